@@ -1,0 +1,115 @@
+"""Files that are there whole or not at all, and the errors of a disk told in plain words."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from embodied_cf.errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: "Free space and run the same command again: finished shards are kept.",
+    errno.EDQUOT: "The quota is full; free space and run the same command again: finished shards are kept.",
+    errno.EROFS: "The file system is read-only; choose another output directory.",
+    errno.EACCES: "Check the permissions of the directory.",
+    errno.EPERM: "Check the permissions of the directory.",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn OSError of the block into an OutputError that names the path and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "Check the directory and run the same command again.")
+        raise OutputError(f"cannot write ({reason})", where=path, remedy=remedy) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; after the block it is synced to disk and renamed to `path`.
+
+    If the block raises, the temporary file is removed and `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Give a temporary directory beside `path`, renamed to it after the block; removed if the block raises.
+
+    Raises OutputError if `path` exists and is not an empty directory.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError("the directory is not empty", where=path, remedy="Choose another output directory.")
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            if path.is_dir():
+                path.rmdir()
+            os.replace(temporary, path)
+            _sync(path.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def json_line(value: object) -> str:
+    """Return a value as one line of JSON with sorted keys: equal values are equal bytes."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file; a second holder, in any process, gets an OutputError at once."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")  # noqa: SIM115 (closed below)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                "another run is writing here",
+                where=path.parent,
+                remedy="Wait for it, or choose another output directory.",
+            ) from None
+        yield
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

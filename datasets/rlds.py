@@ -1,0 +1,128 @@
+"""Opening an RLDS dataset that TFDS wrote: its splits, shards and features. Nothing here loads TensorFlow."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embodied_cf.datasets.features import Features, read_features
+from embodied_cf.datasets.shards import FORMATS, read_records
+from embodied_cf.errors import DatasetError, UsageError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a split. `records` is what dataset_info.json promises, not what was counted."""
+
+    path: Path
+    split: str
+    index: int
+    records: int
+
+
+@dataclass(frozen=True)
+class RldsDataset:
+    """A prepared dataset on disk. `splits` maps a split's name to its shards in order."""
+
+    path: Path
+    name: str
+    version: str
+    file_format: str
+    features: Features
+    splits: Mapping[str, tuple[Shard, ...]]
+
+    def shards(self, split: str | None = None) -> tuple[Shard, ...]:
+        """Return the shards of one split, or of all. Raises UsageError for an unknown split."""
+        if split is None:
+            return tuple(shard for shards in self.splits.values() for shard in shards)
+        if split not in self.splits:
+            raise UsageError(f"no split {split!r}", where=self.path, remedy=f"It has: {', '.join(self.splits)}.")
+        return self.splits[split]
+
+    def episode_id(self, shard: Shard, index: int) -> str:
+        """Return the stable name of a record: `dataset/version/split/shard/index`."""
+        return f"{self.name}/{self.version}/{shard.split}/{shard.index:05d}/{index:05d}"
+
+    def records(self, split: str | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield (episode id, record) in order, one in memory at a time. Raises RecordError if one is broken."""
+        for shard in self.shards(split):
+            for record in read_records(shard.path, self.file_format):
+                yield self.episode_id(shard, record.index), record.data
+
+
+def open_dataset(directory: str | Path) -> RldsDataset:
+    """Open the version directory of a TFDS dataset, such as `.../bridge_dataset/1.0.0`.
+
+    Raises DatasetError that says what is missing: directory, metadata, format, shards.
+    """
+    path = local_directory(directory)
+    features = read_features(path)
+    name, version, file_format, splits = _read_info(path)
+    if file_format not in FORMATS:
+        raise DatasetError(
+            f"file format {file_format!r} is not one of {FORMATS}",
+            where=path,
+            remedy="Convert it with tfds to tfrecord.",
+        )
+    missing = [shard.path.name for shards in splits.values() for shard in shards if not shard.path.is_file()]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} shards are missing, the first is {missing[0]}",
+            where=path,
+            remedy="Copy the whole dataset, or correct dataset_info.json.",
+        )
+    return RldsDataset(path, name, version, file_format, features, splits)
+
+
+def local_directory(directory: str | Path) -> Path:
+    """Return an existing local directory. Raises DatasetError otherwise; remote paths are refused by name."""
+    if "://" in str(directory):
+        raise DatasetError(
+            "remote paths are not read",
+            where=directory,
+            remedy="Copy it first, such as with `gcloud storage cp -r` or `aws s3 sync`.",
+        )
+    path = Path(directory)
+    if not path.is_dir():
+        raise DatasetError("no such directory", where=path)
+    if not (path / "features.json").is_file():
+        inside = sorted(found.parent for found in path.glob("*/features.json"))
+        inside += sorted(found.parent for found in path.glob("*/*/features.json"))
+        hint = f"Did you mean {inside[0]}?" if inside else "Name the version directory, such as .../my_dataset/1.0.0."
+        raise DatasetError("no features.json here, so this is not a prepared TFDS dataset", where=path, remedy=hint)
+    return path
+
+
+def _read_info(path: Path) -> tuple[str, str, str, dict[str, tuple[Shard, ...]]]:
+    from tensorflow_datasets.core import dataset_info, naming
+
+    file = path / "dataset_info.json"
+    if not file.is_file():
+        raise DatasetError(
+            "no dataset_info.json here, so this is not a prepared TFDS dataset",
+            where=path,
+            remedy="An interrupted tfds build leaves none: build it again.",
+        )
+    try:
+        proto = dataset_info.read_from_json(str(file))
+    except Exception as error:  # protobuf's JSON parser has errors of its own
+        raise DatasetError(f"dataset_info.json cannot be read ({error})", where=path) from error
+    file_format = proto.file_format or "tfrecord"
+    template = naming.ShardedFileTemplate(data_dir=str(path), dataset_name=proto.name, filetype_suffix=file_format)
+    splits = {}
+    for split in proto.splits:
+        named = template.replace(split=split.name, template=split.filepath_template or None)
+        names = named.sharded_filenames(len(split.shard_lengths))
+        splits[split.name] = tuple(
+            Shard(_inside(path, str(name)), split.name, index, int(length))
+            for index, (name, length) in enumerate(zip(names, split.shard_lengths, strict=True))
+        )
+    if not splits:
+        raise DatasetError("dataset_info.json names no split", where=path)
+    return proto.name, proto.version, file_format, splits
+
+
+def _inside(directory: Path, name: str) -> Path:
+    path = directory / name
+    if directory.resolve() not in path.resolve().parents and not path.is_symlink():
+        raise DatasetError(f"shard name {name!r} points outside the dataset", where=directory)
+    return path

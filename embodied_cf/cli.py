@@ -1,0 +1,237 @@
+"""Counterfactual relabeling of robot data: RLDS in, counterfactual RLDS out."""
+
+# Each verb loads what it needs when it runs: --help must not wait for numerical libraries.
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from embodied_cf.errors import EmbodiedError
+from embodied_cf.relabel.options import RelabelOptions
+
+Positional = tyro.conf.Positional
+Kind = Literal["hindsight", "atomic", "counterfactual"]
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """Add hindsight and counterfactual labels to an RLDS dataset. Run again to resume."""
+
+    options: Annotated[RelabelOptions, tyro.conf.arg(name="")]
+    json: Path | None = None
+    """Write the result here, for machines."""
+
+    def run(self) -> int:
+        """Relabel with a progress bar."""
+        from embodied_cf.relabel.command import run_relabel
+
+        return run_relabel(self.options, self.json)
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Look at a dataset: episodes, features, statistics, health warnings with codes, film strips."""
+
+    dataset: Positional[Path]
+    """Version directory of a TFDS dataset, such as .../bridge_dataset/1.0.0."""
+    split: str | None = None
+    """Only this split; default all."""
+    spec: str | None = None
+    """Shipped spec or TOML file, for checks that need to know which feature is what."""
+    html: Path | None = None
+    """Write a page with film strips here."""
+    json: Path | None = None
+    """Write everything here, for machines."""
+    suggest_spec: Path | None = None
+    """Write a first guess of a spec here; what is guessed is marked."""
+    strict: bool = False
+    """Fail (exit code 2) if any warning stands."""
+    no_frames: bool = False
+    """Keep camera frames out of the page."""
+
+    def run(self) -> int:
+        """Inspect and print."""
+        from rich.console import Console
+
+        from embodied_cf.datasets.inspection import inspect_dataset, print_inspection
+        from embodied_cf.datasets.spec import load_spec
+
+        spec = load_spec(self.spec) if self.spec else None
+        found = inspect_dataset(self.dataset, split=self.split, spec=spec, strict=self.strict)
+        print_inspection(found, Console())
+        if self.html:
+            from embodied_cf.datasets.inspect_page import write_inspection_html
+
+            write_inspection_html(found, self.html, frames=not self.no_frames)
+        if self.suggest_spec:
+            from embodied_cf.datasets.files import write_text
+            from embodied_cf.datasets.rlds import open_dataset
+            from embodied_cf.datasets.suggest import suggest_spec
+
+            write_text(self.suggest_spec, suggest_spec(open_dataset(self.dataset)))
+        _write_json(self.json, found.to_json())
+        return 2 if self.strict and found.fails_strict else 0
+
+
+@dataclass(frozen=True)
+class ListSets:
+    """List the label sets of a dataset."""
+
+    dataset: Positional[Path]
+    """Labelled dataset."""
+    json: Path | None = None
+    """Write the list here, for machines."""
+
+    def run(self) -> int:
+        """List and print."""
+        from rich.console import Console
+        from rich.table import Table
+
+        from embodied_cf.datasets.label_edit import summarise_sets
+        from embodied_cf.datasets.rlds import open_dataset
+
+        sets = summarise_sets(open_dataset(self.dataset))
+        table = Table("label set", "labels", "kinds", "distinct instructions", "mean score")
+        for row in sets:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in row.kinds.items())
+            table.add_row(row.name, str(row.labels), kinds, str(row.instructions), f"{row.mean_score:.3f}")
+        Console().print(table if sets else f"{self.dataset} has no label sets.")
+        _write_json(self.json, [asdict(row) for row in sets])
+        return 0
+
+
+@dataclass(frozen=True)
+class FilterSet:
+    """Keep only some labels of a set, in a new dataset."""
+
+    dataset: Positional[Path]
+    """Labelled dataset."""
+    out: Positional[Path]
+    """Directory of the new dataset."""
+    label_set: str = "labels"
+    """Which set."""
+    min_score: float = 0.0
+    """Drop labels with a lower score."""
+    kinds: tuple[Kind, ...] = ("hindsight", "atomic", "counterfactual")
+    """Keep labels of these kinds."""
+    decisions: Path | None = None
+    """File that the report's `Save decisions` made; what it rejects is dropped."""
+
+    def run(self) -> int:
+        """Filter."""
+        from embodied_cf.datasets.label_edit import Filter, filter_set, read_decisions
+
+        rejected = read_decisions(self.decisions, self.label_set) if self.decisions else frozenset()
+        filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
+        return 0
+
+
+@dataclass(frozen=True)
+class MergeSets:
+    """Add the labels of another relabelled copy of the same data, in a new dataset."""
+
+    dataset: Positional[Path]
+    """Labelled dataset that the new one starts from."""
+    other: Positional[Path]
+    """Dataset with the same records whose labels are added."""
+    out: Positional[Path]
+    """Directory of the new dataset."""
+    label_set: str = "labels"
+    """Set that the labels go into; made if it does not exist."""
+    other_set: str | None = None
+    """Set that they come from, if its name differs."""
+
+    def run(self) -> int:
+        """Merge."""
+        from embodied_cf.datasets.label_edit import merge_sets
+
+        merge_sets(self.dataset, self.other, self.out, self.label_set, self.other_set)
+        return 0
+
+
+@dataclass(frozen=True)
+class DropSet:
+    """Remove a label set, in a new dataset."""
+
+    dataset: Positional[Path]
+    """Labelled dataset."""
+    out: Positional[Path]
+    """Directory of the new dataset."""
+    label_set: str = "labels"
+    """Which set."""
+
+    def run(self) -> int:
+        """Drop."""
+        from embodied_cf.datasets.label_edit import drop_set
+
+        drop_set(self.dataset, self.out, self.label_set)
+        return 0
+
+
+@dataclass(frozen=True)
+class LabelSets:
+    """List, filter, merge or drop label sets. The source is never modified."""
+
+    action: (
+        Annotated[ListSets, tyro.conf.subcommand("list")]
+        | Annotated[FilterSet, tyro.conf.subcommand("filter")]
+        | Annotated[MergeSets, tyro.conf.subcommand("merge")]
+        | Annotated[DropSet, tyro.conf.subcommand("drop")]
+    )
+
+    def run(self) -> int:
+        """Run the chosen action."""
+        return self.action.run()
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
+
+    out: Path = Path("demo-out")
+    """Directory for the dataset and its relabelled copy."""
+    seed: int = 0
+    """Same seed, same bytes."""
+
+    def run(self) -> int:
+        """Run the demonstration."""
+        from embodied_cf.relabel.command import run_demo
+
+        return run_demo(self.out, self.seed)
+
+
+Verb = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[Relabel, tyro.conf.subcommand("relabel")]
+    | Annotated[LabelSets, tyro.conf.subcommand("labels")]
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 bad input or usage, 3 done with something left out."""
+    try:
+        verb: Any = tyro.cli(
+            Verb,
+            prog="embodied-cf",
+            description=__doc__,
+            args=arguments,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
+        code = verb.run()
+    except EmbodiedError as error:
+        print(f"embodied-cf: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        print("embodied-cf: interrupted; run the same command again to resume", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _write_json(path: Path | None, value: object) -> None:
+    if path is not None:
+        from embodied_cf.datasets.files import write_json
+
+        write_json(path, value)

@@ -1,0 +1,1 @@
+"""Relabelling: segment, caption, propose, synthesize, verify; the pipeline and its resumable runner."""

@@ -1,0 +1,105 @@
+"""From options to stages."""
+
+from dataclasses import dataclass
+
+from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.datasets.episodes import EpisodeReader
+from embodied_cf.datasets.motion import track_of
+from embodied_cf.datasets.rlds import RldsDataset, Shard
+from embodied_cf.datasets.shards import read_at
+from embodied_cf.datasets.spec import DatasetSpec
+from embodied_cf.errors import RecordError
+from embodied_cf.relabel.goal import GoalSynthesizer, metric_camera
+from embodied_cf.relabel.ground import GroundingCheck
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.pipeline import Pipeline
+from embodied_cf.relabel.profile import Profile, measure
+from embodied_cf.relabel.propose import GrammarProposer
+from embodied_cf.relabel.provenance import Provenance
+from embodied_cf.relabel.segment import SEGMENTERS
+from embodied_cf.relabel.stages import Proposer, Synthesizer
+from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, RetrievalSynthesizer
+from embodied_cf.relabel.verify import ProgramVerifier
+from embodied_cf.vlm.motion import MotionCaptioner
+
+PROFILED_EPISODES = 2000
+"""The first pass reads so many episodes, evenly spread over the shards."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays fixed through a run: the dataset, how to read it, and what its numbers measure."""
+
+    dataset: RldsDataset
+    spec: DatasetSpec
+    body: Embodiment
+    profile: Profile
+
+    @property
+    def reader(self) -> EpisodeReader:
+        """Return the reader of its records."""
+        return EpisodeReader(self.dataset.features, self.spec)
+
+
+def survey(dataset: RldsDataset, spec: DatasetSpec, shards: tuple[Shard, ...], options: RelabelOptions) -> Setting:
+    """Take the first pass over the numbers. Raises SpecError if the spec does not fit the dataset."""
+    body = spec.body()
+    reader = EpisodeReader(dataset.features, spec)
+    tracks = []
+    for shard, wanted in _spread(shards, options.limit):
+        for record in read_at(shard.path, dataset.file_format, wanted):
+            name = dataset.episode_id(shard, record.index)
+            try:
+                tracks.append((name, track_of(reader.read(record.data, name), body)))
+            except RecordError:
+                continue  # the run itself meets it again, and quarantines it with its reason
+    profile = measure(tracks, body, SEGMENTERS[options.segmenter](), options.seed)
+    return Setting(dataset, spec, body, profile)
+
+
+def _spread(shards: tuple[Shard, ...], limit: int | None) -> list[tuple[Shard, range]]:
+    counts = [min(shard.records, limit or shard.records) for shard in shards]
+    every = max(1, -(-sum(counts) // PROFILED_EPISODES))
+    return [(shard, range(0, count, every)) for shard, count in zip(shards, counts, strict=True)]
+
+
+def build_pipeline(setting: Setting, options: RelabelOptions, asker: object | None = None) -> Pipeline:
+    """Return the pipeline that the options name."""
+    meaning = setting.profile.meaning(setting.body)
+    captioner = MotionCaptioner(meaning.vocabulary, options.seed)
+    proposer: Proposer = GrammarProposer(options.stride)
+    synthesizer = _synthesizer(setting, options)
+    verifier = ProgramVerifier(_grounding(setting))
+    stages = {
+        **captioner.identity,
+        **proposer.identity,
+        **synthesizer.identity,
+        **verifier.identity,
+        "seed": options.seed,
+        "segmenter": options.segmenter,
+        "label_set": options.label_set,
+    }
+    return Pipeline(
+        setting.body,
+        meaning,
+        SEGMENTERS[options.segmenter](),
+        captioner,
+        proposer,
+        synthesizer,
+        verifier,
+        Provenance(stages),
+        options.seed,
+        options.per_observation,
+    )
+
+
+def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:
+    if options.synthesizer == "goal":
+        return GoalSynthesizer.of(setting.spec, setting.body, setting.profile)
+    kind = PrimitiveSynthesizer if options.synthesizer == "primitive" else RetrievalSynthesizer
+    return kind(setting.profile, setting.body)
+
+
+def _grounding(setting: Setting) -> GroundingCheck | None:
+    fits = setting.body.kind == "nav" and setting.spec.position_unit == "m" and setting.spec.camera_model is not None
+    return GroundingCheck(metric_camera(setting.spec, setting.body)) if fits else None

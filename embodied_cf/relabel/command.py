@@ -1,0 +1,93 @@
+"""What `embodied-cf relabel` and `demo` show a person: progress, result, where to look."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.sample import write_sample
+from embodied_cf.relabel import shard_work
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.runner import RunResult, relabel
+
+OWN_DATA = """\
+Your own data (any RLDS dataset that TFDS wrote; nothing of it is modified):
+  embodied-cf inspect  DATASET/1.0.0 --suggest-spec my_spec.toml   # a first guess of what is where: look it over
+  embodied-cf relabel  DATASET/1.0.0 OUT --spec my_spec.toml"""
+
+
+def run_relabel(options: RelabelOptions, json_path: Path | None) -> int:
+    """Relabel with a progress bar and a closing line; return the exit code."""
+    console = Console(stderr=True)
+    with _progress(options, console) as progress:
+        result = relabel(options, progress)
+    _print(result, console)
+    if json_path is not None:
+        write_json(json_path, asdict(result))
+    return result.exit_code
+
+
+def run_demo(out: Path, seed: int) -> int:
+    """Make a sample dataset, relabel it, and say how to go on with one's own."""
+    console = Console(stderr=True)
+    data, labelled = out / "posts" / "1.0.0", out / "posts-labelled" / "1.0.0"
+    if not (data / "dataset_info.json").is_file():
+        console.print(f"Making a small RLDS dataset in {data} ...")
+        write_sample(data, seed=seed)
+    code = run_relabel(RelabelOptions(data, labelled, seed=seed), None)
+    console.print(f"\nLook at [bold]{labelled / 'labels' / 'report.html'}[/bold]\n\n{OWN_DATA}")
+    return code
+
+
+@contextmanager
+def _progress(options: RelabelOptions, console: Console) -> Iterator[shard_work.Progress]:
+    total = sum(shard.records for shard in open_dataset(options.dataset).shards(options.split))
+    columns = (
+        TextColumn("relabel"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("episodes"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+        task = bar.add_task("relabel", total=total, rate="")
+        steps_done = 0
+
+        def advance(episodes: int, steps: int) -> None:
+            nonlocal steps_done
+            steps_done += steps
+            elapsed = bar.tasks[task].elapsed or 1e-9
+            bar.update(task, advance=episodes, rate=f"{steps_done / elapsed:,.0f} steps/s")
+
+        yield advance
+
+
+def _print(result: RunResult, console: Console) -> None:
+    kept = f" ({result.resumed_shards} of {result.shards} shards were done before)" if result.resumed_shards else ""
+    console.print(
+        f"[bold]{result.out}[/bold]: {result.episodes:,} episodes, {result.steps:,} steps, "
+        f"{result.labels:,} labels in {result.timing['seconds']:.1f} s{kept}"
+    )
+    if result.quarantined_episodes:
+        console.print(
+            f"{result.quarantined_episodes} episodes passed through without labels; "
+            f"reasons in {result.out}/labels/quarantine.jsonl"
+        )
+    if result.dropped_records:
+        console.print(
+            f"{result.dropped_records} unreadable records were dropped; see {result.out}/labels/manifest.jsonl"
+        )

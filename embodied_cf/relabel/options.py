@@ -1,0 +1,94 @@
+"""The options of a relabel run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
+from embodied_cf.errors import UsageError
+
+
+@dataclass(frozen=True)
+class VlmOptions:
+    """How to reach a vision-language model; only read by captioners that ask one."""
+
+    model: str = "gpt-4o-mini"
+    """Model name as the server knows it."""
+    base_url: str = "https://api.openai.com/v1"
+    """Any OpenAI-compatible server, such as http://127.0.0.1:8000/v1 of vLLM."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key."""
+    send_images: bool = False
+    """Allow frames to leave this machine; not needed for servers on loopback."""
+    before_send: str = ""
+    """package.module:function that takes and returns encoded image bytes, such as to blur faces."""
+    concurrency: int = 32
+    """Requests in flight at once."""
+    max_requests: int | None = None
+    """Stop cleanly before more requests than this are made; cached answers are free."""
+    max_cost: float | None = None
+    """Stop cleanly before more US dollars than this are spent, at the prices given."""
+    price_in: float = 0.15
+    """US dollars per million input tokens."""
+    price_out: float = 0.60
+    """US dollars per million output tokens."""
+    timeout: float = 120.0
+    """Seconds that one request may take."""
+    cache: Path | None = None
+    """File of answered questions; default OUT.vlm-cache.sqlite beside OUT."""
+
+
+@dataclass(frozen=True)
+class RelabelOptions:
+    """What one relabel run does. A run with equal options resumes; other options need another directory."""
+
+    dataset: tyro.conf.Positional[Path]
+    """Version directory of a TFDS dataset, such as .../bridge_dataset/1.0.0."""
+    out: tyro.conf.Positional[Path]
+    """Directory of the labelled dataset; an interrupted run of the same options is resumed."""
+    spec: str | None = None
+    """Shipped spec (bridge, gnm, simulator) or a TOML file; default DATASET/spec.toml, if the data brings one.
+    `embodied-cf inspect DATASET --suggest-spec` drafts one."""
+    split: str | None = None
+    """Only this split; default all."""
+    captioner: Literal["motion", "openai", "replay"] = "motion"
+    """Who says what was done: motion alone, a vision-language model, or only its cached answers."""
+    synthesizer: Literal["primitive", "retrieval", "goal"] = "primitive"
+    """Who makes counterfactual actions: arcs, matched real segments, or paths to things in view."""
+    segmenter: Literal["threshold", "changepoint"] = "threshold"
+    """How motion is cut into atomic commands."""
+    label_set: str = DEFAULT_LABEL_SET
+    """Name of the label set to add; an existing one is refused."""
+    seed: int = 0
+    """Same seed, same bytes."""
+    per_observation: int = 3
+    """Counterfactuals kept for one observation at most."""
+    stride: int = 1
+    """Counterfactuals at every stride-th frame."""
+    limit: int | None = None
+    """Only the first N episodes of each split."""
+    dry_run: bool = False
+    """Write no dataset: label the first episodes in memory, forecast requests and cost, show ten labels."""
+    prompts: Path | None = None
+    """Directory that replaces the shipped prompts and JSON schemas."""
+    workers: int = 1
+    """Processes; each takes a shard at a time. Runs that ask a model use one and overlap their requests."""
+    engine: Literal["local"] = "local"
+    """Where shard tasks run."""
+    no_frames: bool = False
+    """Keep camera frames out of the report."""
+    vlm: tyro.conf.OmitArgPrefixes[VlmOptions] = field(default_factory=VlmOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("per_observation", "stride", "workers"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is less than 1")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit {self.limit} is less than 1")
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the captioner puts questions to a model, or to the cache of one."""
+        return self.captioner in ("openai", "replay")

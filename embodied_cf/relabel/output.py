@@ -1,0 +1,138 @@
+"""The output directory of a run: whose it is, which shards are done, and how it is finished.
+
+While a run is under way `OUT/labels/parts/` holds `run.json` (whose directory this is) and, for each finished
+shard, its line for the manifest, its rejected and quarantined rows and its provenance. A shard counts as done
+when its `shard.json` stands there, which is written last. Finishing joins the parts in shard order, so the
+result does not depend on who finished when; `manifest.jsonl` is written last of all and the parts removed.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embodied_cf.datasets import metadata
+from embodied_cf.datasets.files import atomic_path, disk_errors, json_line, write_json, write_text
+from embodied_cf.datasets.rlds import RldsDataset, Shard
+from embodied_cf.errors import OutputError
+
+_JOINED = ("rejected", "quarantine")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Paths and state of one output directory."""
+
+    path: Path
+
+    @property
+    def labels(self) -> Path:
+        """Directory of manifest, provenance and reports."""
+        return self.path / "labels"
+
+    @property
+    def parts(self) -> Path:
+        """Directory of what an unfinished run has done so far."""
+        return self.labels / "parts"
+
+    @property
+    def manifest(self) -> Path:
+        """The file whose presence says that the run is complete."""
+        return self.labels / "manifest.jsonl"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard and all metadata are written."""
+        return self.manifest.is_file()
+
+    def claim(self, header: Mapping[str, Any], source: Path) -> None:
+        """Make the directory this run's, or find that it is already. Raises OutputError if it is another's."""
+        self._refuse_source(source)
+        standing = self._standing_header()
+        if standing is None:
+            if self.path.exists() and any(item.name != "labels" for item in self.path.iterdir()):
+                raise OutputError(
+                    "the directory is not empty and not a relabel run",
+                    where=self.path,
+                    remedy="Choose another output directory.",
+                )
+            write_json(self.parts / "run.json", header)
+            return
+        wanted = json.loads(json.dumps(header))
+        differs = sorted(key for key in standing.keys() | wanted.keys() if standing.get(key) != wanted.get(key))
+        if differs:
+            raise OutputError(
+                f"the directory holds another run, which differs in {', '.join(differs)}",
+                where=self.path,
+                remedy="Repeat its options to resume it, or choose another output directory.",
+            )
+
+    def part(self, shard: Shard) -> Path:
+        """Return the directory of a shard's part."""
+        return self.parts / f"{shard.split}-{shard.index:05d}"
+
+    def done(self, shard: Shard) -> bool:
+        """Whether the shard is finished."""
+        return (self.part(shard) / "shard.json").is_file()
+
+    def finish(self, dataset: RldsDataset, shards: Sequence[Shard], label_set: str, horizon: int, width: int) -> None:
+        """Write metadata, views, joined files and at last the manifest; then remove the parts."""
+        rows = [json.loads((self.part(shard) / "shard.json").read_text(encoding="utf-8")) for shard in shards]
+        tree = metadata.with_label_set(dataset.path, label_set, horizon, width)
+        metadata.carry_over(dataset.path, self.path, [shard.path.name for shard in dataset.shards()])
+        metadata.write_features(tree, self.path)
+        metadata.write_info(dataset.path, self.path, _sizes(rows))
+        metadata.link_view(self.path, tree, [shard.path.name for shard in shards])
+        for name in _JOINED:
+            self._join(f"{name}.jsonl", [self.part(shard) / f"{name}.jsonl" for shard in shards], dataset)
+        write_text(self.labels / "provenance.jsonl", self._provenance(shards, dataset))
+        header = json.loads((self.parts / "run.json").read_text(encoding="utf-8"))
+        lines = [json_line({"type": "run", **header}), *(json_line({"type": "shard", **row}) for row in rows)]
+        write_text(self.manifest, "".join(lines))
+        with disk_errors(self.parts):
+            shutil.rmtree(self.parts)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the manifest's shard rows."""
+        for line in self.manifest.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["type"] == "shard":
+                yield row
+
+    def _refuse_source(self, source: Path) -> None:
+        here, there = self.path.resolve(), source.resolve()
+        if here == there or there in here.parents:
+            raise OutputError(
+                "the output directory is the source, or lies inside it",
+                where=self.path,
+                remedy="The source is never written to; choose another directory.",
+            )
+
+    def _standing_header(self) -> dict[str, Any] | None:
+        if self.complete:
+            first = json.loads(self.manifest.read_text(encoding="utf-8").split("\n", 1)[0])
+            return {key: value for key, value in first.items() if key != "type"}
+        run = self.parts / "run.json"
+        return json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None
+
+    def _join(self, name: str, files: Iterable[Path], dataset: RldsDataset) -> None:
+        """Concatenate the shards' lines, after those of label sets that the source already had."""
+        before = dataset.path / "labels" / name
+        with atomic_path(self.labels / name) as temporary, open(temporary, "wb") as joined:
+            for file in [before] * before.is_file() + list(files):
+                with open(file, "rb") as part:
+                    shutil.copyfileobj(part, joined)
+
+    def _provenance(self, shards: Sequence[Shard], dataset: RldsDataset) -> str:
+        before = dataset.path / "labels" / "provenance.jsonl"
+        files = [before] * before.is_file() + [self.part(shard) / "provenance.jsonl" for shard in shards]
+        return "".join(sorted({line for file in files for line in file.read_text("utf-8").splitlines(keepends=True)}))
+
+
+def _sizes(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, int]]]:
+    sizes: dict[str, list[tuple[int, int]]] = {}
+    for row in rows:
+        sizes.setdefault(row["split"], []).append((row["records"], row["num_bytes"]))
+    return sizes

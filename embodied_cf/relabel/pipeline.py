@@ -1,0 +1,201 @@
+"""One episode through the five stages: a pure function of (episode, stages, seed)."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int64
+
+from embodied_cf.datasets.contract import Episode, Labels
+from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.datasets.label_store import hindsight_texts
+from embodied_cf.datasets.motion import future_chunks, track_of
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.language.meaning import Meaning
+from embodied_cf.language.verdict import NAMES
+from embodied_cf.relabel.propose import chosen, phrased
+from embodied_cf.relabel.provenance import Provenance
+from embodied_cf.relabel.stages import (
+    Candidates,
+    Context,
+    Judged,
+    Proposals,
+    Proposer,
+    Segmenter,
+    Synthesis,
+    Synthesizer,
+    Verifier,
+)
+from embodied_cf.vlm.captions import Captioner, Captions
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A candidate that did not become a label, and why."""
+
+    kind: str
+    start: int
+    end: int
+    instruction: str
+    command: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """What relabelling says of one episode."""
+
+    labels: Labels
+    step_texts: tuple[str, ...]
+    """A hindsight text for each step, "" where none holds."""
+    rejected: tuple[Rejection, ...] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    """Numbers for the report: kinds, verdicts, infeasible proposals by reason, uncovered steps."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of a run, with the options that belong to none of them."""
+
+    body: Embodiment
+    meaning: Meaning
+    segmenter: Segmenter
+    captioner: Captioner
+    proposer: Proposer
+    synthesizer: Synthesizer
+    verifier: Verifier
+    provenance: Provenance
+    seed: int = 0
+    per_observation: int = 3
+    """Counterfactuals kept for one observation at most."""
+
+    async def relabel(self, episode: Episode) -> Relabelled:
+        """Label one episode. Raises VlmError if the captioner cannot be asked, RecordError for unusable data."""
+        rng = generator(self.seed, episode.episode_id, "relabel")
+        track = track_of(episode, self.body)
+        if len(track) < 2:
+            return self._nothing(episode)
+        segments = self.segmenter.segment(track, self.body, self.meaning)
+        captions = await self.captioner.caption(episode, segments)
+        context = Context(episode, track, segments, captions, self.body, self.meaning)
+        proposals = await self.proposer.propose(context, rng)
+        synthesis = self.synthesizer.synthesize(context, proposals)
+        feasible = np.array([not reason for reason in synthesis.reason], bool)
+        rows = chosen(proposals, feasible, self.per_observation)
+        candidates = self._candidates(context, proposals.take(rows), _rows(synthesis, rows), rng)
+        judged = self.verifier.verify(context, candidates)
+        return self._collected(context, judged, proposals, synthesis)
+
+    def unlabelled(self, episode_steps: int) -> Relabelled:
+        """Return the result for an episode that passes through without labels."""
+        empty = Labels.empty(self.body.chunk_length, self.body.chunk_dimensions)
+        return Relabelled(empty, ("",) * episode_steps)
+
+    def _nothing(self, episode: Episode) -> Relabelled:
+        return self.unlabelled(len(episode))
+
+    def _candidates(
+        self, context: Context, proposals: Proposals, synthesis: Synthesis, rng: np.random.Generator
+    ) -> Candidates:
+        factual, given = self._factual(context, rng)
+        counterfactual = self._counterfactual(proposals, synthesis)
+        given = np.concatenate([given, np.zeros(len(counterfactual), bool)])
+        return Candidates(Labels.concatenate([factual, counterfactual]), given, proposals)
+
+    def _factual(self, context: Context, rng: np.random.Generator) -> tuple[Labels, np.ndarray]:
+        """Return hindsight rows, the captioner's order kept, then atomic rows."""
+        told = context.captions.hindsight
+        vocabulary, segments = self.meaning.vocabulary, context.segments
+        named = [i for i, command in enumerate(segments.command) if command]
+        command = np.array([vocabulary.index[segments.command[i]] for i in named], np.int64)
+        atomic = phrased(vocabulary, command, rng.random(len(named)))
+        start = np.array([item.start for item in told] + [int(segments.start[i]) for i in named], np.int64)
+        end = np.array([item.end for item in told] + [int(segments.end[i]) for i in named], np.int64)
+        action, mask = future_chunks(context.track, self.body, start, end)
+        source = [self.provenance.of("hindsight", "", item.reason) for item in told]
+        source += [self.provenance.of("atomic", segments.command[i], "") for i in named]
+        labels = Labels(
+            ("hindsight",) * len(told) + ("atomic",) * len(named),
+            start.astype(np.int32),
+            end.astype(np.int32),
+            tuple(item.instruction for item in told) + atomic,
+            ("",) * len(told) + tuple(segments.command[i] for i in named),
+            action,
+            mask,
+            np.array([item.score for item in told] + [1.0] * len(named), np.float32),
+            tuple(source),
+        )
+        return labels, np.array([item.given for item in told] + [False] * len(named), bool)
+
+    def _counterfactual(self, proposals: Proposals, synthesis: Synthesis) -> Labels:
+        names = (*self.meaning.vocabulary.names, "")
+        commands = tuple([names[index] for index in proposals.command.tolist()])
+        source = self.provenance.of_all("counterfactual", commands, proposals.reason)
+        start = proposals.start.astype(np.int32)
+        return Labels(
+            ("counterfactual",) * len(proposals),
+            start,
+            start + synthesis.mask.sum(axis=1).astype(np.int32),
+            proposals.instruction,
+            commands,
+            synthesis.action,
+            synthesis.mask,
+            (proposals.score * synthesis.score).astype(np.float32),
+            source,
+        )
+
+    def _collected(self, context: Context, judged: Judged, proposals: Proposals, synthesis: Synthesis) -> Relabelled:
+        kept = np.array([not reason for reason in judged.reason], bool)
+        labels = judged.labels.take(kept)
+        counts = _counts(judged, kept, synthesis.reason)
+        texts = hindsight_texts(labels, len(context.track))
+        counts["steps"] += len(context.track)
+        counts["uncovered steps"] += texts.count("")
+        counts["branch points"] += len(np.unique(proposals.start))
+        counts["branch points without counterfactual"] += _bare(proposals.start, labels)
+        return Relabelled(labels, texts, (*_rejections(judged), *_turned_down(context.captions)), counts)
+
+
+def _rows(synthesis: Synthesis, rows: Int64[np.ndarray, " k"]) -> Synthesis:
+    reason = tuple([synthesis.reason[row] for row in rows.tolist()])
+    return Synthesis(synthesis.action[rows], synthesis.mask[rows], reason, synthesis.score[rows])
+
+
+def _counts(judged: Judged, kept: np.ndarray, infeasible: Sequence[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    counts.update([f"infeasible: {reason}" for reason in infeasible if reason])
+    for kind, verdict, keep in zip(judged.labels.kind, judged.verdict.tolist(), kept.tolist(), strict=True):
+        if keep:
+            counts[f"{kind} {NAMES[verdict]}"] += 1
+    return counts
+
+
+def _bare(branch: np.ndarray, labels: Labels) -> int:
+    counterfactual = np.array([kind == "counterfactual" for kind in labels.kind], bool)
+    return len(np.setdiff1d(branch, labels.start[counterfactual]))
+
+
+def _rejections(judged: Judged) -> list[Rejection]:
+    labels = judged.labels
+    return [
+        Rejection(
+            labels.kind[i],
+            int(labels.start[i]),
+            int(labels.end[i]),
+            labels.instruction[i],
+            labels.command[i],
+            round(float(labels.score[i]), 4),
+            reason,
+        )
+        for i, reason in enumerate(judged.reason)
+        if reason
+    ]
+
+
+def _turned_down(captions: Captions) -> list[Rejection]:
+    return [
+        Rejection("hindsight", item.start, item.end, item.instruction, "", round(item.score, 4), reason)
+        for item, reason in captions.rejected
+    ]

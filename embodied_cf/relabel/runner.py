@@ -1,0 +1,185 @@
+"""The resumable run: every shard on its own, atomically, in as many processes as wanted."""
+
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from embodied_cf import __version__
+from embodied_cf.datasets.contract import SCHEMA_VERSION
+from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.label_store import set_key
+from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
+from embodied_cf.datasets.spec import load_spec
+from embodied_cf.errors import UsageError
+from embodied_cf.relabel.build import Setting, build_pipeline, survey
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.output import Output
+from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob, relabel_shards
+
+_IDENTITY = (
+    "split",
+    "captioner",
+    "synthesizer",
+    "segmenter",
+    "label_set",
+    "seed",
+    "per_observation",
+    "stride",
+    "limit",
+)
+_WORK_BEFORE_WORKERS = 2
+"""Shards below which starting processes costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run did. `timing` is the only part that differs between equal runs."""
+
+    out: str
+    shards: int
+    resumed_shards: int
+    episodes: int
+    steps: int
+    labels: int
+    dropped_records: int
+    quarantined_episodes: int
+    timing: dict[str, float]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 if something had to be left out."""
+        return 3 if self.dropped_records or self.quarantined_episodes else 0
+
+
+def relabel(options: RelabelOptions, progress: Progress = lambda episodes, steps: None) -> RunResult:
+    """Relabel a dataset into `options.out`, or resume or confirm an earlier run of the same options.
+
+    Raises an EmbodiedError that names what is wrong and the remedy. Killed at any instant, the same call
+    again finishes the work with the same bytes.
+    """
+    started = time.monotonic()
+    dataset = open_dataset(options.dataset)
+    shards = dataset.shards(options.split)
+    spec = load_spec(options.spec, dataset.path)
+    _refuse_existing_set(dataset, options.label_set)
+    setting = survey(dataset, spec, shards, options)
+    output = Output(options.out)
+    with exclusive(_lock(output)):
+        output.claim(header(setting, options, shards), dataset.path)
+        left = [] if output.complete else [shard for shard in shards if not output.done(shard)]
+        _work(left, setting, options, output, progress)
+        if not output.complete:
+            body = setting.body
+            output.finish(dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)
+    _lock(output).unlink(missing_ok=True)
+    return _summed(output, len(shards) - len(left), time.monotonic() - started)
+
+
+def header(setting: Setting, options: RelabelOptions, shards: Sequence[Shard]) -> dict[str, Any]:
+    """Return what makes two runs the same: everything that the output is a function of, and nothing else."""
+    profile = setting.profile
+    return {
+        "tool": "embodied-cf",
+        "version": __version__,
+        "schema_version": SCHEMA_VERSION,
+        "dataset": {
+            "name": setting.dataset.name,
+            "version": setting.dataset.version,
+            "shards": {shard.path.name: shard.path.stat().st_size for shard in shards},
+        },
+        "spec": asdict(setting.spec),
+        "embodiment": asdict(setting.body),
+        "profile": {
+            "step": profile.scale.step,
+            "turn": profile.scale.turn,
+            "low": profile.low.tolist(),
+            "high": profile.high.tolist(),
+            "episodes": profile.episodes,
+        },
+        **{name: getattr(options, name) for name in _IDENTITY},
+    }
+
+
+def _lock(output: Output):  # type: ignore[no-untyped-def]
+    return output.path.with_name(f".{output.path.name}.lock")
+
+
+def _refuse_existing_set(dataset: RldsDataset, name: str) -> None:
+    key = set_key(name)
+    if any(feature.startswith(f"{key}/") for feature in dataset.features):
+        raise UsageError(
+            f"the dataset already has a label set {name!r}",
+            where=dataset.path,
+            remedy="Add another one with --label-set NAME, or drop it with `embodied-cf labels drop`.",
+        )
+
+
+def _work(left: Sequence[Shard], setting: Setting, options: RelabelOptions, output: Output, progress: Progress) -> None:
+    jobs = [_job(shard, setting, options, output) for shard in left]
+    if options.workers == 1 or options.asks_model or len(jobs) < _WORK_BEFORE_WORKERS:
+        asyncio.run(relabel_shards(jobs, _desk(setting, options), progress))
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, (setting, options)) as pool:
+        try:
+            for future in as_completed([pool.submit(_in_worker, job) for job in jobs]):
+                progress(*future.result())
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output) -> ShardJob:
+    dataset = setting.dataset
+    before = sum(other.records for other in dataset.shards(shard.split)[: shard.index])
+    limit = shard.records if options.limit is None else max(0, options.limit - before)
+    prefix = dataset.episode_id(shard, 0).removesuffix("00000")
+    target = output.path / shard.path.name
+    return ShardJob(shard, dataset.file_format, target, output.part(shard), prefix, limit)
+
+
+def _desk(setting: Setting, options: RelabelOptions) -> Desk:
+    return Desk(setting.reader, build_pipeline(setting, options), options.label_set)
+
+
+_DESK: list[Desk] = []
+"""A worker process's own desk, set once when it starts."""
+
+
+def _prepare(setting: Setting, options: RelabelOptions) -> None:
+    _DESK.append(_desk(setting, options))
+
+
+def _in_worker(job: ShardJob) -> tuple[int, int]:
+    done = [0, 0]
+
+    def count(episodes: int, steps: int) -> None:
+        done[0] += episodes
+        done[1] += steps
+
+    asyncio.run(relabel_shards([job], _DESK[0], count))
+    return done[0], done[1]
+
+
+def _summed(output: Output, resumed: int, seconds: float) -> RunResult:
+    rows = list(output.rows())
+    steps = _total(rows, lambda row: row["counts"].get("steps", 0))
+    return RunResult(
+        str(output.path),
+        len(rows),
+        resumed,
+        _total(rows, lambda row: row["records"]),
+        steps,
+        _total(rows, lambda row: row["labels"]),
+        _total(rows, lambda row: len(row["dropped"])),
+        _total(rows, lambda row: row["quarantined"]),
+        {"seconds": round(seconds, 3), "steps_per_second": round(steps / seconds, 1)},
+    )
+
+
+def _total(rows: Iterable[dict[str, Any]], value: Callable[[dict[str, Any]], int]) -> int:
+    return sum(value(row) for row in rows)

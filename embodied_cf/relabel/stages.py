@@ -1,0 +1,149 @@
+"""The five stages as protocols of one verb each, and what passes between them.
+
+Each is a pure function of what it is given; randomness is passed in as a generator that the pipeline derives
+from (seed, episode).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int8, Int64
+
+from embodied_cf.datasets.contract import Episode, Labels
+from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.language.meaning import Meaning
+from embodied_cf.language.segments import Segments
+from embodied_cf.vlm.captions import Captions
+
+
+@dataclass(frozen=True)
+class Context:
+    """One episode on its way through the stages."""
+
+    episode: Episode
+    track: Float[np.ndarray, "t d"]
+    """The robot's motion in its own terms (`datasets.motion.track_of`)."""
+    segments: Segments
+    captions: Captions
+    body: Embodiment
+    meaning: Meaning
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """P things that the robot could have been told instead, columnar."""
+
+    start: Int64[np.ndarray, " p"]
+    """Branch step."""
+    command: Int64[np.ndarray, " p"]
+    """Index into the vocabulary; -1 for a goal that no single command reaches."""
+    instruction: tuple[str, ...]
+    priority: Float[np.ndarray, " p"]
+    """Lower is chosen first where one observation has more proposals than are wanted."""
+    score: Float[np.ndarray, " p"]
+    """The proposer's own confidence in [0, 1]."""
+    reason: tuple[str, ...]
+    seen: Int64[np.ndarray, " p"]
+    """Step of the frame in which `box` lies."""
+    box: Float[np.ndarray, "p 4"]
+    """Pixels x0, y0, x1, y1 in the primary camera; nan for proposals that are no goal."""
+    thing: tuple[str, ...]
+    """Name of the thing in the box, "" for proposals that are no goal."""
+
+    def __len__(self) -> int:
+        return len(self.instruction)
+
+    def take(self, rows: Int64[np.ndarray, " k"]) -> "Proposals":
+        """Return the chosen proposals, in the order given."""
+        picked = rows.tolist()
+        return Proposals(
+            self.start[rows],
+            self.command[rows],
+            tuple(self.instruction[row] for row in picked),
+            self.priority[rows],
+            self.score[rows],
+            tuple(self.reason[row] for row in picked),
+            self.seen[rows],
+            self.box[rows],
+            tuple(self.thing[row] for row in picked),
+        )
+
+    @property
+    def is_goal(self) -> Bool[np.ndarray, " p"]:
+        """Which proposals name a thing in the image."""
+        return np.isfinite(self.box[:, 0])
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Action chunks for P proposals. `reason` says why one is not feasible, "" if it is."""
+
+    action: Float32[np.ndarray, "p h a"]
+    mask: Bool[np.ndarray, "p h"]
+    reason: tuple[str, ...]
+    score: Float[np.ndarray, " p"]
+    """The synthesizer's own confidence in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """N labels before verification: factual rows first, then one row for each of P chosen proposals."""
+
+    labels: Labels
+    given: Bool[np.ndarray, " n"]
+    """Rows whose words are the dataset's own, so that nobody needs to judge them."""
+    proposals: Proposals
+
+    @property
+    def factual(self) -> int:
+        """How many rows are factual."""
+        return len(self.labels) - len(self.proposals)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The candidates' labels with their outcome. `reason` is "" for what is kept."""
+
+    labels: Labels
+    verdict: Int8[np.ndarray, " n"]
+    reason: tuple[str, ...]
+
+
+class Segmenter(Protocol):
+    """Odometry or end-effector motion to atomic segments."""
+
+    def segment(self, track: Float[np.ndarray, "t d"], body: Embodiment, meaning: Meaning) -> Segments: ...
+
+
+class Proposer(Protocol):
+    """Branch points to counterfactual commands or goals with their instructions."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What provenance records of it."""
+        ...
+
+    async def propose(self, context: Context, rng: np.random.Generator) -> Proposals: ...
+
+
+class Synthesizer(Protocol):
+    """(State, command or goal) to action chunk and feasibility."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What provenance records of it."""
+        ...
+
+    def synthesize(self, context: Context, proposals: Proposals) -> Synthesis: ...
+
+
+class Verifier(Protocol):
+    """Candidates to scores and reasons."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What provenance records of it."""
+        ...
+
+    def verify(self, context: Context, candidates: Candidates) -> Judged: ...

@@ -1,0 +1,172 @@
+"""From candidate labels to verified ones: scores, reasons, and the honest *unknown*.
+
+Every candidate gets one of three outcomes. *Rejected*, with a reason, if a check fails. *Unknown* if the
+programs cannot judge the phrase: kept, at a lower score, and its share reported. *Verified* otherwise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from embodied_cf.datasets.contract import Labels
+from embodied_cf.datasets.motion import future_chunks
+from embodied_cf.language.meaning import judge
+from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
+from embodied_cf.language.vocabulary import mirror_text, normalise
+from embodied_cf.relabel.ground import GroundingCheck
+from embodied_cf.relabel.stages import Candidates, Context, Judged
+
+UNKNOWN_FACTOR = 0.5
+"""Factor on the score of what the programs cannot judge."""
+CONTRADICTS = "the instruction contradicts its own motion"
+CANNOT_SHOW = "the chunk cannot show it: waypoints do not tell turning on the spot from standing"
+SAME_AS_FACTUAL = "no different from what the robot did"
+DUPLICATE = "the same label twice"
+CONFLICT = "at the same observation the same words ask for another motion"
+MADE_UP = "other frames should show the thing and do not"
+_normalise = lru_cache(maxsize=65536)(normalise)
+
+
+@dataclass(frozen=True)
+class ProgramVerifier:
+    """Judges by program: instruction against motion, novelty, grounding, duplicates and conflicts."""
+
+    grounding: GroundingCheck | None = None
+    different: float = 1.0
+    """Typical steps by which a whole counterfactual chunk must differ from the real future."""
+    least_support: float = 0.34
+    """Grounding below which a thing counts as made up: two frames against it and none for it."""
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What provenance records."""
+        return {
+            "verifier": "program",
+            "different": self.different,
+            "least_support": self.least_support,
+            "grounding": self.grounding is not None,
+        }
+
+    def verify(self, context: Context, candidates: Candidates) -> Judged:
+        """Judge the candidates of one episode; rows keep their order."""
+        labels = candidates.labels
+        verdict, reason = self._agreement(context, candidates)
+        support = self._support(context, candidates)
+        for row in np.flatnonzero(support < self.least_support).tolist():
+            reason[row] = reason[row] or MADE_UP
+        for row in self._not_new(context, candidates):
+            reason[row] = reason[row] or SAME_AS_FACTUAL
+        for row, problem in _repeated(labels, candidates.factual, reason):
+            reason[row] = problem
+        judged = (verdict == PASS) | candidates.given
+        score = labels.score * support * np.where(judged, 1.0, UNKNOWN_FACTOR)
+        return Judged(replace(labels, score=score.astype(np.float32)), verdict, tuple(reason))
+
+    def _agreement(self, context: Context, candidates: Candidates) -> tuple[Int8[np.ndarray, " n"], list[str]]:
+        labels, meaning = candidates.labels, context.meaning
+        table = meaning.of_chunks(labels.action, labels.action_mask, context.track[labels.start])
+        verdict = judge(table, meaning.vocabulary, labels.instruction)
+        for row, kind in enumerate(labels.kind):
+            if kind == "hindsight":
+                verdict[row] = hindsight_verdict(
+                    context, labels.instruction[row], int(labels.start[row]), int(labels.end[row])
+                )
+        command = np.array([meaning.vocabulary.index.get(name, -1) for name in labels.command], np.int64)
+        carried = np.where(command >= 0, table[np.maximum(command, 0), np.arange(len(labels))], UNKNOWN)
+        reason = [CONTRADICTS if FAIL in pair else "" for pair in zip(verdict.tolist(), carried.tolist(), strict=True)]
+        for row in self._other_side(labels, verdict):
+            reason[row] = CONTRADICTS
+        for row in np.flatnonzero((carried == UNKNOWN) & (command >= 0)).tolist():
+            reason[row] = reason[row] or CANNOT_SHOW
+        return verdict, reason
+
+    def _other_side(self, labels: Labels, verdict: Int8[np.ndarray, " n"]) -> Iterator[int]:
+        """Yield rows of free text that names one side while the command goes to the other."""
+        for row in np.flatnonzero(verdict == UNKNOWN).tolist():
+            words = set(_normalise(labels.instruction[row]).split())
+            sides = {"left", "right"} & set(labels.command[row].split("_"))
+            if sides and {mirror_text(side) for side in sides} & words and not sides & words:
+                yield row
+
+    def _support(self, context: Context, candidates: Candidates) -> Float[np.ndarray, " n"]:
+        support = np.ones(len(candidates.labels))
+        goals = np.flatnonzero(candidates.proposals.is_goal)
+        if self.grounding is not None and len(goals):
+            picked = candidates.proposals.take(goals)
+            support[candidates.factual + goals] = self.grounding.support(context, picked, picked.thing)
+        return support
+
+    def _not_new(self, context: Context, candidates: Candidates) -> list[int]:
+        """Return counterfactual rows that stay as close to the real future as their known part allows."""
+        labels = candidates.labels
+        rows = np.arange(candidates.factual, len(labels))
+        start = labels.start[rows].astype(np.int64)
+        horizon = context.body.chunk_length
+        real, known = future_chunks(
+            context.track, context.body, start, np.minimum(start + horizon, len(context.track) - 1)
+        )
+        both = known & labels.action_mask[rows]
+        gap = _gap(context, labels.action[rows], real) * both
+        # a path bends away quadratically, so a shorter known future may differ by less
+        share = (both.sum(axis=1) / horizon) ** 2
+        return rows[gap.max(axis=1, initial=0.0) < self.different * share].tolist()
+
+
+def hindsight_verdict(context: Context, instruction: str, start: int, end: int) -> int:
+    """Judge an instruction on the steps [start, end) that were really carried out.
+
+    It passes if it names the timeline of commands, or if it is one command that the whole range carries out.
+    It fails if a command it names does not occur there in that order; between the two nobody knows.
+    """
+    clauses = context.meaning.vocabulary.parse(instruction)
+    if clauses is None:
+        return UNKNOWN
+    timeline = [command for left, right, command in context.segments.runs() if left < end and right > start]
+    if timeline == list(clauses):
+        return PASS
+    if len(clauses) == 1:
+        table = context.meaning.of_track(context.track, np.array([start]), np.array([end]))
+        if table[context.meaning.vocabulary.index[clauses[0]], 0] == PASS:
+            return PASS
+    return UNKNOWN if _in_order(clauses, timeline) else FAIL
+
+
+def _in_order(clauses: tuple[str, ...], timeline: list[str]) -> bool:
+    rest = iter(timeline)
+    return all(clause in rest for clause in clauses)
+
+
+def _gap(
+    context: Context, chunk: Float[np.ndarray, "n h a"], real: Float[np.ndarray, "n h a"]
+) -> Float[np.ndarray, "n h"]:
+    """Return the distance of chunk rows in typical steps; a typical turn counts as a chunk of steps."""
+    scale, difference = context.meaning.scale, chunk - real
+    if context.body.kind == "nav":
+        return np.hypot(difference[..., 0], difference[..., 1]) / scale.step
+    move = np.linalg.norm(difference[..., :3], axis=2) / scale.step
+    turn = np.abs(difference[..., 3:6]).max(axis=2) * context.body.chunk_length / scale.turn
+    gripper = np.abs(difference[..., 6]) * context.body.chunk_length
+    return np.maximum(np.maximum(move, turn), gripper)
+
+
+def _repeated(labels: Labels, factual: int, reason: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield kept rows that say again what another row says, or that contradict a factual row in its words."""
+    texts = [_normalise(text) for text in labels.instruction]
+    start, end = labels.start.tolist(), labels.end.tolist()
+    said: set[tuple[int, int, str]] = set()
+    held: dict[str, list[tuple[int, int]]] = {}
+    for row, text in enumerate(texts):
+        if reason[row]:
+            continue
+        key = (start[row], end[row] if row < factual else -1, text)
+        if key in said:
+            yield row, DUPLICATE
+            continue
+        said.add(key)
+        if row < factual:
+            held.setdefault(text, []).append((start[row], end[row]))
+        elif any(low <= start[row] < high for low, high in held.get(text, ())):
+            yield row, CONFLICT

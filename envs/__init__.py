@@ -1,0 +1,1 @@
+"""Simulated worlds, dynamics and tasks (see docs: not built yet)."""
