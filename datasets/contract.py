@@ -11,6 +11,7 @@ Example (nav): a robot that drives straight on at 0.1 m per control period has t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class Labels:
     def take(self, rows: Sequence[int] | Int64[np.ndarray, " k"] | Bool[np.ndarray, " n"]) -> "Labels":
         """Return the chosen rows, in the order given."""
         index = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
-        return Labels(**{f.name: _take(getattr(self, f.name), index) for f in fields(self)})
+        return _valid({f.name: _take(getattr(self, f.name), index) for f in fields(self)})
 
     @staticmethod
     def empty(horizon: int, dimensions: int) -> "Labels":
@@ -132,15 +133,23 @@ class Labels:
     @staticmethod
     def concatenate(tables: Sequence["Labels"]) -> "Labels":
         """Return one table of all rows, in order; needs at least one table."""
-        return Labels(**{f.name: _join([getattr(t, f.name) for t in tables]) for f in fields(Labels)})
+        return _valid({f.name: _join([getattr(t, f.name) for t in tables]) for f in fields(Labels)})
+
+
+def _valid(columns: Mapping[str, Any]) -> Labels:
+    """Return rows of tables that were checked before: choosing and joining them cannot break the contract."""
+    labels = object.__new__(Labels)
+    for name, column in columns.items():
+        object.__setattr__(labels, name, column)
+    return labels
 
 
 def _take(column: Any, index: np.ndarray) -> Any:
-    return column[index] if isinstance(column, np.ndarray) else tuple(column[i] for i in index)
+    return column[index] if isinstance(column, np.ndarray) else tuple([column[i] for i in index.tolist()])
 
 
 def _join(columns: Sequence[Any]) -> Any:
-    return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else tuple(x for c in columns for x in c)
+    return np.concatenate(columns) if isinstance(columns[0], np.ndarray) else tuple(chain.from_iterable(columns))
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
+from jaxtyping import Float
 
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages, Episode, Span
+from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.features import STEPS, Features
 from embodied_cf.datasets.label_store import decode_labels, set_names
 from embodied_cf.datasets.rlds import RldsDataset
@@ -41,12 +43,24 @@ class EpisodeReader:
             action=action,
             action_mask=valid,
             timestamp=self._timestamp(columns, steps),
-            pose=self._numbers(columns, "pose", steps).astype(np.float64) if "pose" in self.spec.columns else None,
+            pose=self._pose(columns, steps),
             effector=self._effector(columns, steps),
             language=tuple(self._spans(columns, steps)),
             labels={name: decode_labels(columns, name) for name in set_names(self.features)},
             metadata=self._metadata(columns),
         )
+
+    def read_track(self, record: bytes, episode_id: str, body: Embodiment) -> Float[np.ndarray, "t d"]:
+        """Return only the motion of an episode (see `datasets.motion.track_of`), for passes over the numbers."""
+        columns = Columns(record, self.features, episode_id)
+        steps = columns.steps
+        track = self._pose(columns, steps) if body.kind == "nav" else self._effector(columns, steps)
+        if track is None or steps == 0 or not np.isfinite(track).all():
+            raise RecordError("no usable motion", where=episode_id)
+        return track
+
+    def _pose(self, columns: Columns, steps: int) -> np.ndarray | None:
+        return self._numbers(columns, "pose", steps).astype(np.float64) if "pose" in self.spec.columns else None
 
     def _numbers(self, columns: Columns, role: str, steps: int) -> np.ndarray:
         column = self.spec.column(role)

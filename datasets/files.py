@@ -11,6 +11,7 @@ from pathlib import Path
 
 from embodied_cf.errors import OutputError
 
+_LINE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False)
 _REMEDIES = {
     errno.ENOSPC: "Free space and run the same command again: finished shards are kept.",
     errno.EDQUOT: "The quota is full; free space and run the same command again: finished shards are kept.",
@@ -86,7 +87,7 @@ def write_json(path: Path, value: object) -> None:
 
 def json_line(value: object) -> str:
     """Return a value as one line of JSON with sorted keys: equal values are equal bytes."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return _LINE.encode(value) + "\n"
 
 
 @contextmanager

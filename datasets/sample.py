@@ -97,8 +97,8 @@ def _episodes(size: SampleSize, seed: int, shard: int) -> Iterator[Example]:
 
 
 def _episode(size: SampleSize, rng: np.random.Generator, name: str) -> Example:
-    command = _wander(size.steps, rng)
-    pose = _drive(command, rng)
+    command = wander(size.steps, rng)
+    pose = drive(command, rng)
     posts, colours = _posts(pose, rng)
     flags = np.zeros(size.steps, bool)
     first, last = flags.copy(), flags.copy()
@@ -121,7 +121,7 @@ def _episode(size: SampleSize, rng: np.random.Generator, name: str) -> Example:
     }
 
 
-def _wander(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
+def wander(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
     """Return (share of full speed, rad per step) for every step."""
     command = np.zeros((steps, 2))
     at = 0
@@ -132,7 +132,8 @@ def _wander(steps: int, rng: np.random.Generator) -> Float[np.ndarray, "t 2"]:
     return command
 
 
-def _drive(command: Float[np.ndarray, "t 2"], rng: np.random.Generator) -> Float[np.ndarray, "t 3"]:
+def drive(command: Float[np.ndarray, "t 2"], rng: np.random.Generator) -> Float[np.ndarray, "t 3"]:
+    """Return the poses (m, m, rad) of carrying out (share of full speed, rad per step) with 5 % slip."""
     slip = 1.0 + 0.05 * rng.standard_normal(command.shape)
     pose = np.zeros((len(command), 3))
     for step in range(1, len(command)):

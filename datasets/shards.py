@@ -8,10 +8,11 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, runtime_checkable
 
 import google_crc32c
 
@@ -50,6 +51,7 @@ class Broken:
         )
 
 
+@runtime_checkable
 class _Hasher(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
@@ -93,14 +95,20 @@ def read_at(path: Path, file_format: str, wanted: Sequence[int]) -> Iterator[Rec
 
 def masked_crc(data: bytes) -> int:
     """Return TFRecord's masked CRC-32C."""
-    crc = google_crc32c.value(data)
+    return _masked(google_crc32c.value(data))
+
+
+def _masked(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def frame(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return a record's header, data and footer as they stand in a tfrecord file."""
-    length = struct.pack("<Q", len(data))
-    return length + _CRC.pack(masked_crc(length)), data, _CRC.pack(masked_crc(data))
+def frame(*parts: bytes) -> tuple[bytes, ...]:
+    """Return a record of concatenated parts as it stands in a tfrecord file: header, parts, footer."""
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, part)
+    length = struct.pack("<Q", sum(map(len, parts)))
+    return length + _CRC.pack(masked_crc(length)), *parts, _CRC.pack(_masked(crc))
 
 
 def _read_tfrecord(path: Path, hasher: _Hasher) -> Iterator[Record | Broken]:
@@ -165,20 +173,20 @@ def _read_array_record(path: Path, hasher: _Hasher, wanted: Sequence[int] | None
     if hasher is not _NO_HASH:
         with open(path, "rb") as file:
             _hash_rest(file, hasher)
+    reader = ArrayRecordReader(str(path))
     try:
-        reader = ArrayRecordReader(str(path))
+        if not reader.ok():
+            yield Broken(0, "not a whole array_record file", rest_lost=True)
+            return
         count = reader.num_records()
-    except (RuntimeError, ValueError) as error:
-        yield Broken(0, f"not an array_record file ({_first_line(error)})", rest_lost=True)
-        return
-    try:
         for index in range(count) if wanted is None else [i for i in wanted if i < count]:
             try:
                 yield Record(index, reader.read([index])[0])
             except (RuntimeError, ValueError, IndexError) as error:
                 yield Broken(index, _first_line(error))
     finally:
-        reader.close()
+        with suppress(RuntimeError):  # it repeats what was wrong with the file
+            reader.close()
 
 
 def _first_line(error: Exception) -> str:
@@ -200,15 +208,15 @@ class ShardWriter:
         self._target = atomic_path(path)
         self._make = _TFRecordFile if file_format == "tfrecord" else _ArrayRecordFile
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ShardWriter":
         self._file = self._make(self._target.__enter__())
         return self
 
-    def write(self, data: bytes) -> None:
-        """Append one record."""
-        self._file.write(data)
+    def write(self, *parts: bytes) -> None:
+        """Append one record, given in parts that are joined without copying."""
+        self._file.write(*parts)
         self.records += 1
-        self.num_bytes += len(data)
+        self.num_bytes += sum(map(len, parts))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -226,8 +234,8 @@ class _TFRecordFile:
         self._file = open(path, "wb", buffering=_READ_BUFFER)  # noqa: SIM115 (closed by close)
         self._hash = hashlib.sha256()
 
-    def write(self, data: bytes) -> None:
-        for part in frame(data):
+    def write(self, *parts: bytes) -> None:
+        for part in frame(*parts):
             self._hash.update(part)
             self._file.write(part)
 
@@ -243,8 +251,8 @@ class _ArrayRecordFile:
         self._path = path
         self._file = ArrayRecordWriter(str(path), "group_size:1")
 
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
+    def write(self, *parts: bytes) -> None:
+        self._file.write(b"".join(parts))
 
     def close(self) -> str:
         self._file.close()

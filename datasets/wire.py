@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Int64, Integer, UInt8
 Buffer = bytes | memoryview
 _VARINT, _FIXED64, _LEN, _FIXED32 = 0, 1, 2, 5
 _BYTES, _FLOAT, _INT64 = 1, 2, 3
+_ITEM_TAG = 1 << 3 | _LEN
 
 
 class WireError(ValueError):
@@ -33,7 +34,19 @@ def scan_example(record: Buffer) -> dict[str, memoryview]:
 
 def bytes_values(feature: Buffer) -> list[memoryview]:
     """Return the items of a bytes list, as views into the record."""
-    return _children(_payload(feature, _BYTES), 1)
+    payload = _payload(feature, _BYTES)
+    items: list[memoryview] = []
+    at, size = 0, len(payload)
+    # the inner loop of reading: one pass without the generality of _walk, which takes over at anything unusual
+    while at < size:
+        if payload[at] != _ITEM_TAG:
+            return _children(payload, 1)
+        length, at = _varint(payload, at + 1)
+        items.append(payload[at : at + length])
+        at += length
+    if at != size:
+        raise WireError("a field runs past the end of its message")
+    return items
 
 
 def float_values(feature: Buffer) -> Float32[np.ndarray, " n"]:
@@ -100,18 +113,16 @@ def without_keys(record: Buffer, dropped: Callable[[str], bool]) -> bytes:
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
-        try:
-            byte = view[at]
-        except IndexError:
-            raise WireError("the message ends inside a number") from None
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise WireError("a number of more than 10 bytes")
+    try:
+        while (byte := view[at]) >= 0x80:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            at += 1
+            if shift > 63:
+                raise WireError("a number of more than 10 bytes")
+    except IndexError:
+        raise WireError("the message ends inside a number") from None
+    return value | byte << shift, at + 1
 
 
 def _walk(view: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:

@@ -178,6 +178,8 @@ def _feature(leaf: Leaf, value: Any, shape: Sequence[int | None]) -> bytes:
         items = [value] if not shape else _leaves(value)
         return wire.bytes_feature([item.encode() if isinstance(item, str) else bytes(item) for item in items])
     array = np.asarray(value)
+    if array.shape == (0,):  # an empty list says neither its inner shape nor its dtype
+        array = np.zeros([size or 0 for size in shape], leaf.dtype)
     free = [size for size in shape if size is not None]
     if array.ndim != len(shape) or [n for n, size in zip(array.shape, shape, strict=True) if size is not None] != free:
         raise ValueError(f"shape {array.shape} where {tuple(shape)} belongs")

@@ -6,7 +6,7 @@ pitch, yaw, gripper) for arm.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8, Int64
@@ -17,6 +17,7 @@ from embodied_cf.language.verdict import UNKNOWN
 from embodied_cf.language.vocabulary import Vocabulary
 
 
+@runtime_checkable
 class Meaning(Protocol):
     """What the commands of an embodiment mean for a robot of a given scale. Verdict rows follow `vocabulary`."""
 

@@ -80,8 +80,10 @@ def chunk_motion(chunk: Float[np.ndarray, "n h 2"], mask: Bool[np.ndarray, "n h"
     lengths = np.hypot(delta[..., 0], delta[..., 1])
     distance = np.hypot(path[:, 1:, 0], path[:, 1:, 1]) * mask
     end, tail = path[rows, last], path[rows, last] - path[rows, np.maximum(last - 1, 0)]
-    shown = np.hypot(tail[:, 0], tail[:, 1]) >= 0.1
-    heading = np.where(shown, np.arctan2(tail[:, 1], tail[:, 0]), np.nan) / scale.turn
+    heading = np.arctan2(tail[:, 1], tail[:, 0])
+    # too short to have a direction, or straight back, which might be either side
+    shown = (np.hypot(tail[:, 0], tail[:, 1]) >= 0.1) & (np.abs(heading) < 0.9 * np.pi)
+    heading = np.where(shown, heading, np.nan) / scale.turn
     return NavMotion(end[:, 0], end[:, 1], distance.max(axis=1, initial=0.0), lengths.sum(axis=1), heading)
 
 
@@ -116,7 +118,8 @@ def verdicts(motion: NavMotion, limits: NavThresholds) -> Int8[np.ndarray, "c n"
     low, high = limits.straight - limits.slack / 2, limits.turn + limits.slack
     table = [verdict(moving & straight & (np.abs(turned) <= limits.straight + limits.slack), vague)]
     for side in (1, -1):
-        table.append(verdict(moving & (side * turned >= limits.turn - limits.slack), still | vague))
+        on_the_spot = still & (side * turned > limits.straight)
+        table.append(verdict(on_the_spot | (side * turned >= limits.turn - limits.slack), still | vague))
     for side in (1, -1):
         table.append(verdict(moving & (side * turned >= low) & (side * turned <= high), still | vague))
     table.append(verdict(still & (np.abs(turned) <= limits.straight), vague))

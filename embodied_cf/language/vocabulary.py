@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+_REMEMBERED = 1 << 16
+"""Distinct instructions whose parse is kept; the same few hundred come again and again."""
 _SPACE = re.compile(r"\s+")
 _THEN = re.compile(r"\s*(?:,|;)?\s*\b(?:and\s+)?then\b\s*|\s*;\s*")
 _SIDES = {"left": "right", "right": "left", "leftward": "rightward", "rightward": "leftward",
@@ -51,15 +53,23 @@ class Vocabulary:
     def _by_phrase(self) -> Mapping[str, str]:
         return {normalise(phrase): command.name for command in self.commands for phrase in command.phrases}
 
+    @cached_property
+    def _parsed(self) -> dict[str, tuple[str, ...] | None]:
+        return {}
+
     def parse(self, instruction: str) -> tuple[str, ...] | None:
         """Return the commands that an instruction chains, or None if any clause is not a known phrase.
 
         >>> NAV.parse("Turn left, then go forward.")  # doctest: +SKIP
         ('turn_left', 'forward')
         """
-        clauses = [self._by_phrase.get(clause) for clause in _THEN.split(normalise(instruction))]
-        known = tuple(clause for clause in clauses if clause is not None)
-        return known if len(known) == len(clauses) else None
+        if instruction not in self._parsed:
+            if len(self._parsed) >= _REMEMBERED:
+                self._parsed.clear()
+            clauses = [self._by_phrase.get(clause) for clause in _THEN.split(normalise(instruction))]
+            known = tuple(clause for clause in clauses if clause is not None)
+            self._parsed[instruction] = known if len(known) == len(clauses) else None
+        return self._parsed[instruction]
 
     def compose(self, commands: Sequence[str], phrase: Sequence[int] | None = None) -> str:
         """Return the instruction that chains `commands`; `phrase` picks a phrasing for each (default 0)."""

@@ -4,24 +4,31 @@ from dataclasses import dataclass
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.episodes import EpisodeReader
-from embodied_cf.datasets.motion import track_of
 from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.datasets.shards import read_at
 from embodied_cf.datasets.spec import DatasetSpec
 from embodied_cf.errors import RecordError
+from embodied_cf.language.meaning import Meaning
+from embodied_cf.relabel.asking import Asking
 from embodied_cf.relabel.goal import GoalSynthesizer, metric_camera
 from embodied_cf.relabel.ground import GroundingCheck
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.pipeline import Pipeline
 from embodied_cf.relabel.profile import Profile, measure
 from embodied_cf.relabel.propose import GrammarProposer
+from embodied_cf.relabel.propose_vlm import ModelProposer
 from embodied_cf.relabel.provenance import Provenance
 from embodied_cf.relabel.segment import SEGMENTERS
 from embodied_cf.relabel.stages import Proposer, Synthesizer
 from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, RetrievalSynthesizer
 from embodied_cf.relabel.verify import ProgramVerifier
+from embodied_cf.vlm.captions import Captioner
 from embodied_cf.vlm.motion import MotionCaptioner
+from embodied_cf.vlm.openai_captioner import CaptionOptions, OpenAICaptioner
+from embodied_cf.vlm.propose import VlmProposer
 
+POOL_SIZE = 256
+"""Real segments kept for each command, to retrieve from."""
 PROFILED_EPISODES = 2000
 """The first pass reads so many episodes, evenly spread over the shards."""
 
@@ -50,10 +57,11 @@ def survey(dataset: RldsDataset, spec: DatasetSpec, shards: tuple[Shard, ...], o
         for record in read_at(shard.path, dataset.file_format, wanted):
             name = dataset.episode_id(shard, record.index)
             try:
-                tracks.append((name, track_of(reader.read(record.data, name), body)))
+                tracks.append((name, reader.read_track(record.data, name, body)))
             except RecordError:
                 continue  # the run itself meets it again, and quarantines it with its reason
-    profile = measure(tracks, body, SEGMENTERS[options.segmenter](), options.seed)
+    pool_size = POOL_SIZE if options.synthesizer == "retrieval" else 0
+    profile = measure(tracks, body, SEGMENTERS[options.segmenter](), options.seed, pool_size)
     return Setting(dataset, spec, body, profile)
 
 
@@ -63,21 +71,20 @@ def _spread(shards: tuple[Shard, ...], limit: int | None) -> list[tuple[Shard, r
     return [(shard, range(0, count, every)) for shard, count in zip(shards, counts, strict=True)]
 
 
-def build_pipeline(setting: Setting, options: RelabelOptions, asker: object | None = None) -> Pipeline:
-    """Return the pipeline that the options name."""
+def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | None = None) -> Pipeline:
+    """Return the pipeline that the options name; `model` is whom its captioner asks, if it asks anyone."""
     meaning = setting.profile.meaning(setting.body)
-    captioner = MotionCaptioner(meaning.vocabulary, options.seed)
-    proposer: Proposer = GrammarProposer(options.stride)
+    captioner, proposer = _words(setting, options, meaning, model)
     synthesizer = _synthesizer(setting, options)
     verifier = ProgramVerifier(_grounding(setting))
     stages = {
-        **captioner.identity,
-        **proposer.identity,
-        **synthesizer.identity,
-        **verifier.identity,
-        "seed": options.seed,
+        "captioner": captioner.identity,
+        "proposer": proposer.identity,
+        "synthesizer": synthesizer.identity,
+        "verifier": verifier.identity,
         "segmenter": options.segmenter,
         "label_set": options.label_set,
+        "seed": options.seed,
     }
     return Pipeline(
         setting.body,
@@ -91,6 +98,18 @@ def build_pipeline(setting: Setting, options: RelabelOptions, asker: object | No
         options.seed,
         options.per_observation,
     )
+
+
+def _words(
+    setting: Setting, options: RelabelOptions, meaning: Meaning, model: Asking | None
+) -> tuple[Captioner, Proposer]:
+    grammar = GrammarProposer(options.stride)
+    if model is None:
+        return MotionCaptioner(meaning.vocabulary, options.seed), grammar
+    kind, vlm = setting.body.kind, options.vlm
+    looks = CaptionOptions(vlm.every, vlm.window, max(1, vlm.window // 2))
+    captioner = OpenAICaptioner(model.asker, kind, looks, model.prompts)
+    return captioner, ModelProposer(VlmProposer(model.asker, kind, model.prompts), grammar, vlm.every)
 
 
 def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:

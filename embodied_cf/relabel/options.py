@@ -26,6 +26,10 @@ class VlmOptions:
     """package.module:function that takes and returns encoded image bytes, such as to blur faces."""
     concurrency: int = 32
     """Requests in flight at once."""
+    every: int = 3
+    """Steps between the frames that the model is asked about; its answers hold until the next one."""
+    window: int = 30
+    """Steps that one hindsight instruction of the model spans; windows overlap by half and cover every step."""
     max_requests: int | None = None
     """Stop cleanly before more requests than this are made; cached answers are free."""
     max_cost: float | None = None

@@ -1,9 +1,10 @@
 """The output directory of a run: whose it is, which shards are done, and how it is finished.
 
 While a run is under way `OUT/labels/parts/` holds `run.json` (whose directory this is) and, for each finished
-shard, its line for the manifest, its rejected and quarantined rows and its provenance. A shard counts as done
-when its `shard.json` stands there, which is written last. Finishing joins the parts in shard order, so the
-result does not depend on who finished when; `manifest.jsonl` is written last of all and the parts removed.
+shard, a part: its row of the manifest, its rejected and quarantined rows and its provenance. A shard counts as
+done when its part stands there, which is written after the shard itself. Finishing joins the parts in shard
+order, so the result does not depend on who finished when; `manifest.jsonl` is written last of all and the parts
+removed.
 """
 
 import json
@@ -18,7 +19,8 @@ from embodied_cf.datasets.files import atomic_path, disk_errors, json_line, writ
 from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.errors import OutputError
 
-_JOINED = ("rejected", "quarantine")
+JOINED = ("rejected", "quarantine", "provenance")
+"""Files of OUT/labels that are joined from the parts."""
 
 
 @dataclass(frozen=True)
@@ -70,29 +72,35 @@ class Output:
             )
 
     def part(self, shard: Shard) -> Path:
-        """Return the directory of a shard's part."""
-        return self.parts / f"{shard.split}-{shard.index:05d}"
+        """Return the file of a shard's part."""
+        return self.parts / f"{shard.split}-{shard.index:05d}.part"
 
     def done(self, shard: Shard) -> bool:
         """Whether the shard is finished."""
-        return (self.part(shard) / "shard.json").is_file()
+        return self.part(shard).is_file()
 
     def finish(self, dataset: RldsDataset, shards: Sequence[Shard], label_set: str, horizon: int, width: int) -> None:
         """Write metadata, views, joined files and at last the manifest; then remove the parts."""
-        rows = [json.loads((self.part(shard) / "shard.json").read_text(encoding="utf-8")) for shard in shards]
+        parts = [self.part(shard) for shard in shards]
+        rows = [_part_row(part) for part in parts]
         tree = metadata.with_label_set(dataset.path, label_set, horizon, width)
         metadata.carry_over(dataset.path, self.path, [shard.path.name for shard in dataset.shards()])
         metadata.write_features(tree, self.path)
         metadata.write_info(dataset.path, self.path, _sizes(rows))
         metadata.link_view(self.path, tree, [shard.path.name for shard in shards])
-        for name in _JOINED:
-            self._join(f"{name}.jsonl", [self.part(shard) / f"{name}.jsonl" for shard in shards], dataset)
-        write_text(self.labels / "provenance.jsonl", self._provenance(shards, dataset))
+        for name in ("rejected", "quarantine"):
+            self._join(name, parts, dataset)
+        write_text(self.labels / "provenance.jsonl", _provenance(parts, dataset))
         header = json.loads((self.parts / "run.json").read_text(encoding="utf-8"))
         lines = [json_line({"type": "run", **header}), *(json_line({"type": "shard", **row}) for row in rows)]
         write_text(self.manifest, "".join(lines))
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the parts of a complete run; a run killed while it did so left some."""
         with disk_errors(self.parts):
-            shutil.rmtree(self.parts)
+            if self.complete and self.parts.is_dir():
+                shutil.rmtree(self.parts)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the manifest's shard rows."""
@@ -117,18 +125,42 @@ class Output:
         run = self.parts / "run.json"
         return json.loads(run.read_text(encoding="utf-8")) if run.is_file() else None
 
-    def _join(self, name: str, files: Iterable[Path], dataset: RldsDataset) -> None:
-        """Concatenate the shards' lines, after those of label sets that the source already had."""
-        before = dataset.path / "labels" / name
-        with atomic_path(self.labels / name) as temporary, open(temporary, "wb") as joined:
-            for file in [before] * before.is_file() + list(files):
-                with open(file, "rb") as part:
-                    shutil.copyfileobj(part, joined)
+    def _join(self, name: str, parts: Iterable[Path], dataset: RldsDataset) -> None:
+        """Join the parts' lines of one kind, after those of label sets that the source already had."""
+        before = dataset.path / "labels" / f"{name}.jsonl"
+        with atomic_path(self.labels / f"{name}.jsonl") as temporary, open(temporary, "w", encoding="utf-8") as joined:
+            if before.is_file():
+                joined.write(before.read_text(encoding="utf-8"))
+            for part in parts:
+                joined.writelines(_part_lines(part, name))
 
-    def _provenance(self, shards: Sequence[Shard], dataset: RldsDataset) -> str:
-        before = dataset.path / "labels" / "provenance.jsonl"
-        files = [before] * before.is_file() + [self.part(shard) / "provenance.jsonl" for shard in shards]
-        return "".join(sorted({line for file in files for line in file.read_text("utf-8").splitlines(keepends=True)}))
+
+def write_part(path: Path, row: Mapping[str, object], lines: Mapping[str, Iterable[str]]) -> None:
+    """Write a shard's part: its manifest row, then its lines, each behind the name of the file it goes to."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as part:
+        part.write(json_line(row))
+        for name in JOINED:
+            part.writelines(f"{name} {line}" for line in lines[name])
+
+
+def _part_row(path: Path) -> dict[str, Any]:
+    with open(path, encoding="utf-8") as part:
+        row: dict[str, Any] = json.loads(part.readline())
+    return row
+
+
+def _part_lines(path: Path, name: str) -> Iterator[str]:
+    with open(path, encoding="utf-8") as part:
+        for line in part:
+            kind, _, rest = line.partition(" ")
+            if kind == name:
+                yield rest
+
+
+def _provenance(parts: Iterable[Path], dataset: RldsDataset) -> str:
+    before = dataset.path / "labels" / "provenance.jsonl"
+    rows = set(before.read_text("utf-8").splitlines(keepends=True)) if before.is_file() else set()
+    return "".join(sorted(rows.union(*(_part_lines(part, "provenance") for part in parts))))
 
 
 def _sizes(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[tuple[int, int]]]:

@@ -27,7 +27,7 @@ from embodied_cf.relabel.stages import (
     Synthesizer,
     Verifier,
 )
-from embodied_cf.vlm.captions import Captioner, Captions
+from embodied_cf.vlm.captions import Captioner, Captions, Hindsight
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,14 @@ class Pipeline:
     """Counterfactuals kept for one observation at most."""
 
     async def relabel(self, episode: Episode) -> Relabelled:
-        """Label one episode. Raises VlmError if the captioner cannot be asked, RecordError for unusable data."""
+        """Label one episode. Raises VlmError if the captioner cannot be asked, RecordError for unusable data.
+
+        Captioners see frames before anything else here does, so an undecodable one ends the episode early.
+        """
         rng = generator(self.seed, episode.episode_id, "relabel")
         track = track_of(episode, self.body)
         if len(track) < 2:
-            return self._nothing(episode)
+            return self.unlabelled(len(episode))
         segments = self.segmenter.segment(track, self.body, self.meaning)
         captions = await self.captioner.caption(episode, segments)
         context = Context(episode, track, segments, captions, self.body, self.meaning)
@@ -93,9 +96,6 @@ class Pipeline:
         empty = Labels.empty(self.body.chunk_length, self.body.chunk_dimensions)
         return Relabelled(empty, ("",) * episode_steps)
 
-    def _nothing(self, episode: Episode) -> Relabelled:
-        return self.unlabelled(len(episode))
-
     def _candidates(
         self, context: Context, proposals: Proposals, synthesis: Synthesis, rng: np.random.Generator
     ) -> Candidates:
@@ -105,8 +105,9 @@ class Pipeline:
         return Candidates(Labels.concatenate([factual, counterfactual]), given, proposals)
 
     def _factual(self, context: Context, rng: np.random.Generator) -> tuple[Labels, np.ndarray]:
-        """Return hindsight rows, the captioner's order kept, then atomic rows."""
-        told = context.captions.hindsight
+        """Return hindsight rows (the dataset's own texts, then the captioner's) and atomic rows."""
+        own = _own_texts(context.episode)
+        told = [*own, *context.captions.hindsight]
         vocabulary, segments = self.meaning.vocabulary, context.segments
         named = [i for i, command in enumerate(segments.command) if command]
         command = np.array([vocabulary.index[segments.command[i]] for i in named], np.int64)
@@ -127,7 +128,7 @@ class Pipeline:
             np.array([item.score for item in told] + [1.0] * len(named), np.float32),
             tuple(source),
         )
-        return labels, np.array([item.given for item in told] + [False] * len(named), bool)
+        return labels, np.arange(len(labels)) < len(own)
 
     def _counterfactual(self, proposals: Proposals, synthesis: Synthesis) -> Labels:
         names = (*self.meaning.vocabulary.names, "")
@@ -155,7 +156,19 @@ class Pipeline:
         counts["uncovered steps"] += texts.count("")
         counts["branch points"] += len(np.unique(proposals.start))
         counts["branch points without counterfactual"] += _bare(proposals.start, labels)
-        return Relabelled(labels, texts, (*_rejections(judged), *_turned_down(context.captions)), counts)
+        counts["unanswered proposals"] += len(proposals.unanswered)
+        rejected = (*_rejections(judged), *_turned_down(context.captions), *_unanswered(proposals))
+        return Relabelled(labels, texts, rejected, counts)
+
+
+def _own_texts(episode: Episode) -> list[Hindsight]:
+    """Return what the dataset itself says was done; nobody needs to judge it."""
+    last = len(episode) - 1
+    return [
+        Hindsight(span.start, min(span.end, last), span.text, 1.0, "text of the dataset")
+        for span in episode.language
+        if span.text and span.start < last
+    ]
 
 
 def _rows(synthesis: Synthesis, rows: Int64[np.ndarray, " k"]) -> Synthesis:
@@ -199,3 +212,7 @@ def _turned_down(captions: Captions) -> list[Rejection]:
         Rejection("hindsight", item.start, item.end, item.instruction, "", round(item.score, 4), reason)
         for item, reason in captions.rejected
     ]
+
+
+def _unanswered(proposals: Proposals) -> list[Rejection]:
+    return [Rejection("counterfactual", step, step + 1, "", "", 0.0, why) for step, why in proposals.unanswered]

@@ -49,16 +49,19 @@ def measure(
     body: Embodiment,
     segmenter: Segmenter,
     seed: int,
-    pool_size: int = 256,
+    pool_size: int = 0,
 ) -> Profile:
-    """Return the profile of (episode id, track) pairs. The same set in another order gives the same profile."""
+    """Return the profile of (episode id, track) pairs. The same set in another order gives the same profile.
+
+    `pool_size` segments are kept for each command, for synthesizers that retrieve.
+    """
     named = sorted(tracks, key=lambda pair: pair[0])
     scale = typical_scale([track for _, track in named], body)
     meaning = meaning_for(body.kind, scale, body.thresholds)
     reach = np.concatenate([reach_values(track, body) for _, track in named])
     low, high = np.quantile(reach, [0.01, 0.99], axis=0)
     room = _MARGIN * (high - low) + 1e-9
-    pools = _pools(named, body, segmenter, meaning, seed, pool_size)
+    pools = _pools(named, body, segmenter, meaning, seed, pool_size) if pool_size else {}
     return Profile(scale, low - room, high + room, len(named), pools)
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from embodied_cf import __version__
@@ -15,9 +16,11 @@ from embodied_cf.datasets.label_store import set_key
 from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import UsageError
+from embodied_cf.relabel.asking import asking
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.output import Output
+from embodied_cf.relabel.report import write_report
 from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob, relabel_shards
 
 _IDENTITY = (
@@ -48,6 +51,8 @@ class RunResult:
     dropped_records: int
     quarantined_episodes: int
     timing: dict[str, float]
+    usage: dict[str, object] | None = None
+    """Requests, tokens and cost of the model that was asked."""
 
     @property
     def exit_code(self) -> int:
@@ -69,17 +74,38 @@ def relabel(options: RelabelOptions, progress: Progress = lambda episodes, steps
     setting = survey(dataset, spec, shards, options)
     output = Output(options.out)
     with exclusive(_lock(output)):
-        output.claim(header(setting, options, shards), dataset.path)
+        resumed, usage = asyncio.run(_run(shards, setting, options, output, progress))
+        seconds = time.monotonic() - started
+        result = _summed(output, resumed, seconds, usage)
+        write_report(output, setting, options, usage=usage, timing=result.timing)
+    _lock(output).unlink(missing_ok=True)
+    return result
+
+
+async def _run(
+    shards: Sequence[Shard], setting: Setting, options: RelabelOptions, output: Output, progress: Progress
+) -> tuple[int, dict[str, object] | None]:
+    """Do the shards that are left and finish; return how many were done before, and what asking cost."""
+    async with asking(options) as model:
+        pipeline = build_pipeline(setting, options, model)
+        output.claim(header(setting, options, shards, pipeline.provenance.stages), setting.dataset.path)
         left = [] if output.complete else [shard for shard in shards if not output.done(shard)]
-        _work(left, setting, options, output, progress)
+        jobs = [_job(shard, setting, options, output) for shard in left]
+        if options.workers == 1 or model is not None or len(jobs) < _WORK_BEFORE_WORKERS:
+            window = 1 if model is None else options.vlm.concurrency
+            await relabel_shards(jobs, Desk(setting.reader, pipeline, options.label_set, window), progress)
+        else:
+            _in_processes(jobs, setting, options, progress)
         if not output.complete:
             body = setting.body
-            output.finish(dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)
-    _lock(output).unlink(missing_ok=True)
-    return _summed(output, len(shards) - len(left), time.monotonic() - started)
+            output.finish(setting.dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)
+        output.tidy()
+        return len(shards) - len(left), None if model is None else model.usage
 
 
-def header(setting: Setting, options: RelabelOptions, shards: Sequence[Shard]) -> dict[str, Any]:
+def header(
+    setting: Setting, options: RelabelOptions, shards: Sequence[Shard], stages: Mapping[str, object]
+) -> dict[str, Any]:
     """Return what makes two runs the same: everything that the output is a function of, and nothing else."""
     profile = setting.profile
     return {
@@ -100,11 +126,12 @@ def header(setting: Setting, options: RelabelOptions, shards: Sequence[Shard]) -
             "high": profile.high.tolist(),
             "episodes": profile.episodes,
         },
+        "stages": stages,
         **{name: getattr(options, name) for name in _IDENTITY},
     }
 
 
-def _lock(output: Output):  # type: ignore[no-untyped-def]
+def _lock(output: Output) -> Path:
     return output.path.with_name(f".{output.path.name}.lock")
 
 
@@ -118,11 +145,7 @@ def _refuse_existing_set(dataset: RldsDataset, name: str) -> None:
         )
 
 
-def _work(left: Sequence[Shard], setting: Setting, options: RelabelOptions, output: Output, progress: Progress) -> None:
-    jobs = [_job(shard, setting, options, output) for shard in left]
-    if options.workers == 1 or options.asks_model or len(jobs) < _WORK_BEFORE_WORKERS:
-        asyncio.run(relabel_shards(jobs, _desk(setting, options), progress))
-        return
+def _in_processes(jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, (setting, options)) as pool:
         try:
@@ -142,16 +165,12 @@ def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output
     return ShardJob(shard, dataset.file_format, target, output.part(shard), prefix, limit)
 
 
-def _desk(setting: Setting, options: RelabelOptions) -> Desk:
-    return Desk(setting.reader, build_pipeline(setting, options), options.label_set)
-
-
 _DESK: list[Desk] = []
 """A worker process's own desk, set once when it starts."""
 
 
 def _prepare(setting: Setting, options: RelabelOptions) -> None:
-    _DESK.append(_desk(setting, options))
+    _DESK.append(Desk(setting.reader, build_pipeline(setting, options), options.label_set))
 
 
 def _in_worker(job: ShardJob) -> tuple[int, int]:
@@ -165,7 +184,7 @@ def _in_worker(job: ShardJob) -> tuple[int, int]:
     return done[0], done[1]
 
 
-def _summed(output: Output, resumed: int, seconds: float) -> RunResult:
+def _summed(output: Output, resumed: int, seconds: float, usage: dict[str, object] | None) -> RunResult:
     rows = list(output.rows())
     steps = _total(rows, lambda row: row["counts"].get("steps", 0))
     return RunResult(
@@ -178,6 +197,7 @@ def _summed(output: Output, resumed: int, seconds: float) -> RunResult:
         _total(rows, lambda row: len(row["dropped"])),
         _total(rows, lambda row: row["quarantined"]),
         {"seconds": round(seconds, 3), "steps_per_second": round(steps / seconds, 1)},
+        usage,
     )
 
 

@@ -4,17 +4,19 @@ import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.episodes import EpisodeReader
-from embodied_cf.datasets.files import json_line, write_json, write_text
+from embodied_cf.datasets.files import json_line
 from embodied_cf.datasets.label_store import encode_labels
 from embodied_cf.datasets.rlds import Shard
 from embodied_cf.datasets.shards import Broken, Record, ShardWriter, read_shard
 from embodied_cf.errors import BudgetError, EmbodiedError, RecordError, VlmError
+from embodied_cf.relabel.output import JOINED, write_part
 from embodied_cf.relabel.pipeline import Pipeline, Relabelled
+from embodied_cf.vlm.access import AccessError
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class _Tally:
     counts: Counter[str] = field(default_factory=Counter)
     record_sha256: list[str] = field(default_factory=list)
     dropped: list[dict[str, object]] = field(default_factory=list)
-    rejected: list[str] = field(default_factory=list)
-    quarantine: list[str] = field(default_factory=list)
+    lines: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in JOINED})
     sources: set[str] = field(default_factory=set)
 
 
@@ -62,8 +63,8 @@ Progress = Callable[[int, int], None]
 async def relabel_shards(jobs: list[ShardJob], desk: Desk, progress: Progress) -> list[dict[str, object]]:
     """Work through shards in order, keeping `desk.window` episodes in flight across their borders.
 
-    Returns the manifest rows. Raises OutputError if the disk fails, BudgetError if a budget is spent: then
-    finished shards stay and the one in work leaves no trace.
+    Returns the manifest rows. Raises OutputError if the disk fails, BudgetError if a budget is spent,
+    AccessError if the model's server is closed to us: finished shards stay, the one in work leaves no trace.
     """
     rows = []
     results = _in_order(_tasks(jobs), desk)
@@ -86,7 +87,7 @@ def _tasks(jobs: list[ShardJob]) -> Iterator[tuple[ShardJob, Record | Broken | s
 
 
 Item = tuple[Record | Broken | str, bytes, Relabelled | None, str]
-"""What was read, the record to write, its labels, and why it is quarantined."""
+"""What was read, the bytes to append to it, its labels, and why it is quarantined."""
 
 
 async def _in_order(tasks: Iterator[tuple[ShardJob, Record | Broken | str]], desk: Desk) -> AsyncGenerator[Item, None]:
@@ -103,6 +104,10 @@ async def _in_order(tasks: Iterator[tuple[ShardJob, Record | Broken | str]], des
                 yield await flying.popleft()
         while flying:
             yield await flying.popleft()
+    except BudgetError:
+        # what is already asked and paid for may still be answered, and then lies in the cache for the next run
+        await asyncio.gather(*flying, return_exceptions=True)
+        raise
     finally:
         for task in flying:
             task.cancel()
@@ -118,13 +123,13 @@ async def _item(job: ShardJob, record: Record | Broken | str, desk: Desk) -> Ite
         episode = desk.reader.read(record.data, episode_id)
         steps = len(episode)
         result = await desk.pipeline.relabel(episode)
-    except BudgetError:
+    except (BudgetError, AccessError):
         raise
     except (RecordError, VlmError) as error:
         result = desk.pipeline.unlabelled(steps or _steps(record.data, desk, episode_id))
         problem = str(error)
     addition = encode_labels(desk.label_set, result.labels, result.step_texts)
-    return record, record.data + addition, result, problem
+    return record, addition, result, problem
 
 
 def _steps(record: bytes, desk: Desk, episode_id: str) -> int:
@@ -139,7 +144,7 @@ async def _write_shard(
 ) -> dict[str, object]:
     tally, source = _Tally(), ""
     with ShardWriter(job.target, job.file_format) as writer:
-        async for read, data, result, problem in results:
+        async for read, addition, result, problem in results:
             if isinstance(read, str):
                 source = read
                 break
@@ -147,7 +152,7 @@ async def _write_shard(
                 tally.dropped.append({"index": read.index, "problem": read.problem, "rest_lost": read.rest_lost})
                 continue
             assert result is not None
-            writer.write(data)
+            writer.write(read.data, addition)
             _note(tally, f"{job.episode_prefix}{read.index:05d}", read, result, problem)
             progress(1, len(result.step_texts))
     return _commit(job, tally, writer, source, desk)
@@ -158,20 +163,13 @@ def _note(tally: _Tally, episode_id: str, record: Record, result: Relabelled, pr
     tally.labels += len(result.labels)
     tally.counts.update(result.counts)
     tally.sources.update(result.labels.source)
-    tally.rejected += [json_line({"episode": episode_id, **asdict(row)}) for row in result.rejected]
+    tally.lines["rejected"] += [json_line({"episode": episode_id, **vars(row)}) for row in result.rejected]
     if problem:
-        tally.quarantine.append(json_line({"episode": episode_id, "reason": problem}))
+        tally.lines["quarantine"].append(json_line({"episode": episode_id, "reason": problem}))
 
 
 def _commit(job: ShardJob, tally: _Tally, writer: ShardWriter, source: str, desk: Desk) -> dict[str, object]:
-    """Write the part's files; shard.json comes last and makes the shard count as done."""
-    provenance = list(desk.pipeline.provenance.lines(tally.sources))
-    for name, lines in (
-        ("rejected", tally.rejected),
-        ("quarantine", tally.quarantine),
-        ("provenance", provenance),
-    ):
-        write_text(job.part / f"{name}.jsonl", "".join(lines))
+    """Write the part, which makes the shard count as done, and return its row of the manifest."""
     row: dict[str, object] = {
         "shard": job.shard.path.name,
         "split": job.shard.split,
@@ -183,10 +181,11 @@ def _commit(job: ShardJob, tally: _Tally, writer: ShardWriter, source: str, desk
         "num_bytes": writer.num_bytes,
         "labels": tally.labels,
         "dropped": tally.dropped,
-        "quarantined": len(tally.quarantine),
-        "rejected": len(tally.rejected),
+        "quarantined": len(tally.lines["quarantine"]),
+        "rejected": len(tally.lines["rejected"]),
         "counts": dict(sorted(tally.counts.items())),
         "record_sha256": tally.record_sha256,
     }
-    write_json(job.part / "shard.json", row)
+    tally.lines["provenance"] = list(desk.pipeline.provenance.lines(tally.sources))
+    write_part(job.part, row, tally.lines)
     return row

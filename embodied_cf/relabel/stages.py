@@ -5,7 +5,7 @@ from (seed, episode).
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int8, Int64
@@ -50,6 +50,8 @@ class Proposals:
     """Pixels x0, y0, x1, y1 in the primary camera; nan for proposals that are no goal."""
     thing: tuple[str, ...]
     """Name of the thing in the box, "" for proposals that are no goal."""
+    unanswered: tuple[tuple[int, str], ...] = ()
+    """Frames for which a model gave no usable answer: (step, why)."""
 
     def __len__(self) -> int:
         return len(self.instruction)
@@ -110,12 +112,14 @@ class Judged:
     reason: tuple[str, ...]
 
 
+@runtime_checkable
 class Segmenter(Protocol):
     """Odometry or end-effector motion to atomic segments."""
 
     def segment(self, track: Float[np.ndarray, "t d"], body: Embodiment, meaning: Meaning) -> Segments: ...
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Branch points to counterfactual commands or goals with their instructions."""
 
@@ -127,6 +131,7 @@ class Proposer(Protocol):
     async def propose(self, context: Context, rng: np.random.Generator) -> Proposals: ...
 
 
+@runtime_checkable
 class Synthesizer(Protocol):
     """(State, command or goal) to action chunk and feasibility."""
 
@@ -138,6 +143,7 @@ class Synthesizer(Protocol):
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis: ...
 
 
+@runtime_checkable
 class Verifier(Protocol):
     """Candidates to scores and reasons."""
 

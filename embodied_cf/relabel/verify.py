@@ -69,11 +69,8 @@ class ProgramVerifier:
         labels, meaning = candidates.labels, context.meaning
         table = meaning.of_chunks(labels.action, labels.action_mask, context.track[labels.start])
         verdict = judge(table, meaning.vocabulary, labels.instruction)
-        for row, kind in enumerate(labels.kind):
-            if kind == "hindsight":
-                verdict[row] = hindsight_verdict(
-                    context, labels.instruction[row], int(labels.start[row]), int(labels.end[row])
-                )
+        told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
+        verdict[told] = hindsight_verdicts(context, labels.take(told))
         command = np.array([meaning.vocabulary.index.get(name, -1) for name in labels.command], np.int64)
         carried = np.where(command >= 0, table[np.maximum(command, 0), np.arange(len(labels))], UNKNOWN)
         reason = [CONTRADICTS if FAIL in pair else "" for pair in zip(verdict.tolist(), carried.tolist(), strict=True)]
@@ -115,23 +112,28 @@ class ProgramVerifier:
         return rows[gap.max(axis=1, initial=0.0) < self.different * share].tolist()
 
 
-def hindsight_verdict(context: Context, instruction: str, start: int, end: int) -> int:
-    """Judge an instruction on the steps [start, end) that were really carried out.
+def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:
+    """Judge instructions on the steps [start, end) that were really carried out.
 
-    It passes if it names the timeline of commands, or if it is one command that the whole range carries out.
+    One passes if it names the timeline of commands, or if it is one command that the whole range carries out.
     It fails if a command it names does not occur there in that order; between the two nobody knows.
     """
-    clauses = context.meaning.vocabulary.parse(instruction)
-    if clauses is None:
-        return UNKNOWN
-    timeline = [command for left, right, command in context.segments.runs() if left < end and right > start]
-    if timeline == list(clauses):
-        return PASS
-    if len(clauses) == 1:
-        table = context.meaning.of_track(context.track, np.array([start]), np.array([end]))
-        if table[context.meaning.vocabulary.index[clauses[0]], 0] == PASS:
-            return PASS
-    return UNKNOWN if _in_order(clauses, timeline) else FAIL
+    vocabulary, runs = context.meaning.vocabulary, context.segments.runs()
+    whole = context.meaning.of_track(context.track, labels.start.astype(np.int64), labels.end.astype(np.int64))
+    verdicts = np.full(len(labels), UNKNOWN, np.int8)
+    for row, (text, start, end) in enumerate(
+        zip(labels.instruction, labels.start.tolist(), labels.end.tolist(), strict=True)
+    ):
+        clauses = vocabulary.parse(text)
+        if clauses is None:
+            continue
+        timeline = [command for left, right, command in runs if left < end and right > start]
+        carried = len(clauses) == 1 and whole[vocabulary.index[clauses[0]], row] == PASS
+        if carried or timeline == list(clauses):
+            verdicts[row] = PASS
+        elif not _in_order(clauses, timeline):
+            verdicts[row] = FAIL
+    return verdicts
 
 
 def _in_order(clauses: tuple[str, ...], timeline: list[str]) -> bool:

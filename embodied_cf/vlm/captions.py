@@ -1,7 +1,7 @@
 """What a captioner answers: descriptions with their step ranges, and objects with pixel boxes or points."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from embodied_cf.datasets.contract import Episode
 from embodied_cf.language.segments import Segments
@@ -21,8 +21,6 @@ class Hindsight:
     instruction: str
     score: float = 1.0
     reason: str = ""
-    given: bool = False
-    """Whether the words are the dataset's own rather than the captioner's."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,7 @@ class Captions:
     """Instructions that the captioner's own filter turned down, each with its reason."""
 
 
+@runtime_checkable
 class Captioner(Protocol):
     """Frames (or motion, or a cache) to words.
 

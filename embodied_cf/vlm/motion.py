@@ -1,4 +1,4 @@
-"""The captioner that looks at no pixels: the motion itself and the words that the dataset already has."""
+"""The captioner that looks at no pixels: it says the motion itself in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from embodied_cf.vlm.captions import Captions, Hindsight
 
 @dataclass(frozen=True)
 class MotionCaptioner:
-    """Says what was done, in command phrases over windows of segments, and repeats the dataset's own texts."""
+    """Says what was done, in command phrases over windows of segments."""
 
     vocabulary: Vocabulary
     seed: int = 0
@@ -27,15 +27,9 @@ class MotionCaptioner:
         return {"captioner": "motion", "longest": self.longest}
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
-        """Return the dataset's texts and chained command phrases that cover every labelled step."""
+        """Return chained command phrases that cover every step which has a command."""
         rng = generator(self.seed, episode.episode_id, "motion captioner")
-        last = len(episode) - 1
-        own = [
-            Hindsight(span.start, min(span.end, last), span.text, 1.0, "text of the dataset", given=True)
-            for span in episode.language
-            if span.text and span.start < last
-        ]
-        return Captions((*own, *self._chains(segments.runs(), rng)))
+        return Captions(tuple(self._chains(segments.runs(), rng)))
 
     def _chains(self, runs: list[tuple[int, int, str]], rng: np.random.Generator) -> Iterator[Hindsight]:
         picks = rng.random((len(runs), self.longest))

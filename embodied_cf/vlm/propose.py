@@ -98,7 +98,7 @@ def _read(item: Json, objects: Sequence[SeenObject]) -> Proposed:
     return Proposed(
         command=item["command"],
         instruction=tidy(item["instruction"]),
-        object_name=seen and seen.name,
-        box=seen and seen.box,
+        object_name=None if seen is None else seen.name,
+        box=None if seen is None else seen.box,
         reason=tidy(item["reason"]),
     )

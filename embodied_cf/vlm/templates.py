@@ -16,6 +16,18 @@ from embodied_cf.vlm.question import Json, Prompt
 
 SHIPPED = Path(__file__).parent / "prompts" / "v1"
 NAMES = ("describe", "summarise", "filter", "propose")
+_READ: Mapping[str, frozenset[str]] = {
+    "describe": frozenset({"description", "objects", "name", "box"}),
+    "summarise": frozenset({"instructions", "instruction", "reason"}),
+    "filter": frozenset({"keep", "confidence", "reason"}),
+    "propose": frozenset({"proposals", "command", "instruction", "object", "reason"}),
+}
+"""Properties that our code reads from the answers; own prompts may ask for more."""
+_FILLED: Mapping[str, frozenset[str]] = {
+    "filter": frozenset({"verdict"}),
+    "propose": frozenset({"command", "object"}),
+}
+"""Definitions that our code uses to make the schema of one request."""
 
 
 def load_prompts(directory: Path = SHIPPED, names: Sequence[str] = NAMES) -> Mapping[str, Prompt]:
@@ -27,8 +39,27 @@ def load_prompt(directory: Path, name: str) -> Prompt:
     """Return one prompt. Raises UsageError naming the file that is absent or broken."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
         raise UsageError(f"not a prompt name: {name!r}", remedy="Use up to 64 letters, digits, _ and -.")
-    schema = directory / f"{name}.json"
-    return Prompt(name, _read(directory / f"{name}.txt"), _parse_schema(_read(schema), schema))
+    path = directory / f"{name}.json"
+    schema = _parse_schema(_read(path), path)
+    missing = sorted(_READ.get(name, frozenset()) - _required(schema))
+    missing += [
+        f"$defs/{key}" for key in sorted(_FILLED.get(name, frozenset()) - set(schema.get("$defs", {})))
+    ]
+    if missing:
+        raise UsageError(
+            f"the schema lacks {', '.join(missing)}",
+            where=path,
+            remedy="Own prompts may reword and add; what is read from the answers must be required.",
+        )
+    return Prompt(name, _read(directory / f"{name}.txt"), schema)
+
+
+def _required(node: object) -> set[str]:
+    """Return each property that some object within the schema requires."""
+    if isinstance(node, Mapping):
+        own = node.get("required")
+        return set(own if isinstance(own, list) else ()).union(*map(_required, node.values()))
+    return set().union(*map(_required, node)) if isinstance(node, list) else set()
 
 
 def _read(path: Path) -> str:

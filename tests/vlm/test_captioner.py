@@ -18,7 +18,7 @@ from embodied_cf.vlm.openai_captioner import CaptionOptions, OpenAICaptioner, fi
 from embodied_cf.vlm.options import ClientOptions
 from embodied_cf.vlm.question import Answer, Question
 from embodied_cf.vlm.replay import replay_client, replayed
-from embodied_cf.vlm.templates import load_prompts
+from embodied_cf.vlm.templates import SHIPPED, load_prompts
 from embodied_cf.vlm.wording import ROBOTS, complaint, sound_box, tidy
 
 CHOICE = CaptionOptions(every=3, window=8, stride=4)
@@ -299,8 +299,6 @@ def test_filter_schema_demands_each_candidate() -> None:
 
 
 def test_own_prompts_are_used_and_recorded(server: Loopback, tmp_path: Path) -> None:
-    from embodied_cf.vlm.templates import SHIPPED
-
     for file in SHIPPED.iterdir():
         (tmp_path / file.name).write_text(file.read_text() + ("\nBe kind." if file.suffix == ".txt" else ""))
     own = load_prompts(tmp_path)

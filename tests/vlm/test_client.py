@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -114,14 +115,12 @@ def test_closing_cancels_what_is_under_way(start_server) -> None:
     asyncio.run(asyncio.wait_for(run(), 3))
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "503", "drop", "garbage", "endless500", "hang", "drip"])
+@pytest.mark.parametrize("fault", ["429", "500", "503", "drop", "garbage", "hang", "drip"])
 def test_passing_fault_is_retried(start_server, fault: str) -> None:
     server = start_server("--faults", f"{fault},{fault}")
-    if fault == "endless500":  # too large to be read, whatever the status: not worth another try
-        with pytest.raises(VlmError, match="larger than 100000 bytes"):
-            ask_one(server.options(max_body_bytes=100_000), colour_question("red"))
-        return
+    start = time.perf_counter()
     answer, usage = ask_one(server.options(timeout_s=0.3), colour_question("red"))
+    assert time.perf_counter() - start < 3.0, "a server that hangs or drips for 5 s is left before that"
     assert answer.value["colour"] == "colour red"
     assert (usage["requests"], usage["retries"], sum(usage["faults"].values())) == (3, 2, 2)
 
@@ -164,7 +163,7 @@ def test_unusable_answer_is_repaired_once(start_server, fault: str, kind: str) -
     server = start_server("--faults", fault)
     answer, usage = ask_one(server.options(), colour_question("cyan"))
     assert answer.value["colour"] == "colour cyan"
-    assert (answer.input_tokens, answer.output_tokens) == ((200, 20) if fault != "none" else (0, 0))
+    assert (answer.input_tokens, answer.output_tokens) == (200, 20)
     assert (usage["repaired"], usage["invalid"]) == (1, {kind: 1})
     first, second = server.requests()
     assert first["repair"] == ""
@@ -237,11 +236,12 @@ def test_absent_server_is_an_access_error() -> None:
         ask_one(options, colour_question("red"))
 
 
-@pytest.mark.parametrize("fault", ["endless", "gzip"])
+@pytest.mark.parametrize("fault", ["endless", "endless500", "gzip"])
 def test_body_beyond_the_limit_is_not_read(start_server, fault: str) -> None:
     server = start_server("--faults", fault)
     with pytest.raises(VlmError, match="larger than 100000 bytes or compressed"):
         ask_one(server.options(max_body_bytes=100_000), colour_question("red"))
+    assert len(server.requests()) <= 1, "not worth another try"
 
 
 def test_ask_all_waits_for_every_answer(start_server, tmp_path) -> None:

@@ -22,7 +22,7 @@ from embodied_cf.vlm.forecast import forecast, stand_in
 from embodied_cf.vlm.options import ClientOptions
 from embodied_cf.vlm.question import Picture, Prompt, Question
 from embodied_cf.vlm.retry import Failure, delay_s, is_passing, is_worth_waiting, retry_after_s
-from embodied_cf.vlm.templates import NAMES, inline, load_prompt, load_prompts
+from embodied_cf.vlm.templates import NAMES, SHIPPED, inline, load_prompt, load_prompts
 from embodied_cf.vlm.usage import Usage
 from embodied_cf.vlm.wire import Reply, judge, read_reply
 
@@ -58,7 +58,7 @@ def test_prompt_rendering_is_strict() -> None:
 
 
 def test_prompt_folder_is_checked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"describe.txt: prompt file cannot be read .*NAME.json"):
+    with pytest.raises(UsageError, match=r"describe.json: prompt file cannot be read .*NAME.json"):
         load_prompts(tmp_path)
     (tmp_path / "p.txt").write_text("hello")
     for schema, text in [
@@ -73,6 +73,20 @@ def test_prompt_folder_is_checked(tmp_path: Path) -> None:
     assert load_prompt(tmp_path, "p").text == "hello"
     with pytest.raises(UsageError, match="not a prompt name"):
         load_prompt(tmp_path, "../p")
+
+
+def test_own_schema_must_require_what_is_read(tmp_path: Path) -> None:
+    for file in SHIPPED.iterdir():
+        (tmp_path / file.name).write_text(file.read_text())
+    assert load_prompts(tmp_path) == load_prompts()
+    schema = json.loads((SHIPPED / "propose.json").read_text())
+    del schema["$defs"]["object"]
+    schema["properties"]["proposals"]["items"]["required"].remove("reason")
+    (tmp_path / "propose.json").write_text(json.dumps(schema))
+    with pytest.raises(
+        UsageError, match=r"propose.json: the schema lacks reason, \$defs/object\. Own prompts may"
+    ):
+        load_prompts(tmp_path)
 
 
 def test_inline_fills_definitions() -> None:

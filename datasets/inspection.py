@@ -1,0 +1,447 @@
+"""What a dataset holds and what is wrong with it: one streamed pass, one frozen result, one printed page."""
+
+import dataclasses
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embodied_cf.datasets import health
+from embodied_cf.datasets.columns import Columns
+from embodied_cf.datasets.contract import EncodedImages
+from embodied_cf.datasets.episodes import EpisodeReader
+from embodied_cf.datasets.features import STEPS, load_tree
+from embodied_cf.datasets.health import EpisodeView, Finding, Findings, Hit
+from embodied_cf.datasets.motion import track_of
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
+from embodied_cf.datasets.shards import Broken, Record, read_shard
+from embodied_cf.datasets.spec import DatasetSpec
+from embodied_cf.datasets.statistics import (
+    CameraSummary,
+    CameraTally,
+    LabelSetSummary,
+    LabelTally,
+    LanguageSummary,
+    LanguageTally,
+    LengthSummary,
+    Look,
+    MotionSummary,
+    MotionTally,
+    NumberSummary,
+    NumberTally,
+    look_at,
+    summarise_lengths,
+)
+from embodied_cf.errors import RecordError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Progress = Callable[[int, int], None]
+"""Told of (episodes, steps) read since the last call."""
+_LOOKED_AT = 1000
+"""Episodes whose frames are decoded before decoding thins out."""
+_FRAMES = 3
+_FLAGS = {f"{STEPS}/{flag}" for flag in ("is_first", "is_last", "is_terminal")}
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split: what dataset_info.json promises, and what was counted."""
+
+    name: str
+    shards: int
+    promised: int
+    episodes: int
+    """Records that could be read."""
+    broken: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """One line of the feature table. `shape` is that of one step for per-step features; None is any length."""
+
+    key: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    role: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that `embodied-cf inspect` says of a dataset."""
+
+    path: Path
+    name: str
+    version: str
+    file_format: str
+    spec: str
+    """Name of the spec that it was read by, "" if none."""
+    splits: tuple[SplitSummary, ...]
+    features: tuple[FeatureRow, ...]
+    numbers: tuple[NumberSummary, ...]
+    lengths: LengthSummary | None
+    language: tuple[LanguageSummary, ...]
+    cameras: tuple[CameraSummary, ...]
+    motion: MotionSummary | None
+    """None without a spec that fits."""
+    label_sets: tuple[LabelSetSummary, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that could be read."""
+        return sum(split.episodes for split in self.splits)
+
+    @property
+    def steps(self) -> int:
+        """Steps of all episodes."""
+        return sum(split.steps for split in self.splits)
+
+    @property
+    def fails_strict(self) -> bool:
+        """Whether an error or warning stands, which `--strict` answers with exit code 2."""
+        return any(finding.severity != "info" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values; numbers that do not exist (the mean of nothing) are null."""
+        plain = _plain(dataclasses.asdict(self))
+        told = [
+            {
+                **_plain(dataclasses.asdict(finding)),
+                "severity": finding.severity,
+                "name": finding.issue.name,
+                "counted": finding.issue.counted,
+                "meaning": finding.issue.meaning,
+                "remedy": finding.issue.remedy,
+            }
+            for finding in self.findings
+        ]
+        totals = {"episodes": self.episodes, "steps": self.steps, "fails_strict": self.fails_strict}
+        return {**plain, "findings": told, **totals}
+
+
+def inspect_dataset(
+    directory: str | Path,
+    *,
+    split: str | None = None,
+    spec: DatasetSpec | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Inspection:
+    """Read a whole dataset (or split) once, in constant memory, and return what it holds.
+
+    With a spec, motion is judged too. `strict` decodes every frame rather than a sample, and demands every
+    RLDS step key. Broken records are counted and passed over. Raises DatasetError if there is no dataset or a
+    shard is missing, UsageError for an unknown split.
+    """
+    survey = _Survey(open_dataset(directory), spec, strict)
+    shards = survey.dataset.shards(split)
+    names = [split] if split else list(survey.dataset.splits)
+    splits = tuple(survey.split(name, [s for s in shards if s.split == name], progress) for name in names)
+    return survey.result(splits)
+
+
+class _Survey:
+    """The tallies of one pass."""
+
+    def __init__(self, dataset: RldsDataset, spec: DatasetSpec | None, strict: bool) -> None:
+        self.dataset, self._strict = dataset, strict
+        self._declared, documents = _declarations(dataset.path)
+        self._findings, self._records = Findings(), 0
+        self._seen: set[bytes] = set()
+        self._lengths: Counter[int] = Counter()
+        self._numbers: dict[str, NumberTally] = {}
+        self._cameras = {key: CameraTally(key, shape) for key, shape in self._declared.items()}
+        self._spec, self._reader = spec, self._open_reader(spec)
+        self._motion = MotionTally()
+        self._language = {key: LanguageTally(key) for key in self._language_keys()}
+        self._labels, hits = health.open_labels(dataset.path, dataset.features, documents)
+        self._label_tallies = {name: LabelTally(name) for name in self._labels.names}
+        self._findings.add([*hits, *health.check_features(dataset.features, strict)])
+
+    def split(self, name: str, shards: list[Shard], progress: Progress | None) -> SplitSummary:
+        """Read one split."""
+        episodes = broken = steps = 0
+        for shard in shards:
+            for record in read_shard(shard.path, self.dataset.file_format):
+                episode_id = self.dataset.episode_id(shard, record.index)
+                length = self._episode(record, episode_id)
+                broken += length is None
+                episodes += length is not None
+                steps += length or 0
+                if progress:
+                    progress(1, length or 0)
+        promised = sum(shard.records for shard in shards)
+        self._findings.add(health.check_count(name, promised, episodes + broken))
+        return SplitSummary(name, len(shards), promised, episodes, broken, steps)
+
+    def result(self, splits: tuple[SplitSummary, ...]) -> Inspection:
+        """Return the result of everything read so far."""
+        numbers = tuple(tally.summary() for tally in self._numbers.values())
+        language = tuple(tally.summary() for tally in self._language.values())
+        cameras = tuple(tally.summary() for tally in self._cameras.values())
+        motion = self._motion.summary() if self._reader else None
+        for hits in (health.check_numbers(numbers), health.check_language(language), health.check_cameras(cameras)):
+            self._findings.add(hits)
+        for episode_id, hit in health.check_motion(motion) if motion else ():
+            self._findings.add([hit], episode_id)
+        dataset = self.dataset
+        return Inspection(
+            dataset.path, dataset.name, dataset.version, dataset.file_format, self._spec.name if self._spec else "",
+            splits, _feature_rows(dataset, self._declared), numbers, summarise_lengths(self._lengths), language,
+            cameras, motion, tuple(tally.summary() for tally in self._label_tallies.values()),
+            self._findings.result(),
+        )  # fmt: skip
+
+    def _open(self, record: Record | Broken, episode_id: str) -> Columns | Hit:
+        if isinstance(record, Broken):
+            return Hit("E101", record.problem)
+        try:
+            return Columns(record.data, self.dataset.features, episode_id)
+        except RecordError as error:
+            return Hit("E101", error.what)
+
+    def _episode(self, record: Record | Broken, episode_id: str) -> int | None:
+        """Take in one record and return its number of steps, None if it cannot be read."""
+        columns = self._open(record, episode_id)
+        if isinstance(columns, Hit) or isinstance(record, Broken):
+            self._findings.add([columns] if isinstance(columns, Hit) else [], episode_id)
+            return None
+        self._records += 1
+        self._findings.add(self._repeated(record), episode_id)
+        view = health.view_episode(columns, self.dataset.features)
+        self._lengths[view.steps] += 1
+        for hits in self._checks(view, columns, episode_id):
+            self._findings.add(hits, episode_id)
+        self._count_numbers(view)
+        self._trace(record, episode_id)
+        return view.steps
+
+    def _repeated(self, record: Record) -> list[Hit]:
+        digest = hashlib.sha256(record.data).digest()[:16]
+        again = digest in self._seen
+        self._seen.add(digest)
+        return [Hit("W103")] * again
+
+    def _checks(self, view: EpisodeView, columns: Columns, episode_id: str) -> Iterable[Iterable[Hit]]:
+        keys = list(self._language)
+        yield health.check_record(view)
+        yield health.check_flags(view)
+        yield health.check_finite(view)
+        yield health.check_instructions(view, keys)
+        yield health.check_language_facts(view, keys)
+        for key in keys:
+            if key in view.texts:
+                self._language[key].add(view.texts[key])
+        looks = self._look(view, episode_id)
+        yield health.check_images(looks, self._declared)
+        yield health.check_camera_facts(view, looks)
+        for name in self._labels.names:
+            yield from self._check_labels(name, view.steps, columns)
+
+    def _check_labels(self, name: str, steps: int, columns: Columns) -> Iterable[Iterable[Hit]]:
+        yield health.check_step_texts(columns, name, steps)
+        labels = health.read_labels(columns, name)
+        if isinstance(labels, Hit):
+            yield [labels]
+            return
+        self._label_tallies[name].add(labels, steps)
+        yield health.check_labels(name, labels, steps, self._labels.sources)
+
+    def _look(self, view: EpisodeView, episode_id: str) -> dict[str, list[Look]]:
+        """Decode some frames; of ever fewer episodes, so that a large set costs little more than a small one."""
+        chosen = generator(0, "look", episode_id).random() * self._records < _LOOKED_AT
+        most = _FRAMES * chosen if not self._strict else view.steps
+        looks = {key: look_at(EncodedImages(frames, key), most) for key, frames in view.images.items()}
+        for key, seen in looks.items():
+            if key in self._cameras:
+                self._cameras[key].add(view.steps, seen)
+        return looks
+
+    def _count_numbers(self, view: EpisodeView) -> None:
+        for key, values in view.numbers.items():
+            rows = values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
+            if key not in self._numbers and rows.size:
+                self._numbers[key] = NumberTally(key, rows.shape[1])
+            if rows.size:
+                self._numbers[key].add(rows)
+
+    def _open_reader(self, spec: DatasetSpec | None) -> EpisodeReader | None:
+        if spec is None:
+            return None
+        try:
+            spec.body()
+            return EpisodeReader(self.dataset.features, spec)
+        except SpecError as error:
+            self._findings.add([Hit("E701", error.what)])
+            return None
+
+    def _trace(self, record: Record, episode_id: str) -> None:
+        if not self._reader:
+            return
+        body = self._reader.spec.body()
+        try:
+            track = track_of(self._reader.read(record.data, episode_id), body)
+        except RecordError as error:
+            self._findings.add([Hit("E702", error.what)], episode_id)
+            return
+        self._motion.add(track[:, : 2 if body.kind == "nav" else 3], episode_id)
+
+    def _language_keys(self) -> list[str]:
+        guessed = health.language_keys(self.dataset.features)
+        if not self._spec:
+            return guessed
+        texts = [key for key, leaf in self.dataset.features.items() if leaf.per_step and leaf.role == "text"]
+        named = [key for pattern in self._spec.language for key in texts
+                 if fnmatchcase(key.removeprefix(f"{STEPS}/"), pattern)]  # fmt: skip
+        return list(dict.fromkeys(named)) or guessed
+
+
+def _declarations(path: Path) -> tuple[dict[str, tuple[int | None, ...]], dict[str, str]]:
+    """Return shapes of the per-step image features, and descriptions of the top-level features."""
+    from tensorflow_datasets.core import features
+
+    shapes: dict[str, tuple[int | None, ...]] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, features.FeaturesDict):
+            for name, child in node.items():
+                walk(child, f"{key}/{name}")
+        elif isinstance(node, features.Image):
+            shapes[key] = tuple(node.shape)
+
+    tree = load_tree(path)
+    walk(tree[STEPS].feature, STEPS)
+    return dict(sorted(shapes.items())), {key: str(child.doc.desc or "") for key, child in tree.items()}
+
+
+def _feature_rows(dataset: RldsDataset, declared: Mapping[str, tuple[int | None, ...]]) -> tuple[FeatureRow, ...]:
+    return tuple(
+        FeatureRow(key, leaf.dtype, declared.get(key, leaf.shape[1:] if leaf.per_step else leaf.shape), leaf.role,
+                   leaf.description)
+        for key, leaf in sorted(dataset.features.items())
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+# --- as text --------------------------------------------------------------------------------------------------
+
+
+def print_inspection(inspection: Inspection, console: "Console") -> None:
+    """Print the result for people: what it is, what it holds, and last what is wrong with it."""
+    from rich.text import Text
+
+    title = f"{inspection.name} {inspection.version}"
+    size = f"{inspection.episodes:,} episodes, {inspection.steps:,} steps, {inspection.file_format}"
+    console.print(Text.assemble((title, "bold"), f"  {size}"))
+    console.print(Text(str(inspection.path), "dim"))
+    for table in (_split_table, _camera_table, _number_table, _language_table, _label_table):
+        filled = table(inspection)
+        if filled.row_count:
+            console.print()
+            console.print(filled)
+    console.print()
+    _print_findings(inspection.findings, console)
+
+
+def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _row(table: "Table", *cells: object) -> None:
+    from rich.text import Text
+
+    # Text, not markup: keys and instructions may hold brackets
+    table.add_row(*(Text(cell if isinstance(cell, str) else f"{cell:,}") for cell in cells))
+
+
+def _split_table(inspection: Inspection) -> "Table":
+    table = _table("Splits", "split", numbers=("shards", "promised", "read", "broken", "steps"))
+    for part in inspection.splits:
+        _row(table, part.name, part.shards, part.promised, part.episodes, part.broken, part.steps)
+    return table
+
+
+def _camera_table(inspection: Inspection) -> "Table":
+    table = _table("Cameras", "camera", "size", numbers=("frames", "decoded", "blank", "undecodable"))
+    for camera in inspection.cameras:
+        sizes = ", ".join(f"{height}x{width}" for height, width, _ in camera.sizes)
+        _row(table, camera.key.removeprefix(f"{STEPS}/"), sizes, camera.frames, camera.decoded, camera.blank,
+             camera.undecodable)  # fmt: skip
+    return table
+
+
+def _number_table(inspection: Inspection) -> "Table":
+    table = _table("Numbers", "feature", numbers=("mean", "std", "min", "q01", "q99", "max", "zeros"))
+    for column in inspection.numbers:
+        if column.key in _FLAGS:
+            continue
+        name = column.key.removeprefix(f"{STEPS}/")
+        rows = zip(column.mean, column.std, column.minimum, column.q01, column.q99, column.maximum, column.zeros,
+                   strict=True)  # fmt: skip
+        for index, (*values, zeros) in enumerate(rows):
+            label = f"{name} (all)" if column.pooled else f"{name}[{index}]" if len(column.mean) > 1 else name
+            _row(table, label, *(f"{value:.4g}" for value in values), f"{zeros:.0%}")
+    return table
+
+
+def _language_table(inspection: Inspection) -> "Table":
+    table = _table("Language", "feature", "most frequent", numbers=("episodes",))
+    for language in inspection.language:
+        name = language.key.removeprefix(f"{STEPS}/")
+        told = f"{name}: {language.distinct:,} different, {language.empty_steps:,} of {language.steps:,} steps empty"
+        for text, episodes in language.frequent[:8] or (("", 0),):
+            _row(table, told, text, episodes)
+            told = ""
+    return table
+
+
+def _label_table(inspection: Inspection) -> "Table":
+    table = _table("Labels", "set", "kinds", "instructions per step", numbers=("different instructions",))
+    for labels in inspection.label_sets:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds)
+        balance = ", ".join(f"{many}: {steps:,}" for many, steps in labels.balance)
+        _row(table, labels.name, kinds, balance, labels.instructions)
+    return table
+
+
+def _print_findings(findings: tuple[Finding, ...], console: "Console") -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if not findings:
+        console.print(Text("No health warning.", "bold green"))
+    for found in findings:
+        style = _STYLES[found.severity]
+        console.print(Text.assemble((f"{found.code} {found.issue.name}", style), f"  {found.amount}"))
+        lines = [found.issue.meaning, *found.details, f"first: {found.place}" * bool(found.place), found.issue.remedy]
+        console.print(Padding(Text("\n".join(filter(None, lines))), (0, 0, 1, 5), expand=False))
