@@ -17,6 +17,10 @@ from embodied_cf.datasets.spec import Column, DatasetSpec
 from embodied_cf.errors import RecordError
 
 
+_IMAGE_STARTS = frozenset({b"\xff\xd8", b"\x89P", b"BM", b"RI", b"GI"})
+"""First bytes of JPEG, PNG, BMP, WebP and GIF. Whoever looks at a frame decodes it and finds finer faults."""
+
+
 @dataclass(frozen=True)
 class EpisodeReader:
     """Reads the records of one dataset by its spec. Small and picklable: workers get a copy."""
@@ -54,8 +58,9 @@ class EpisodeReader:
         """Return only the motion of an episode (see `datasets.motion.track_of`), for passes over the numbers."""
         columns = Columns(record, self.features, episode_id)
         steps = columns.steps
-        track = self._pose(columns, steps) if body.kind == "nav" else self._effector(columns, steps)
-        if track is None or steps == 0 or not np.isfinite(track).all():
+        read = self._pose if body.kind == "nav" else self._effector
+        track = read(columns, steps) if steps else None
+        if track is None or not np.isfinite(track).all():
             raise RecordError("no usable motion", where=episode_id)
         return track
 
@@ -72,7 +77,15 @@ class EpisodeReader:
         return values
 
     def _images(self, columns: Columns, key: str) -> EncodedImages:
-        return EncodedImages(columns.images(f"{STEPS}/{key}"), f"{columns.where} {key}")
+        frames = columns.images(f"{STEPS}/{key}")
+        odd = [step for step, frame in enumerate(frames) if bytes(frame[:2]) not in _IMAGE_STARTS]
+        if odd and key == next(iter(self.spec.cameras.values())):
+            raise RecordError(
+                f"{key} is not a readable image (first at step {odd[0]})",
+                where=columns.where,
+                remedy="Re-export the episode or leave it out.",
+            )
+        return EncodedImages(frames, f"{columns.where} {key}")
 
     def _timestamp(self, columns: Columns, steps: int) -> np.ndarray:
         if "timestamp" not in self.spec.columns:

@@ -102,7 +102,7 @@ _CATALOGUE = (
           "If it means unlabelled, set language_padding = \"\" in the spec; relabelling can give it words."),
     Issue("W602", "no-language", "features", "The dataset holds no instruction at all.",
           "Relabel it: the hindsight and atomic labels need none."),
-    Issue("W603", "one-instruction", "episodes", "Every episode has the same instruction.",
+    Issue("W603", "one-instruction", "episodes", "Every instruction is the same text.",
           "A policy trained on this learns to ignore it; relabel for counterfactual instructions."),
     Issue("W604", "language-metadata", "statements", "Episode metadata says the opposite of the language feature.",
           "Trust the texts, not the flag; do not filter by it."),
@@ -521,7 +521,7 @@ def check_language(language: Sequence[LanguageSummary]) -> Iterator[Hit]:
     for summary in language:
         episodes = sum(count for _, count in summary.per_episode)
         if summary.distinct == 1 and episodes > 1:
-            yield Hit("W603", f"{summary.key}: {summary.frequent[0][0]!r}", episodes)
+            yield Hit("W603", f"{summary.key}: {summary.frequent[0][0]!r}", summary.frequent[0][1])
 
 
 def check_motion(motion: MotionSummary) -> Iterator[tuple[str, Hit]]:

@@ -189,7 +189,7 @@ class _Survey:
 
     def result(self, splits: tuple[SplitSummary, ...]) -> Inspection:
         """Return the result of everything read so far."""
-        numbers = tuple(tally.summary() for tally in self._numbers.values())
+        numbers = tuple(self._numbers[key].summary() for key in sorted(self._numbers))
         language = tuple(tally.summary() for tally in self._language.values())
         cameras = tuple(tally.summary() for tally in self._cameras.values())
         motion = self._motion.summary() if self._reader else None

@@ -249,19 +249,19 @@ def _rewrite(
             for split, shards in dataset.splits.items()
         }
         metadata.write_features(tree, directory)
-        metadata.carry_over(dataset.path, directory, [shard.path.name for shard in dataset.shards()])
+        metadata.carry_over(dataset.path, directory, [shard.name for shard in dataset.shards()])
         sizes = {split: [(row["records"], row["num_bytes"]) for row in rows] for split, rows in written.items()}
         metadata.write_info(dataset.path, directory, sizes)
-        metadata.link_view(directory, tree, [shard.path.name for shard in dataset.shards()])
+        metadata.link_view(directory, tree, [shard.name for shard in dataset.shards()])
         _continue_history(dataset.path / "labels", directory / "labels", said, written, more_labels)
 
 
 def _rewrite_shard(dataset: RldsDataset, shard: Shard, directory: Path, edit: Edit) -> dict[str, Any]:
-    with ShardWriter(directory / shard.path.name, dataset.file_format) as writer:
+    with ShardWriter(directory / shard.name, dataset.file_format) as writer:
         for record in read_records(shard.path, dataset.file_format):
             writer.write(edit(dataset.episode_id(shard, record.index), record.data))
     return {
-        "shard": shard.path.name,
+        "shard": shard.name,
         "records": writer.records,
         "num_bytes": writer.num_bytes,
         "sha256_out": writer.sha256,

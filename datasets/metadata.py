@@ -95,6 +95,7 @@ def link_view(directory: Path, tree: "FeaturesDict", shards: Sequence[str]) -> N
         view.mkdir(parents=True, exist_ok=True)
         for name in shards:
             link = view / name
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
             link.hardlink_to(directory / name)
     write_features(steps_only(tree), view)

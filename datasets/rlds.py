@@ -1,5 +1,7 @@
 """Opening an RLDS dataset that TFDS wrote: its splits, shards and features. Nothing here loads TensorFlow."""
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +11,24 @@ from embodied_cf.datasets.shards import FORMATS, read_records
 from embodied_cf.errors import DatasetError, UsageError
 
 
+_REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
 @dataclass(frozen=True)
 class Shard:
     """One file of a split. `records` is what dataset_info.json promises, not what was counted."""
 
-    path: Path
+    directory: Path
+    name: str
+    """File name, relative to the dataset's directory."""
     split: str
     index: int
     records: int
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.directory / self.name
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ def open_dataset(directory: str | Path) -> RldsDataset:
             where=path,
             remedy="Convert it with tfds to tfrecord.",
         )
-    missing = [shard.path.name for shards in splits.values() for shard in shards if not shard.path.is_file()]
+    missing = [shard.name for shards in splits.values() for shard in shards if not shard.path.is_file()]
     if missing:
         raise DatasetError(
             f"{len(missing)} shards are missing, the first is {missing[0]}",
@@ -75,7 +87,7 @@ def open_dataset(directory: str | Path) -> RldsDataset:
 
 def local_directory(directory: str | Path) -> Path:
     """Return an existing local directory. Raises DatasetError otherwise; remote paths are refused by name."""
-    if "://" in str(directory):
+    if _REMOTE.match(str(directory)):
         raise DatasetError(
             "remote paths are not read",
             where=directory,
@@ -111,18 +123,19 @@ def _read_info(path: Path) -> tuple[str, str, str, dict[str, tuple[Shard, ...]]]
     splits = {}
     for split in proto.splits:
         named = template.replace(split=split.name, template=split.filepath_template or None)
-        names = named.sharded_filenames(len(split.shard_lengths))
+        files = named.sharded_filepaths(len(split.shard_lengths))
         splits[split.name] = tuple(
-            Shard(_inside(path, str(name)), split.name, index, int(length))
-            for index, (name, length) in enumerate(zip(names, split.shard_lengths, strict=True))
+            Shard(path, _inside(path, Path(str(file))), split.name, index, int(length))
+            for index, (file, length) in enumerate(zip(files, split.shard_lengths, strict=True))
         )
     if not splits:
         raise DatasetError("dataset_info.json names no split", where=path)
     return proto.name, proto.version, file_format, splits
 
 
-def _inside(directory: Path, name: str) -> Path:
-    path = directory / name
-    if directory.resolve() not in path.resolve().parents and not path.is_symlink():
+def _inside(directory: Path, file: Path) -> str:
+    """Return a shard's name relative to its directory; a template may hold folders, but no way out."""
+    name = os.path.relpath(file, directory)
+    if name.startswith(os.pardir):
         raise DatasetError(f"shard name {name!r} points outside the dataset", where=directory)
-    return path
+    return name

@@ -368,7 +368,8 @@ class MotionTally:
     def summary(self) -> MotionSummary:
         """Return the motion so far."""
         lengths = self._sample.rows[:, 0]
-        top = np.quantile(lengths, 0.95) if len(lengths) else 0.0
+        # jumps are what is looked for, so they must not decide what moving is, nor must a sensor's noise
+        top = np.quantile(lengths, 0.9) if len(lengths) else 0.0
         moving = lengths[lengths > 0.1 * top]
         longest = tuple(Stride(*stride) for stride in self._longest)
         return MotionSummary(self._episodes, tuple(self._still), self._still_episodes,

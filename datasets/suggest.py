@@ -288,8 +288,9 @@ def _cameras(evidence: _Evidence, draft: _Draft) -> None:
     names = [*_PLACES[: len(fixed)], *(f"fixed_{i}" for i in range(len(_PLACES), len(fixed)))]
     names += [f"wrist_{i}" if i else "wrist" for i in range(len(wrist))]
     for name, key in zip(names, [*fixed, *wrist], strict=True):
-        why = "by name" if name.startswith("wrist") else "in order of name; the captioners see the first camera"
-        draft.cameras[name] = _Guess(_relative(key), why)
+        why = "named like a wrist camera" if name.startswith("wrist") else "in order of name"
+        first = "" if draft.cameras else "; captioners see the first camera alone"
+        draft.cameras[name] = _Guess(_relative(key), f"shows pictures; {why}{first}")
     if not pictures:
         draft.notes.append("No camera shows a picture.")
 

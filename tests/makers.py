@@ -60,7 +60,7 @@ def arm_episode(steps: int, seed: int) -> Example:
         axis = int(rng.integers(6))
         delta[start : start + 5, axis] = rng.choice([-1, 1]) * (0.01 if axis < 3 else 0.08)
     pose = np.array([0.3, 0.0, 0.15, 0.0, 0.0, 0.0]) + np.cumsum(delta, axis=0) - delta
-    gripper = (np.arange(steps) < rng.integers(5, steps)).astype(float)
+    gripper = (np.arange(steps) < rng.integers(5, max(6, steps))).astype(float)
     state = np.concatenate([pose, gripper[:, None]], axis=1)
     frames = [[_frame(rng) if k < 3 else _encoded(np.zeros((32, 32, 3), np.uint8)) for _ in range(steps)]
               for k in range(4)]  # fmt: skip

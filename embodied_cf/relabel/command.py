@@ -14,11 +14,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.sample import write_sample
 from embodied_cf.relabel import shard_work
+from embodied_cf.relabel.dry_run import DryRunResult, dry_run
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import RunResult, relabel
 
@@ -31,6 +33,12 @@ Your own data (any RLDS dataset that TFDS wrote; nothing of it is modified):
 def run_relabel(options: RelabelOptions, json_path: Path | None) -> int:
     """Relabel with a progress bar and a closing line; return the exit code."""
     console = Console(stderr=True)
+    if options.dry_run:
+        tried = dry_run(options)
+        _print_dry_run(tried, console)
+        if json_path is not None:
+            write_json(json_path, asdict(tried))
+        return 0
     with _progress(options, console) as progress:
         result = relabel(options, progress)
     _print(result, console)
@@ -91,3 +99,21 @@ def _print(result: RunResult, console: Console) -> None:
         console.print(
             f"{result.dropped_records} unreadable records were dropped; see {result.out}/labels/manifest.jsonl"
         )
+    if result.usage is not None:
+        cost = "" if result.usage["cost_usd"] is None else f", {result.usage['cost_usd']:.4f} USD"
+        console.print(f"{result.usage['requests']} requests ({result.usage['cached']} answers were cached){cost}")
+
+
+def _print_dry_run(tried: DryRunResult, console: Console) -> None:
+    table = Table("episode", "steps", "kind", "instruction", "command", "score")
+    for row in tried.labels:
+        steps = f"{row['start']}-{row['end']}"
+        table.add_row(str(row["episode"]), steps, str(row["kind"]), str(row["instruction"]), str(row["command"]),
+                      f"{row['score']:.2f}")  # fmt: skip
+    console.print(table)
+    console.print(f"With pictures: [bold]{tried.preview}[/bold]")
+    if tried.forecast_for_all is not None:
+        told = tried.forecast_for_all
+        cost = "unknown cost" if told["cost_usd"] is None else f"about {told['cost_usd']:.2f} USD"
+        console.print(f"All {tried.episodes_in_all:,} episodes: about {told['requests']:,.0f} requests, {cost} "
+                      f"(from {tried.episodes} episodes; retries not foreseen)")  # fmt: skip

@@ -84,10 +84,10 @@ class Output:
         parts = [self.part(shard) for shard in shards]
         rows = [_part_row(part) for part in parts]
         tree = metadata.with_label_set(dataset.path, label_set, horizon, width)
-        metadata.carry_over(dataset.path, self.path, [shard.path.name for shard in dataset.shards()])
+        metadata.carry_over(dataset.path, self.path, [shard.name for shard in dataset.shards()])
         metadata.write_features(tree, self.path)
         metadata.write_info(dataset.path, self.path, _sizes(rows))
-        metadata.link_view(self.path, tree, [shard.path.name for shard in shards])
+        metadata.link_view(self.path, tree, [shard.name for shard in shards])
         for name in ("rejected", "quarantine"):
             self._join(name, parts, dataset)
         write_text(self.labels / "provenance.jsonl", _provenance(parts, dataset))

@@ -54,13 +54,15 @@ class Scale:
         small = position_unit == "m" and reach < _CENTIMETRES_BELOW_M
         unit = "cm" if small else "m" if position_unit == "m" else ""
         back = min(float(low[0]), -0.06 * reach)
-        return Scale(kind, steps, back * _ROOM, front * _ROOM, side * _ROOM, lift * _ROOM, unit, 100.0 if small else 1.0)
+        return Scale(
+            kind, steps, back * _ROOM, front * _ROOM, side * _ROOM, lift * _ROOM, unit, 100.0 if small else 1.0
+        )
 
 
 def draw_chunk(chunk: Chunk, real: Chunk, scale: Scale) -> Markup:
     """Return a label's chunk in colour (CSS `currentColor`) over what really happened in grey, as inline SVG."""
     parts = _nav(chunk, real, scale) if scale.kind == "nav" else _arm(chunk, real, scale)
-    width, height = (230, 190) if scale.kind == "nav" else (330, 162)
+    width, height = (230, 190) if scale.kind == "nav" else (312, 164)
     body = "".join(parts)
     return Markup(f'<svg class="chunk" viewBox="0 0 {width} {height}" role="img">{body}</svg>')  # noqa: S704
 
@@ -103,15 +105,17 @@ class _Panel:
         return round(x, 1), round(y, 1)
 
     def frame(self) -> str:
-        return f'<rect class="frame" x="{self.left:g}" y="{self.top:g}" width="{self.width:g}" height="{self.height:g}"/>'
+        return (
+            f'<rect class="frame" x="{self.left:g}" y="{self.top:g}" width="{self.width:g}" height="{self.height:g}"/>'
+        )
 
     def across(self, at: Sequence[float], shown: Sequence[str], title: str) -> str:
         """Return vertical grid lines with their numbers below, and the axis' title."""
         bottom = self.top + self.height
-        parts = [_text(self.left + self.width / 2, bottom + 22, title, "name")]
+        parts = [_text(self.left + self.width / 2, bottom + 24, title, "name")]
         for u, number in zip(at, shown, strict=True):
             x, _ = self.at(u, 0)
-            parts += [_line((x, self.top), (x, bottom), "grid"), _text(x, bottom + 11, number)]
+            parts += [_line((x, self.top), (x, bottom), "grid"), _text(x, bottom + 12, number)]
         return "".join(parts)
 
     def upwards(self, at: Sequence[float], shown: Sequence[str], title: str) -> str:
@@ -145,8 +149,8 @@ def _nav(chunk: Chunk, real: Chunk, scale: Scale) -> list[str]:
 
 def _arm(chunk: Chunk, real: Chunk, scale: Scale) -> list[str]:
     reach = max(scale.front, -scale.back, scale.side, scale.lift)
-    above = _Panel(34, 20, 106, 106, (-reach, reach), (-reach, reach))
-    height = _Panel(182, 20, 88, 68, (0, scale.steps), (-reach, reach))
+    above = _Panel(26, 20, 100, 100, (-reach, reach), (-reach, reach))
+    height = _Panel(160, 20, 88, 66, (0, scale.steps), (-reach, reach))
     marks = ticks(*height.v, most=3)
     numbers = [_shown(value, scale) for value in marks]
     parts = [above.frame(), *_seen_from_above(above, scale), *_above(above, real, chunk), height.frame()]
@@ -154,7 +158,7 @@ def _arm(chunk: Chunk, real: Chunk, scale: Scale) -> list[str]:
     for rows, style in ((real, "real"), (chunk, "told")):
         if len(rows):
             parts.append(height.path([float(i + 1) for i in range(len(rows))], rows[:, 2].tolist(), style))
-    return [*parts, *_gripper(height, real, chunk), *_wrist(303, 54, real, chunk)]
+    return [*parts, *_gripper(height, real, chunk), *_wrist(285, 56, real, chunk)]
 
 
 def _seen_from_above(panel: _Panel, scale: Scale) -> tuple[str, str]:
@@ -187,20 +191,20 @@ def _gripper(panel: _Panel, real: Chunk, chunk: Chunk) -> list[str]:
             parts.append(
                 f'<rect class="{style} {state}" x="{x + 0.7:.1f}" y="{y:g}" width="{cell - 1.4:.1f}" height="8"/>'
             )
-    low = top + 33
+    low = top + 32
     parts.append(_text(panel.left, low, "1", anchor="start"))
     parts.append(_text(panel.left + panel.width, low, f"{panel.u[1]:g}", anchor="end"))
-    return [*parts, _text(panel.left + panel.width / 2, low + 9, "step · filled = closed", "name")]
+    return [*parts, _text(panel.left + panel.width / 2, low + 11, "step · filled = closed", "name")]
 
 
 def _wrist(x: float, y: float, real: Chunk, chunk: Chunk) -> list[str]:
     """Return a dial: the wrist's turn about the vertical, counterclockwise positive, zero pointing forward."""
-    parts = [_text(x, y - 39, "wrist", "name"), f'<circle class="frame" cx="{x:g}" cy="{y:g}" r="21"/>']
+    parts = [_text(x, y - 41, "wrist", "name"), f'<circle class="frame" cx="{x:g}" cy="{y:g}" r="22"/>']
     for rows, radius, style in ((real, 14, "real"), (chunk, 19, "told")):
         if len(rows):
             parts.append(_hand(x, y, radius, float(rows[-1, 5]), style))
     degrees = round(math.degrees(float(chunk[-1, 5]))) if len(chunk) else 0
-    return [*parts, _text(x, y + 34, f"{degrees:+d}°" if degrees else "0°", "value")]
+    return [*parts, _text(x, y + 36, f"{degrees:+d}°" if degrees else "0°", "value")]
 
 
 def _hand(x: float, y: float, radius: float, turn: float, style: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from embodied_cf.datasets.contract import Episode, Labels
 from embodied_cf.datasets.film import data_uri
@@ -110,11 +110,19 @@ class Viewer:
     frames: bool = True
     """Whether pixels may be shown."""
 
+    def track(self, episode: Episode) -> Float[np.ndarray, "t d"]:
+        """Return the robot's motion in its own terms."""
+        return track_of(episode, self.setting.body)
+
     def segments(self, episode: Episode) -> Segments:
         """Return the timeline of commands, as the run cut it."""
         body = self.setting.body
-        segmenter = SEGMENTERS[self.segmenter]()
-        return segmenter.segment(track_of(episode, body), body, self.setting.profile.meaning(body))
+        meaning = self.setting.profile.meaning(body)
+        return SEGMENTERS[self.segmenter]().segment(self.track(episode), body, meaning)
+
+    def told(self, episode: Episode) -> tuple[str, ...]:
+        """Return the dataset's own instructions, each once."""
+        return tuple(dict.fromkeys(own_texts(episode)))
 
     def episode(self, episode: Episode, labels: Labels, segments: Segments) -> EpisodeView:
         """Return the view of an episode of two steps or more."""
@@ -123,7 +131,7 @@ class Viewer:
         return EpisodeView(
             episode.episode_id,
             len(episode),
-            tuple(dict.fromkeys(own_texts(episode))),
+            self.told(episode),
             tuple(self.picture(episode, step, _FILM_PIXELS) for step in middles(len(episode), _FILM_FRAMES)),
             tuple(segments),
             self.labels(episode, labels, factual),
@@ -136,7 +144,7 @@ class Viewer:
             return ()
         start = labels.start[list(rows)].astype(np.int64)
         end = np.minimum(start + self.setting.body.chunk_length, len(episode) - 1)
-        real, known = future_chunks(track_of(episode, self.setting.body), self.setting.body, start, end)
+        real, known = future_chunks(self.track(episode), self.setting.body, start, end)
         return tuple(
             LabelView(
                 Decidable(

@@ -23,17 +23,7 @@ from embodied_cf.relabel.output import Output
 from embodied_cf.relabel.report import write_report
 from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob, relabel_shards
 
-_IDENTITY = (
-    "split",
-    "captioner",
-    "synthesizer",
-    "segmenter",
-    "label_set",
-    "seed",
-    "per_observation",
-    "stride",
-    "limit",
-)
+_IDENTITY = ("split", "label_set", "seed", "per_observation", "limit")
 _WORK_BEFORE_WORKERS = 2
 """Shards below which starting processes costs more than it saves."""
 
@@ -115,7 +105,7 @@ def header(
         "dataset": {
             "name": setting.dataset.name,
             "version": setting.dataset.version,
-            "shards": {shard.path.name: shard.path.stat().st_size for shard in shards},
+            "shards": {shard.name: shard.path.stat().st_size for shard in shards},
         },
         "spec": asdict(setting.spec),
         "embodiment": asdict(setting.body),
@@ -161,7 +151,7 @@ def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output
     before = sum(other.records for other in dataset.shards(shard.split)[: shard.index])
     limit = shard.records if options.limit is None else max(0, options.limit - before)
     prefix = dataset.episode_id(shard, 0).removesuffix("00000")
-    target = output.path / shard.path.name
+    target = output.path / shard.name
     return ShardJob(shard, dataset.file_format, target, output.part(shard), prefix, limit)
 
 

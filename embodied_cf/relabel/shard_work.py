@@ -171,7 +171,7 @@ def _note(tally: _Tally, episode_id: str, record: Record, result: Relabelled, pr
 def _commit(job: ShardJob, tally: _Tally, writer: ShardWriter, source: str, desk: Desk) -> dict[str, object]:
     """Write the part, which makes the shard count as done, and return its row of the manifest."""
     row: dict[str, object] = {
-        "shard": job.shard.path.name,
+        "shard": job.shard.name,
         "split": job.shard.split,
         "index": job.shard.index,
         "label_set": desk.label_set,

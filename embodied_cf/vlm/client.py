@@ -134,19 +134,21 @@ class VlmClient:
         return answer
 
     async def _converse(self, sheet: Sheet) -> Answer:
-        """Ask; if the answer is unusable, show the model what is wrong with it and ask once more."""
-        reply = await self._send(sheet)
-        verdict = wire.judge(reply, sheet.schema)
-        if verdict.value is not None:
-            return self._accept(sheet, verdict.value, reply)
-        self.usage.invalid[verdict.kind] += 1
-        second = await self._send(sheet, wire.Rejected(reply, verdict.problem))
-        verdict = wire.judge(second, sheet.schema)
-        if verdict.value is not None:
-            self.usage.repaired += 1
-            return self._accept(sheet, verdict.value, reply, second)
-        self.usage.invalid[verdict.kind] += 1
-        raise VlmError(f"no usable answer even after a repair round: {verdict.problem}", where=sheet.where)
+        """Ask, with a repair round if the answer is unusable; begin anew while rounds are left."""
+        spent: list[wire.Reply] = []
+        problem = ""
+        for _ in range(self.options.max_rounds):
+            rejected: wire.Rejected | None = None
+            for _ in ("question", "repair"):
+                reply = await self._send(sheet, rejected)
+                spent.append(reply)
+                verdict = wire.judge(reply, sheet.schema)
+                if verdict.value is not None:
+                    self.usage.repaired += rejected is not None
+                    return self._accept(sheet, verdict.value, *spent)
+                self.usage.invalid[verdict.kind] += 1
+                rejected, problem = wire.Rejected(reply, verdict.problem), verdict.problem
+        raise VlmError(f"no usable answer even after a repair round: {problem}", where=sheet.where)
 
     @staticmethod
     def _accept(sheet: Sheet, value: dict, *replies: wire.Reply) -> Answer:

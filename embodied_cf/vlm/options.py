@@ -38,6 +38,8 @@ class ClientOptions:
     """Seconds for one request, from connecting to the last byte."""
     max_attempts: int = 6
     """Requests per question and round that may fail before the question does."""
+    max_rounds: int = 3
+    """Times that a question whose answer could not be repaired is asked anew."""
     first_delay_s: float = FIRST_DELAY_S
     """Seconds: upper end of the first backoff; doubles with each attempt."""
     max_body_bytes: int = 4 << 20
@@ -61,10 +63,10 @@ class ClientOptions:
                 raise UsageError(problem)
 
     def _problems(self) -> dict[str, bool]:
-        counts = (self.concurrency, self.max_attempts, self.max_output_tokens, self.max_body_bytes)
+        counts = (self.concurrency, self.max_attempts, self.max_rounds, self.max_output_tokens, self.max_body_bytes)
         unpriced = self.max_cost_usd is not None and not self.prices.known
         return {
-            "concurrency, max_attempts, max_output_tokens and max_body_bytes must be at least 1": min(counts)
+            "concurrency, max_attempts, max_rounds, max_output_tokens and max_body_bytes must be at least 1": min(counts)
             < 1,
             "timeout_s must be positive": self.timeout_s <= 0,
             "max_cost_usd needs prices (USD per million input and output tokens)": unpriced,

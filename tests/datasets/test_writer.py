@@ -15,7 +15,11 @@ def _tree():
 
     seen = tf.Sequence({"xy": tf.Tensor(shape=(2,), dtype=np.float32), "name": tf.Text()})
     step = {
-        "observation": {"image": tf.Image(shape=(2, 2, 3)), "seen": seen, "words": tf.Tensor(shape=(2,), dtype=np.str_)},
+        "observation": {
+            "image": tf.Image(shape=(2, 2, 3)),
+            "seen": seen,
+            "words": tf.Tensor(shape=(2,), dtype=np.str_),
+        },
         "action": tf.Tensor(shape=(2,), dtype=np.float64),
         "flag": np.bool_,
         "count": np.int64,

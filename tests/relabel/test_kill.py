@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import makers
 import pytest
@@ -34,34 +35,45 @@ def shards(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(shards, tmp_path_factory):
-    """Files of an uninterrupted run, and how long its work takes after start-up."""
+    """Files of an uninterrupted run."""
     out = tmp_path_factory.mktemp("undisturbed") / "out"
-    started = time.monotonic()
     subprocess.run(_command(shards, out, 1), check=True, capture_output=True)
-    return _digest(out), time.monotonic() - started
+    return _digest(out)
+
+
+def _parts(out):
+    return len(list((out / "labels" / "parts").glob("*.part")))
+
+
+def _run_and_kill(command, out, parts, extra_s):
+    """Kill the run `extra_s` seconds after it has finished `parts` shards. Return whether it still ran."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, start_new_session=True, **quiet)
+    while process.poll() is None and _parts(out) < parts and not (out / "labels" / "manifest.jsonl").exists():
+        time.sleep(0.002)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=extra_s)
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return running
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_instants_the_result_is_the_same(shards, undisturbed, tmp_path, workers):
-    expected, seconds = undisturbed
     rng = random.Random(workers)
-    out, killed, instants = tmp_path / "out", 0, []
-    while killed < KILLS:
-        # from before the output exists to beyond the end, which then starts over in a fresh directory
-        delay = rng.uniform(0.3, 1.0) * seconds
-        process = subprocess.Popen(
-            _command(shards, out, workers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            process.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-            instants.append(len(list((out / "labels" / "parts").glob("*.part"))) if out.exists() else -1)
-            continue
-        assert _digest(out) == expected
-        out = tmp_path / f"out{killed}"
+    out, kills, standing = tmp_path / "out", 0, set()
+    while kills < KILLS:
+        # at any stage: starting, between two shards, inside one, writing the metadata, tidying up
+        more = rng.randint(0, 3)
+        extra_s = rng.uniform(0.0, 0.05 if more else 1.0)
+        if _run_and_kill(_command(shards, out, workers), out, _parts(out) + more, extra_s):
+            kills += 1
+            standing.add(_parts(out))
+        else:
+            assert _digest(out) == undisturbed
+            out = tmp_path / f"out{kills}"
     subprocess.run(_command(shards, out, workers), check=True, capture_output=True)
-    assert _digest(out) == expected
-    assert len(set(instants)) > 1, "the kills fell at different stages of the work"
+    assert _digest(out) == undisturbed
+    assert len(standing) > 3, "the kills fell at different stages of the work"

@@ -157,7 +157,9 @@ def test_the_same_command_again_changes_nothing(relabelled):
     again = relabel(RelabelOptions(directory, out, spec))
     assert again.resumed_shards == again.shards
     assert again.labels == result.labels
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "report" not in path.name} == before
+    assert {
+        path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "report" not in path.name
+    } == before
 
 
 def test_other_options_need_another_directory(relabelled):

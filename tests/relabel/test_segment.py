@@ -12,7 +12,10 @@ from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.verdict import FAIL
 from embodied_cf.relabel.segment import ChangePointSegmenter, ThresholdSegmenter
 
-BODIES = {"nav": (load_embodiment("nav"), MotionScale(0.1, 0.9)), "arm": (load_embodiment("arm"), MotionScale(0.01, 0.6))}
+BODIES = {
+    "nav": (load_embodiment("nav"), MotionScale(0.1, 0.9)),
+    "arm": (load_embodiment("arm"), MotionScale(0.01, 0.6)),
+}
 SEGMENTERS = [ThresholdSegmenter(), ChangePointSegmenter()]
 
 

@@ -78,11 +78,7 @@ def fill(schema: dict, asked: Asked, path: tuple[str, ...] = ()) -> Any:
             return [fill(schema["items"], asked, (*path, str(index))) for index in range(count)]
         case "string":
             words = " then ".join(asked.colours or asked.told_colours) or "nothing"
-            return (
-                f"move towards the {words} {path[-2]}"
-                if path[-1] == "instruction"
-                else " ".join((*path, words))
-            )
+            return f"move towards the {words} {path[-2]}" if path[-1] == "instruction" else " ".join((*path, words))
         case "boolean":
             return chance.random() < 0.5
         case "null":
@@ -277,9 +273,7 @@ def commas(text: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", required=True)
-    parser.add_argument(
-        "--faults", type=commas, default=[], help="for the first requests, in order of arrival"
-    )
+    parser.add_argument("--faults", type=commas, default=[], help="for the first requests, in order of arrival")
     parser.add_argument("--fraction", type=float, default=0.0, help="of the later requests that meet a fault")
     parser.add_argument("--kinds", type=commas, default=["500"], help="faults that the fraction draws from")
     parser.add_argument("--seed", type=int, default=0)

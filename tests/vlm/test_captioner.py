@@ -44,9 +44,7 @@ def test_pairs_go_out_earlier_image_first(server: Loopback) -> None:
     asked = by_name(server, "describe")
     pairs = []
     for line in asked:
-        first, second = map(
-            int, re.findall(r"EARLIER one \(step (\d+)\).*LATER one \(step (\d+)\)", line["text"])[0]
-        )
+        first, second = map(int, re.findall(r"EARLIER one \(step (\d+)\).*LATER one \(step (\d+)\)", line["text"])[0])
         assert line["colours"] == [CYCLE[first], CYCLE[second]], "the images are those steps, in that order"
         assert "96 pixels wide and 64 pixels high" in line["text"]
         assert "FIRST image is the EARLIER" in line["text"]
@@ -193,9 +191,7 @@ class Scripted:
 
 def scripted(**values: dict) -> tuple[Captions, list[str]]:
     asker = Scripted(**values)
-    return asyncio.run(
-        OpenAICaptioner(asker, "nav", CaptionOptions()).caption(EPISODE, SEGMENTS)
-    ), asker.asked
+    return asyncio.run(OpenAICaptioner(asker, "nav", CaptionOptions()).caption(EPISODE, SEGMENTS)), asker.asked
 
 
 def item(text: str) -> dict:
@@ -210,17 +206,13 @@ def test_malformed_instructions_are_rejected_with_reason_before_asking() -> None
         summarise={"instructions": [item(text) for text in texts]},
         filter={"candidate_1": verdict},
     )
-    assert [(h.start, h.end, h.instruction, h.score) for h in captions.hindsight] == [
-        (0, 20, "Go to the door", 0.75)
-    ]
+    assert [(h.start, h.end, h.instruction, h.score) for h in captions.hindsight] == [(0, 20, "Go to the door", 0.75)]
     assert [(h.instruction[:10], reason) for h, reason in captions.rejected] == [
         ("Proceed to", "form: begins with none of: move, go, drive, turn, follow, pass, stop"),
         ("", "form: empty"),
         ("go far far", "form: longer than 12 words"),
     ]
-    captions, asked = scripted(
-        describe={"description": "d", "objects": []}, summarise={"instructions": [item("fly")]}
-    )
+    captions, asked = scripted(describe={"description": "d", "objects": []}, summarise={"instructions": [item("fly")]})
     assert "filter" not in asked, "nothing left to look at"
     assert len(captions.rejected) == 1
 
@@ -233,9 +225,7 @@ def test_short_episodes() -> None:
             filter={"candidate_1": {"keep": True, "confidence": 1, "reason": "r"}},
         )
         episode = episode_of(CYCLE[:length])
-        return await OpenAICaptioner(asker, "nav").caption(
-            episode, segments_of((max(length - 1, 1), "forward"))
-        )
+        return await OpenAICaptioner(asker, "nav").caption(episode, segments_of((max(length - 1, 1), "forward")))
 
     assert asyncio.run(run(1)) == Captions()
     two = asyncio.run(run(2))

@@ -172,8 +172,13 @@ def test_unusable_answer_is_repaired_once(start_server, fault: str, kind: str) -
 
     hopeless = start_server("--faults", f"{fault},{fault}")
     with pytest.raises(VlmError, match="even after a repair round"):
-        ask_one(hopeless.options(), colour_question("cyan"))
+        ask_one(hopeless.options(max_rounds=1), colour_question("cyan"))
     assert len(hopeless.requests()) == 2
+
+    stubborn = start_server("--faults", f"{fault},{fault}")
+    answer, _ = ask_one(stubborn.options(), colour_question("cyan"))
+    assert answer.value["colour"] == "colour cyan"
+    assert [line["repair"] == "" for line in stubborn.requests()] == [True, False, True], "asked anew"
 
 
 def test_repair_shows_bad_answer_and_reason(start_server) -> None:

@@ -83,9 +83,7 @@ def test_own_schema_must_require_what_is_read(tmp_path: Path) -> None:
     del schema["$defs"]["object"]
     schema["properties"]["proposals"]["items"]["required"].remove("reason")
     (tmp_path / "propose.json").write_text(json.dumps(schema))
-    with pytest.raises(
-        UsageError, match=r"propose.json: the schema lacks reason, \$defs/object\. Own prompts may"
-    ):
+    with pytest.raises(UsageError, match=r"propose.json: the schema lacks reason, \$defs/object\. Own prompts may"):
         load_prompts(tmp_path)
 
 

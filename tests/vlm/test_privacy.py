@@ -124,9 +124,7 @@ def test_proxy_from_the_environment_gets_no_loopback_traffic(server: Loopback, m
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert (
-        asyncio.run(ask_one(server.options(max_attempts=1), colour_question("red")))["colour"] == "colour red"
-    )
+    assert asyncio.run(ask_one(server.options(max_attempts=1), colour_question("red")))["colour"] == "colour red"
 
 
 def invert(encoded: bytes) -> bytes:

@@ -15,9 +15,7 @@ COMMANDS = ("forward", "turn_left", "turn_right", "adjust_left", "stop")
 OBJECTS = (SeenObject(4, "red chair", (1.0, 2.0, 30.0, 40.0)), SeenObject(4, "door"))
 
 
-def propose(
-    options: ClientOptions, command: str = "turn_left", **changes
-) -> tuple[tuple[Proposed, ...], dict]:
+def propose(options: ClientOptions, command: str = "turn_left", **changes) -> tuple[tuple[Proposed, ...], dict]:
     async def run() -> tuple[tuple[Proposed, ...], dict]:
         async with VlmClient(options) as client:
             frame, where = picture("green", (96, 64)), "e, step 4"
@@ -78,9 +76,7 @@ def item(command: str, instruction: str, number: int | float | None = None) -> d
 
 
 def test_first_proposal_per_command_stays_in_the_order_of_commands() -> None:
-    asker = Scripted(
-        item("stop", "Stop here."), item("forward", " "), item("forward", "go", 2.0), item("stop", "b")
-    )
+    asker = Scripted(item("stop", "Stop here."), item("forward", " "), item("forward", "go", 2.0), item("stop", "b"))
     found = asyncio.run(VlmProposer(asker, "nav").propose(picture("red"), "turn_left", COMMANDS, OBJECTS))
     assert found == (
         Proposed("forward", "go", "door", None, "r"),

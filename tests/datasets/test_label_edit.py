@@ -1,0 +1,153 @@
+"""Label sets as a whole: list, filter, merge, drop."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from embodied_cf.datasets.contract import Labels
+from embodied_cf.datasets.episodes import read_episodes
+from embodied_cf.datasets.label_edit import Filter, drop_set, filter_set, merge_sets, read_decisions, summarise_sets
+from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.spec import load_spec
+from embodied_cf.errors import DatasetError, OutputError, RecordError, UsageError
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.runner import relabel
+
+
+@pytest.fixture(scope="module")
+def labelled(arm, tmp_path_factory):
+    out = tmp_path_factory.mktemp("labelled") / "out"
+    relabel(RelabelOptions(arm, out, "bridge"))
+    return out
+
+
+def _labels(directory, name="labels"):
+    return [episode.labels[name] for episode in read_episodes(open_dataset(directory), load_spec("bridge"))]
+
+
+def _rows(tables):
+    return {(i, t.kind[r], int(t.start[r]), t.instruction[r]) for i, t in enumerate(tables) for r in range(len(t))}
+
+
+def _shards(directory):
+    return {
+        shard.name: hashlib.sha256(shard.path.read_bytes()).hexdigest() for shard in open_dataset(directory).shards()
+    }
+
+
+def test_dropping_the_only_set_gives_back_the_source_bit_by_bit(arm, labelled, tmp_path):
+    drop_set(labelled, tmp_path / "dropped", "labels")
+    assert _shards(tmp_path / "dropped") == _shards(arm)
+    assert open_dataset(tmp_path / "dropped").features == open_dataset(arm).features
+    last = json.loads((tmp_path / "dropped" / "labels" / "manifest.jsonl").read_text().splitlines()[-1])
+    assert (last["type"], last["operation"]) == ("edit", "drop")
+
+
+def test_a_summary_counts_what_is_there(labelled):
+    (summary,) = summarise_sets(open_dataset(labelled))
+    tables = _labels(labelled)
+    assert summary.labels == sum(map(len, tables)) == sum(summary.kinds.values())
+    assert summary.instructions == len({text for table in tables for text in table.instruction})
+
+
+def test_a_filter_keeps_kinds_scores_and_rewrites_the_step_texts(labelled, tmp_path):
+    filter_set(labelled, tmp_path / "kept", "labels", Filter(kinds=("counterfactual",)))
+    kept, before = _labels(tmp_path / "kept"), _labels(labelled)
+    assert _rows(kept) == {row for row in _rows(before) if row[1] == "counterfactual"}
+    dataset = open_dataset(tmp_path / "kept")
+    from embodied_cf.datasets.columns import Columns
+
+    for name, record in dataset.records():
+        texts = Columns(record, dataset.features, name).texts("steps/language_instruction_hindsight")
+        assert set(texts) == {""}, "no factual label is left to speak for a step"
+    filter_set(labelled, tmp_path / "none", "labels", Filter(min_score=1.1))
+    assert _rows(_labels(tmp_path / "none")) == set()
+
+
+def test_a_readers_rejections_are_applied(labelled, tmp_path):
+    episode = next(read_episodes(open_dataset(labelled), load_spec("bridge")))
+    table = episode.labels["labels"]
+    decisions = tmp_path / "decisions.jsonl"
+    lines = [
+        {"episode": episode.episode_id, "label_set": "labels", "kind": table.kind[row], "start": int(table.start[row]),
+         "end": int(table.end[row]), "instruction": table.instruction[row], "command": table.command[row],
+         "decision": "reject" if row < 3 else "accept"}
+        for row in range(5)
+    ]  # fmt: skip
+    decisions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rejected = read_decisions(decisions, "labels")
+    assert len(rejected) == 3
+    assert read_decisions(decisions, "another") == frozenset()
+    filter_set(labelled, tmp_path / "kept", "labels", Filter(rejected=rejected))
+    assert [len(t) for t in _labels(tmp_path / "kept")] == [len(table) - 3, *(len(t) for t in _labels(labelled)[1:])]
+
+
+def test_a_bad_decision_is_named(tmp_path):
+    (tmp_path / "d").write_text('{"episode": 1}\n')
+    with pytest.raises(UsageError, match=r"d, line 1: not a decision \('label_set'\)"):
+        read_decisions(tmp_path / "d", "labels")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_decisions(tmp_path / "absent", "labels")
+
+
+def test_merging_adds_rows_once(arm, labelled, tmp_path):
+    relabel(RelabelOptions(arm, tmp_path / "other", "bridge", seed=5))
+    merge_sets(labelled, tmp_path / "other", tmp_path / "both", "labels")
+    ours, theirs, both = _labels(labelled), _labels(tmp_path / "other"), _labels(tmp_path / "both")
+    assert _rows(both) == _rows(ours) | _rows(theirs)
+    merge_sets(labelled, labelled, tmp_path / "self", "labels")
+    assert list(map(len, _labels(tmp_path / "self"))) == list(map(len, ours))
+    sources = {json.loads(line)["source"]
+               for line in (tmp_path / "both" / "labels" / "provenance.jsonl").read_text().splitlines()}  # fmt: skip
+    assert {source for table in both for source in table.source} <= sources
+    merge_sets(arm, labelled, tmp_path / "fresh", "copied", "labels")
+    assert _rows(_labels(tmp_path / "fresh", "copied")) == _rows(ours)
+
+
+def test_what_does_not_go_together_is_named(labelled, driving, tmp_path):
+    with pytest.raises(UsageError, match="no label set 'absent'. It has: labels"):
+        drop_set(labelled, tmp_path / "out", "absent")
+    relabel(RelabelOptions(driving, tmp_path / "nav"))
+    with pytest.raises(DatasetError, match=r"chunks of shape \(8, 7\) and \(8, 2\) do not go together"):
+        merge_sets(labelled, tmp_path / "nav", tmp_path / "out", "labels")
+    with pytest.raises(DatasetError, match="do not label the same records"):
+        merge_sets(tmp_path / "nav", labelled, tmp_path / "out", "other", "labels")
+    with pytest.raises(OutputError, match="not empty"):
+        drop_set(labelled, tmp_path / "nav", "labels")
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_broken_record_ends_an_edit_and_leaves_nothing(labelled, tmp_path):
+    copy = shutil.copytree(labelled, tmp_path / "copy")
+    shard = open_dataset(copy).shards()[0].path
+    raw = bytearray(shard.read_bytes())
+    raw[300] ^= 1
+    shard.unlink()
+    shard.write_bytes(raw)
+    with pytest.raises(RecordError, match="record 0: the data's checksum is wrong"):
+        drop_set(copy, tmp_path / "out", "labels")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"kind": ("guess",)}, "a kind outside"),
+        ({"instruction": ("",)}, "an empty instruction"),
+        ({"command": ("a", "b")}, "columns of different length"),
+    ],
+)
+def test_labels_that_break_the_contract_are_named(change, problem):
+    import numpy as np
+
+    good = {
+        "kind": ("counterfactual",), "start": np.array([2], np.int32), "end": np.array([10], np.int32),
+        "instruction": ("stop",), "command": ("stop",), "action": np.zeros((1, 8, 2), np.float32),
+        "action_mask": np.ones((1, 8), bool), "score": np.ones(1, np.float32), "source": ("0" * 16,),
+    }  # fmt: skip
+    assert len(Labels(**good)) == 1
+    with pytest.raises(RecordError, match=problem):
+        Labels(**(good | change))

@@ -1,0 +1,139 @@
+"""Pixels to ground, ground to path, and what unmasks a thing that is not there: by hand-computed values."""
+
+import numpy as np
+import pytest
+
+from embodied_cf.datasets.contract import EncodedImages, Episode
+from embodied_cf.datasets.embodiment import load_embodiment
+from embodied_cf.datasets.sample import draw
+from embodied_cf.datasets.spec import CameraModel
+from embodied_cf.language.meaning import NavMeaning
+from embodied_cf.language.scale import MotionScale
+from embodied_cf.language.segments import Segments
+from embodied_cf.relabel.goal import STOP_SHORT_M, GoalSynthesizer
+from embodied_cf.relabel.ground import GroundingCheck, between_frames, ground_point
+from embodied_cf.relabel.profile import Profile
+from embodied_cf.relabel.propose import GrammarProposer
+from embodied_cf.relabel.stages import Context, Proposals
+from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, arcs
+from embodied_cf.vlm.captions import Captions, SeenObject
+
+CAMERA = CameraModel(horizontal_fov_deg=90.0, height_m=0.6)
+SCALE = MotionScale(step=0.12, turn=0.9)
+NAV = load_embodiment("nav")
+SYNTHESIZER = GoalSynthesizer(PrimitiveSynthesizer(Profile(SCALE, np.zeros(1), np.ones(1), 1), NAV), CAMERA)
+
+
+def test_a_pixel_meets_the_ground_where_geometry_says():
+    """Focal length 32: (32, 48) looks 16/32 down, 1.2 m ahead; (48, 48) as far, and 0.6 m to the right."""
+    np.testing.assert_allclose(
+        ground_point(np.array([[32.0, 48.0], [48.0, 48.0]]), CAMERA, 64, 64), [[1.2, 0.0], [1.2, -0.6]], atol=1e-12
+    )
+    assert np.isnan(ground_point(np.array([[32.0, 32.0], [32.0, 10.0]]), CAMERA, 64, 64)).all(), (
+        "at or above the horizon"
+    )
+
+
+def test_a_pitched_camera_sees_nearer_ground():
+    """Looking 45 degrees down, the middle pixel meets the ground at the camera's height ahead."""
+    down = CameraModel(horizontal_fov_deg=90.0, height_m=0.6, pitch_deg=45.0)
+    np.testing.assert_allclose(ground_point(np.array([[32.0, 32.0]]), down, 64, 64), [[0.6, 0.0]], atol=1e-12)
+
+
+def test_a_point_moves_between_robot_frames():
+    """1 m ahead of a robot at (1, 0) that faces +y is (1, 1) in odometry, which is 1 m left and 1 ahead of the start."""
+    there, here = np.array([[1.0, 0.0, np.pi / 2]]), np.array([[0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(between_frames(there, here, np.array([[1.0, 0.0]])), [[1.0, 1.0]], atol=1e-12)
+
+
+def test_arcs_by_hand():
+    """A quarter circle of length pi/2 has radius 1 and ends at (1, 1); a straight one ends at its length."""
+    ends = arcs(np.array([np.pi / 2, 2.0]), np.array([np.pi / 2, 0.0]), 4)[:, -1]
+    np.testing.assert_allclose(ends, [[1.0, 1.0], [2.0, 0.0]], atol=1e-6)
+
+
+def _context(track, objects, size=64):
+    import cv2
+
+    frame = bytes(cv2.imencode(".png", np.zeros((size, size, 3), np.uint8))[1])
+    steps = len(track)
+    episode = Episode("set/0/0/0/0", {"primary": EncodedImages([frame] * steps)}, np.zeros((steps, 0)),
+                      np.zeros((steps, 2)), np.ones(steps, bool), np.arange(steps) * 0.25, pose=track)  # fmt: skip
+    segments = Segments(np.array([0]), np.array([steps - 1]), ("forward",), ("",))
+    return Context(episode, track, segments, Captions(objects=tuple(objects)), NAV, NavMeaning(SCALE))
+
+
+def _goal(box, start=0, seen=0, name="red post"):
+    return Proposals(np.array([start]), np.array([-1]), (f"go to the {name}",), np.zeros(1), np.ones(1), ("",),
+                     np.array([seen]), np.array([box], np.float64), (name,))  # fmt: skip
+
+
+STRAIGHT = np.stack([0.12 * np.arange(10.0), np.zeros(10), np.zeros(10)], axis=1)
+
+
+def test_the_path_leads_to_the_box_and_keeps_its_distance():
+    """A box that stands at (48, 48) is 1.2 m ahead and 0.6 m right: an arc to it that ends 0.6 m short."""
+    made = SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal((40, 10, 56, 48)))
+    assert made.reason == ("",)
+    heading = 2 * np.arctan2(-0.6, 1.2)
+    whole = np.hypot(1.2, 0.6) * (heading / 2) / np.sin(heading / 2)
+    length = np.linalg.norm(np.diff(np.concatenate([[[0, 0]], made.action[0]]), axis=0), axis=1).sum()
+    assert length == pytest.approx(whole - STOP_SHORT_M, rel=0.01)
+    final = made.action[0, -1]
+    np.testing.assert_allclose(np.arctan2(final[1], final[0]), heading * (whole - STOP_SHORT_M) / whole / 2, atol=1e-6)
+
+
+def test_a_goal_is_carried_to_later_frames_by_odometry():
+    """Five steps of 0.12 m on, the same thing is 0.6 m nearer: 0.6 m ahead, so the robot stands still."""
+    made = SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal((24, 10, 40, 48), start=5, seen=0))
+    np.testing.assert_allclose(made.action, 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("box", "start", "reason"),
+    [
+        ((24, 2, 40, 20), 0, "the box stands on no ground"),
+        ((24, 10, 40, 32.5), 0, "too far to place on the ground"),
+        ((24, 10, 40, 60), 9, "behind the robot"),
+    ],
+)
+def test_goals_that_make_no_sense_are_named(box, start, reason):
+    assert SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal(box, start)).reason == (reason,)
+
+
+def _box(pose, post, size=64):
+    """Return the pixels of a post that `draw` paints: what an honest captioner would answer."""
+    blank, seen = (draw(pose, places, ["red"] * len(places), size).astype(int)
+                   for places in (np.zeros((0, 2)), post[None]))  # fmt: skip
+    rows, columns = np.nonzero(np.abs(seen - blank).sum(axis=2) > 30)
+    return (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+
+
+def test_a_real_thing_is_confirmed_and_an_invented_one_unmasked():
+    """Frames are drawn with the camera model; the thing seen in all of them has support, the other has not."""
+    post = np.array([2.5, 0.3])
+    real = [SeenObject(step, "red post", _box(STRAIGHT[step], post)) for step in range(0, 9, 2)]
+    invented = SeenObject(4, "blue chair", (30.0, 20.0, 40.0, 44.0))
+    context = _context(STRAIGHT, [*real, invented])
+    check = GroundingCheck(CAMERA)
+    assert check.support(context, _goal(real[2].box, 4, 4), ["red post"])[0] == pytest.approx(5 / 6)
+    assert check.support(context, _goal(invented.box, 4, 4, "blue chair"), ["Blue chair"])[0] < 0.34
+
+
+def test_a_lone_frame_can_neither_confirm_nor_deny():
+    seen = SeenObject(0, "red post", (24.0, 10.0, 40.0, 48.0))
+    support = GroundingCheck(CAMERA).support(_context(STRAIGHT, [seen]), _goal(seen.box), ["red post"])
+    assert support.tolist() == [0.5]
+
+
+def test_seen_things_are_proposed_before_plain_commands():
+    import asyncio
+
+    seen = SeenObject(2, "red post", (24.0, 10.0, 40.0, 48.0))
+    context = _context(STRAIGHT, [seen])
+    proposals = asyncio.run(GrammarProposer().propose(context, np.random.default_rng(0)))
+    goal = int(np.flatnonzero(proposals.is_goal)[0])
+    assert "red post" in proposals.instruction[goal]
+    assert proposals.start[goal] == 2
+    assert (proposals.priority[goal] < np.delete(proposals.priority, goal)).all()
+    assert not (np.delete(proposals.command, goal) == 0).any(), "the factual command is not proposed"
