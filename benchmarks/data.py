@@ -44,8 +44,8 @@ def make(directory: Path, episodes: int, steps: int = 100, shards: int = 1, imag
         "observation": tf.FeaturesDict(observation),
         "action": tf.Tensor(shape=(2,), dtype=np.float32),
         "language_instruction": tf.Text(),
-        **{name: np.bool_ for name in ("is_first", "is_last", "is_terminal")},
-        **{name: np.float32 for name in ("reward", "discount")},
+        **dict.fromkeys(("is_first", "is_last", "is_terminal"), np.bool_),
+        **dict.fromkeys(("reward", "discount"), np.float32),
     }
     tree = tf.FeaturesDict({"steps": tf.Dataset(step), "episode_metadata": {"file_path": tf.Text()}})
     sources = [functools.partial(_shard, steps, image, range(k, episodes, shards)) for k in range(shards)]

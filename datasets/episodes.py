@@ -1,8 +1,9 @@
 """From a record to an Episode: the one door through which data enters the contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,6 @@ from embodied_cf.datasets.label_store import decode_labels, set_names
 from embodied_cf.datasets.rlds import RldsDataset
 from embodied_cf.datasets.spec import Column, DatasetSpec
 from embodied_cf.errors import RecordError
-
 
 _IMAGE_STARTS = frozenset({b"\xff\xd8", b"\x89P", b"BM", b"RI", b"GI"})
 """First bytes of JPEG, PNG, BMP, WebP and GIF. Whoever looks at a frame decodes it and finds finer faults."""
@@ -42,7 +42,7 @@ class EpisodeReader:
         valid[-1] = self.spec.last_action_valid
         return Episode(
             episode_id=episode_id,
-            cameras={name: self._images(columns, key) for name, key in self.spec.cameras.items()},
+            cameras={name: self._images(columns, key, steps) for name, key in self.spec.cameras.items()},
             state=self._numbers(columns, "state", steps),
             action=action,
             action_mask=valid,
@@ -76,15 +76,10 @@ class EpisodeReader:
             raise RecordError(f"{column.key} has {len(values)} rows for {steps} steps", where=columns.where)
         return values
 
-    def _images(self, columns: Columns, key: str) -> EncodedImages:
-        frames = columns.images(f"{STEPS}/{key}")
-        odd = [step for step, frame in enumerate(frames) if bytes(frame[:2]) not in _IMAGE_STARTS]
-        if odd and key == next(iter(self.spec.cameras.values())):
-            raise RecordError(
-                f"{key} is not a readable image (first at step {odd[0]})",
-                where=columns.where,
-                remedy="Re-export the episode or leave it out.",
-            )
+    def _images(self, columns: Columns, key: str, steps: int) -> EncodedImages:
+        frames = _Frames(columns, f"{STEPS}/{key}", steps)
+        if key == next(iter(self.spec.cameras.values())):
+            frames.check()
         return EncodedImages(frames, f"{columns.where} {key}")
 
     def _timestamp(self, columns: Columns, steps: int) -> np.ndarray:
@@ -130,6 +125,40 @@ class EpisodeReader:
     def _metadata(self, columns: Columns) -> dict[str, object]:
         keys = [key for key, leaf in self.features.items() if not leaf.per_step and not key.startswith("labels")]
         return {key: _plain(columns.array(key)) for key in keys if columns.has(key)}
+
+
+class _Frames(Sequence[memoryview]):
+    """The encoded frames of a camera, found in the record when someone asks for the first of them.
+
+    Only the primary camera is checked at once; a run that looks at no pixel need not search for the rest.
+    """
+
+    def __init__(self, columns: Columns, key: str, steps: int) -> None:
+        self._columns, self._key, self._steps = columns, key, steps
+
+    @cached_property
+    def _frames(self) -> Sequence[memoryview]:
+        frames = self._columns.images(self._key)
+        if len(frames) != self._steps:
+            problem = f"{self._key} has {len(frames)} frames for {self._steps} steps"
+            raise RecordError(problem, where=self._columns.where)
+        return frames
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step):  # type: ignore[no-untyped-def]
+        return self._frames[step]
+
+    def check(self) -> None:
+        """Raise RecordError at the first frame that does not begin like an image."""
+        odd = [step for step, frame in enumerate(self._frames) if bytes(frame[:2]) not in _IMAGE_STARTS]
+        if odd:
+            raise RecordError(
+                f"{self._key} is not a readable image (first at step {odd[0]})",
+                where=self._columns.where,
+                remedy="Re-export the episode or leave it out.",
+            )
 
 
 def columns_of(features: Features) -> list[str]:

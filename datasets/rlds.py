@@ -10,7 +10,6 @@ from embodied_cf.datasets.features import Features, read_features
 from embodied_cf.datasets.shards import FORMATS, read_records
 from embodied_cf.errors import DatasetError, UsageError
 
-
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
 

@@ -26,7 +26,7 @@ def import_rlds() -> ModuleType:
 
 def _stand_in_for_reverb() -> None:
     reverb, writer = ModuleType("reverb"), ModuleType("reverb.structured_writer")
-    vars(writer)["Config"] = object  # named in a signature
+    vars(writer)["__getattr__"] = lambda name: object  # types that signatures name
     vars(reverb)["structured_writer"] = writer
     sys.modules.setdefault("reverb", reverb)
     sys.modules.setdefault("reverb.structured_writer", writer)

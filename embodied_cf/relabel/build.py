@@ -29,7 +29,7 @@ from embodied_cf.vlm.propose import VlmProposer
 
 POOL_SIZE = 256
 """Real segments kept for each command, to retrieve from."""
-PROFILED_EPISODES = 2000
+PROFILED_EPISODES = 500
 """The first pass reads so many episodes, evenly spread over the shards."""
 
 

@@ -46,7 +46,7 @@ def dry_run(options: RelabelOptions) -> DryRunResult:
     in_all = sum(shard.records for shard in shards)
     for_all = None if forecast is None else _scaled(forecast, in_all / max(1, len(episodes)))
     page = options.out.with_name(f"{options.out.name}.dry-run.html")
-    write_text(page, preview_html(shown, setting, options, count=SHOWN, forecast=for_all))
+    write_text(page, preview_html(shown, setting, options, count=SHOWN, forecast=for_all or {}))
     return DryRunResult(len(episodes), in_all, _first(shown), forecast, for_all, str(page))
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 
-Chunk = Float[np.ndarray, "k a"]
-"""The valid rows of an action chunk: see `datasets.contract` for frame and time."""
+Chunk = Float[np.ndarray, "_ a"]
+"""The valid rows of an action chunk, however many: see `datasets.contract` for frame and time."""
 _CENTIMETRES_BELOW_M = 0.5
 """Extent below which metres are shown as centimetres."""
 _ROOM = 1.08
@@ -64,7 +64,7 @@ def draw_chunk(chunk: Chunk, real: Chunk, scale: Scale) -> Markup:
     parts = _nav(chunk, real, scale) if scale.kind == "nav" else _arm(chunk, real, scale)
     width, height = (230, 190) if scale.kind == "nav" else (312, 164)
     body = "".join(parts)
-    return Markup(f'<svg class="chunk" viewBox="0 0 {width} {height}" role="img">{body}</svg>')  # noqa: S704
+    return Markup(f'<svg class="chunk" viewBox="0 0 {width} {height}" role="img">{body}</svg>')
 
 
 def ticks(low: float, high: float, most: int = 4) -> list[float]:

@@ -31,7 +31,7 @@ class ModelProposer:
 
     async def propose(self, context: Context, rng: np.random.Generator) -> Proposals:
         """Return the model's proposals before the grammar's. A frame that stays unanswered is told of, not fatal."""
-        steps = described_steps(len(context.track), self.every)[:-1]
+        steps = list(described_steps(len(context.track), self.every)[:-1])
         commands = context.segments.commands_at(np.array(steps, np.int64))
         answers = await asyncio.gather(*map(self._ask, [context] * len(steps), steps, commands))
         held = _held(context, steps, answers, rng)
@@ -53,7 +53,7 @@ class ModelProposer:
 
 def _held(context: Context, steps: list[int], answers: list[Answer], rng: np.random.Generator) -> Proposals:
     """Return every proposal at its frame and at those up to the next question, less where it became the fact."""
-    rows = [row for row in _rows(steps, answers, len(context.track) - 1)]
+    rows = list(_rows(steps, answers, len(context.track) - 1))
     start = np.array([row[0] for row in rows], np.int64)
     seen = np.array([row[1] for row in rows], np.int64)
     said = [row[2] for row in rows]

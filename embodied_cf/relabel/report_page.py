@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
 import jinja2
-import numpy as np
-from jaxtyping import Float
 from markupsafe import Markup
 
 from embodied_cf.relabel.build import Setting
@@ -16,7 +14,7 @@ from embodied_cf.relabel.report_views import PALETTE, EpisodeView, LabelView
 def render(template: str, setting: Setting, views: Sequence[EpisodeView], **values: object) -> str:
     """Return a page. Its chunks are drawn to one scale, that of all labels shown."""
     drawn = [label for view in views for label in view.labels()]
-    chunks: list[Float[np.ndarray, "k a"]] = [chunk for label in drawn for chunk in (label.chunk, label.real)]
+    chunks = [chunk for label in drawn for chunk in (label.chunk, label.real)]
     scale = Scale.over(chunks, setting.body.kind, setting.body.chunk_length, setting.spec.position_unit)
     commands = setting.profile.meaning(setting.body).vocabulary.names
     colours = {name: PALETTE[at % len(PALETTE)] for at, name in enumerate(commands)}

@@ -88,9 +88,7 @@ class VlmClient:
                 self.usage.cached += 1
                 return stored
             if self.options.offline:
-                raise VlmError(
-                    "not in the answer cache", where=sheet.where, remedy="Run once with the server."
-                )
+                raise VlmError("not in the answer cache", where=sheet.where, remedy="Run once with the server.")
             return await asyncio.shield(self._under_way(sheet))
 
     def _under_way(self, sheet: Sheet) -> "asyncio.Task[Answer]":

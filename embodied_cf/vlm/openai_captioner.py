@@ -80,18 +80,12 @@ class OpenAICaptioner:
         frames = _primary(episode)
         steps = list(pairwise(described_steps(len(episode), self.options.every)))
         answers = await ask_all(self.asker, [self._describe(episode, frames, pair) for pair in steps])
-        told = [
-            (pair, tidy(answer.value["description"])) for pair, answer in zip(steps, answers, strict=True)
-        ]
+        told = [(pair, tidy(answer.value["description"])) for pair, answer in zip(steps, answers, strict=True)]
         objects = [
-            seen
-            for (step, _), answer in zip(steps, answers, strict=True)
-            for seen in _seen(step, frames, answer)
+            seen for (step, _), answer in zip(steps, answers, strict=True) for seen in _seen(step, frames, answer)
         ]
         spans = windows(len(episode) - 1, self.options.window, self.options.stride)
-        summaries = await ask_all(
-            self.asker, [self._summarise(episode, segments, told, span) for span in spans]
-        )
+        summaries = await ask_all(self.asker, [self._summarise(episode, segments, told, span) for span in spans])
         kept, rejected = await self._check(episode, frames, segments, self._candidates(spans, summaries))
         return Captions(tuple(kept), tuple(objects), tuple(rejected))
 
@@ -110,9 +104,7 @@ class OpenAICaptioner:
     def _summarise(
         self, episode: Episode, segments: Segments, told: Sequence[tuple[Range, str]], window: Range
     ) -> Question:
-        lines = [
-            {"start": a, "end": b, "text": text} for (a, b), text in told if text and overlap((a, b), window)
-        ]
+        lines = [{"start": a, "end": b, "text": text} for (a, b), text in told if text and overlap((a, b), window)]
         values = {
             "robot": self._robot.name,
             "start": window[0],

@@ -66,7 +66,9 @@ class ClientOptions:
         counts = (self.concurrency, self.max_attempts, self.max_rounds, self.max_output_tokens, self.max_body_bytes)
         unpriced = self.max_cost_usd is not None and not self.prices.known
         return {
-            "concurrency, max_attempts, max_rounds, max_output_tokens and max_body_bytes must be at least 1": min(counts)
+            "concurrency, max_attempts, max_rounds, max_output_tokens and max_body_bytes must be at least 1": min(
+                counts
+            )
             < 1,
             "timeout_s must be positive": self.timeout_s <= 0,
             "max_cost_usd needs prices (USD per million input and output tokens)": unpriced,

@@ -16,9 +16,7 @@ def replay_client(options: ClientOptions, cache: Path) -> VlmClient:
     VlmError if there is no such file: an empty cache made on the spot could answer nothing.
     """
     if not cache.is_file():
-        raise VlmError(
-            "no answer cache to replay", where=cache, remedy="Give the cache file of a finished run."
-        )
+        raise VlmError("no answer cache to replay", where=cache, remedy="Give the cache file of a finished run.")
     return VlmClient(replace(options, cache=cache, offline=True))
 
 

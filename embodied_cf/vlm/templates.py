@@ -42,9 +42,7 @@ def load_prompt(directory: Path, name: str) -> Prompt:
     path = directory / f"{name}.json"
     schema = _parse_schema(_read(path), path)
     missing = sorted(_READ.get(name, frozenset()) - _required(schema))
-    missing += [
-        f"$defs/{key}" for key in sorted(_FILLED.get(name, frozenset()) - set(schema.get("$defs", {})))
-    ]
+    missing += [f"$defs/{key}" for key in sorted(_FILLED.get(name, frozenset()) - set(schema.get("$defs", {})))]
     if missing:
         raise UsageError(
             f"the schema lacks {', '.join(missing)}",

@@ -45,9 +45,7 @@ class _Bounded(_http.AsyncByteStream):  # type: ignore[misc]
 class Transport:
     """A connection pool to one server. `concurrency` connections at most; `timeout_s` for a whole request."""
 
-    def __init__(
-        self, base_url: str, key: Secret, *, concurrency: int, timeout_s: float, max_body_bytes: int
-    ) -> None:
+    def __init__(self, base_url: str, key: Secret, *, concurrency: int, timeout_s: float, max_body_bytes: int) -> None:
         self._key, self._timeout_s, self._limit = key, timeout_s, max_body_bytes
         pool = openai.DefaultAsyncHttpxClient(
             limits=_http.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),

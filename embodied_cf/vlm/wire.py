@@ -57,9 +57,7 @@ class Verdict:
     problem: str = ""
 
 
-def request_body(
-    sheet: Sheet, model: str, sampling: Json, structured: bool, rejected: Rejected | None
-) -> dict:
+def request_body(sheet: Sheet, model: str, sampling: Json, structured: bool, rejected: Rejected | None) -> dict:
     """Return the JSON body of a request; with `rejected`, one that asks to mend that answer."""
     messages = [{"role": "user", "content": _content(sheet, structured)}]
     if rejected is not None:

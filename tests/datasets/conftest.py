@@ -38,8 +38,8 @@ def tiny_features(**changes):
         "observation": observation,
         "action": tf.Tensor(shape=(2,), dtype=np.float32),
         "language_instruction": tf.Text(),
-        **{key: np.float32 for key in ("reward", "discount")},
-        **{key: np.bool_ for key in ("is_first", "is_last", "is_terminal")},
+        **dict.fromkeys(("reward", "discount"), np.float32),
+        **dict.fromkeys(("is_first", "is_last", "is_terminal"), np.bool_),
     }
     kept = {key: value for key, value in {**step, **changes}.items() if value is not None}
     return tf.FeaturesDict({"steps": tf.Dataset(kept), "episode_metadata": {"has_image": np.bool_}})

@@ -107,7 +107,7 @@ def test_merging_adds_rows_once(arm, labelled, tmp_path):
 
 
 def test_what_does_not_go_together_is_named(labelled, driving, tmp_path):
-    with pytest.raises(UsageError, match="no label set 'absent'. It has: labels"):
+    with pytest.raises(UsageError, match=r"no label set 'absent'\. It has: labels"):
         drop_set(labelled, tmp_path / "out", "absent")
     relabel(RelabelOptions(driving, tmp_path / "nav"))
     with pytest.raises(DatasetError, match=r"chunks of shape \(8, 7\) and \(8, 2\) do not go together"):

@@ -41,7 +41,7 @@ def test_a_pitched_camera_sees_nearer_ground():
 
 
 def test_a_point_moves_between_robot_frames():
-    """1 m ahead of a robot at (1, 0) that faces +y is (1, 1) in odometry, which is 1 m left and 1 ahead of the start."""
+    """1 m ahead of a robot at (1, 0) that faces +y is (1, 1) in odometry, which is 1 m ahead and 1 left of (0, 0)."""
     there, here = np.array([[1.0, 0.0, np.pi / 2]]), np.array([[0.0, 0.0, 0.0]])
     np.testing.assert_allclose(between_frames(there, here, np.array([[1.0, 0.0]])), [[1.0, 1.0]], atol=1e-12)
 

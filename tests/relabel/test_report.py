@@ -249,8 +249,13 @@ def test_an_unknown_unit_is_not_given_one():
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(-0.4, 1.1, [0.0, 0.5, 1.0]), (-1.0, 1.0, [-1.0, 0.0, 1.0]), (0.0, 8.0, [0.0, 5.0]), (-0.03, 0.03, [-0.02, 0.0, 0.02])],
-)  # fmt: skip
+    [
+        (-0.4, 1.1, [0.0, 0.5, 1.0]),
+        (-1.0, 1.0, [-1.0, 0.0, 1.0]),
+        (0.0, 8.0, [0.0, 5.0]),
+        (-0.03, 0.03, [-0.02, 0.0, 0.02]),
+    ],
+)
 def test_ticks(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
 

@@ -179,7 +179,7 @@ def test_seed_decides_the_bytes(arm, tmp_path):
 
 def test_an_existing_label_set_is_refused_and_another_one_is_added(relabelled, tmp_path):
     _, spec, out, _ = relabelled
-    with pytest.raises(UsageError, match="already has a label set 'labels'.* --label-set NAME"):
+    with pytest.raises(UsageError, match=r"already has a label set 'labels'.* --label-set NAME"):
         relabel(RelabelOptions(out, tmp_path / "again", spec))
     relabel(RelabelOptions(out, tmp_path / "second", spec, label_set="retrieved", synthesizer="retrieval"))
     both = open_dataset(tmp_path / "second")

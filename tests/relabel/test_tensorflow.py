@@ -27,7 +27,7 @@ for old, new in zip(episodes(source, decoders=skip), episodes(out, decoders=skip
                                  {k: old["steps"][k] for k in old["steps"]}, {k: new["steps"][k] for k in old["steps"]})
     assert all(tf.nest.flatten(same)), "original features differ (encoded image bytes included)"
     rest = [key for key in old if key != "steps"]
-    same = tf.nest.map_structure(lambda a, b: bool((a.numpy() == b.numpy()).all()),
+    same = tf.nest.map_structure(lambda a, b: bool(np.array_equal(a.numpy(), b.numpy())),
                                  {k: old[k] for k in rest}, {k: new[k] for k in rest})
     assert all(tf.nest.flatten(same)), "episode metadata differs"
     labels = new["labels"]

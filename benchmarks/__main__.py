@@ -1,0 +1,27 @@
+"""Run every benchmark and print its table: `python -m benchmarks [--quick] [--json DIR]`."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run each benchmark in a process of its own, so that none inherits another's memory or threads."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="directory for the results as JSON")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    arguments = parser.parse_args()
+    for name in ("start_up", "relabel_speed", "vlm_dispatch"):
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if arguments.json:
+            arguments.json.mkdir(parents=True, exist_ok=True)
+            command += ["--json", str(arguments.json / f"{name}.json")]
+        if arguments.quick:
+            command.append("--quick")
+        print(f"\n$ python -m benchmarks.{name}", flush=True)
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
