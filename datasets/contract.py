@@ -114,6 +114,15 @@ class Labels:
         index = np.arange(len(self))[np.asarray(rows, dtype=None if len(rows) else np.int64)]
         return _valid({f.name: _take(getattr(self, f.name), index) for f in fields(self)})
 
+    def with_score(self, score: Float32[np.ndarray, " n"]) -> "Labels":
+        """Return the table with other scores in [0, 1]."""
+        return Labels(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "score": score})
+
+    @staticmethod
+    def unchecked(**columns: Any) -> "Labels":
+        """Return a table whose columns are not checked yet: candidates on their way to `with_score`, which is."""
+        return _valid(columns)
+
     @staticmethod
     def empty(horizon: int, dimensions: int) -> "Labels":
         """Return a label table without rows for chunks of shape (horizon, dimensions)."""

@@ -73,13 +73,15 @@ class NavMotion:
 
 def chunk_motion(chunk: Float[np.ndarray, "n h 2"], mask: Bool[np.ndarray, "n h"], scale: MotionScale) -> NavMotion:
     """Summarise action chunks (metres). The heading is the direction of the last displacement."""
-    path = np.concatenate([np.zeros((len(chunk), 1, 2)), chunk], axis=1) / scale.step
+    path = np.zeros((len(chunk), chunk.shape[1] + 1, 2))
+    np.divide(chunk, scale.step, out=path[:, 1:])
     last = mask.sum(axis=1)
     rows = np.arange(len(chunk))
-    delta = np.diff(path, axis=1) * mask[..., None]
-    lengths = np.hypot(delta[..., 0], delta[..., 1])
-    distance = np.hypot(path[:, 1:, 0], path[:, 1:, 1]) * mask
-    end, tail = path[rows, last], path[rows, last] - path[rows, np.maximum(last - 1, 0)]
+    delta = path[:, 1:] - path[:, :-1]
+    lengths = np.sqrt(delta[..., 0] ** 2 + delta[..., 1] ** 2) * mask
+    distance = np.sqrt(path[:, 1:, 0] ** 2 + path[:, 1:, 1] ** 2) * mask
+    end = path[rows, last]
+    tail = end - path[rows, np.maximum(last - 1, 0)]
     heading = np.arctan2(tail[:, 1], tail[:, 0])
     # too short to have a direction, or straight back, which might be either side
     shown = (np.hypot(tail[:, 0], tail[:, 1]) >= 0.1) & (np.abs(heading) < 0.9 * np.pi)

@@ -117,16 +117,16 @@ class Pipeline:
         action, mask = future_chunks(context.track, self.body, start, end)
         source = [self.provenance.of("hindsight", "", item.reason) for item in told]
         source += [self.provenance.of("atomic", segments.command[i], "") for i in named]
-        labels = Labels(
-            ("hindsight",) * len(told) + ("atomic",) * len(named),
-            start.astype(np.int32),
-            end.astype(np.int32),
-            tuple(item.instruction for item in told) + atomic,
-            ("",) * len(told) + tuple(segments.command[i] for i in named),
-            action,
-            mask,
-            np.array([item.score for item in told] + [1.0] * len(named), np.float32),
-            tuple(source),
+        labels = Labels.unchecked(
+            kind=("hindsight",) * len(told) + ("atomic",) * len(named),
+            start=start.astype(np.int32),
+            end=end.astype(np.int32),
+            instruction=tuple(item.instruction for item in told) + atomic,
+            command=("",) * len(told) + tuple(segments.command[i] for i in named),
+            action=action,
+            action_mask=mask,
+            score=np.array([item.score for item in told] + [1.0] * len(named), np.float32),
+            source=tuple(source),
         )
         return labels, np.arange(len(labels)) < len(own)
 
@@ -135,16 +135,16 @@ class Pipeline:
         commands = tuple([names[index] for index in proposals.command.tolist()])
         source = self.provenance.of_all("counterfactual", commands, proposals.reason)
         start = proposals.start.astype(np.int32)
-        return Labels(
-            ("counterfactual",) * len(proposals),
-            start,
-            start + synthesis.mask.sum(axis=1).astype(np.int32),
-            proposals.instruction,
-            commands,
-            synthesis.action,
-            synthesis.mask,
-            (proposals.score * synthesis.score).astype(np.float32),
-            source,
+        return Labels.unchecked(
+            kind=("counterfactual",) * len(proposals),
+            start=start,
+            end=start + synthesis.mask.sum(axis=1).astype(np.int32),
+            instruction=proposals.instruction,
+            command=commands,
+            action=synthesis.action,
+            action_mask=synthesis.mask,
+            score=(proposals.score * synthesis.score).astype(np.float32),
+            source=source,
         )
 
     def _collected(self, context: Context, judged: Judged, proposals: Proposals, synthesis: Synthesis) -> Relabelled:

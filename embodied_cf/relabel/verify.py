@@ -5,7 +5,7 @@ programs cannot judge the phrase: kept, at a lower score, and its share reported
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -63,7 +63,7 @@ class ProgramVerifier:
             reason[row] = problem
         judged = (verdict == PASS) | candidates.given
         score = labels.score * support * np.where(judged, 1.0, UNKNOWN_FACTOR)
-        return Judged(replace(labels, score=score.astype(np.float32)), verdict, tuple(reason))
+        return Judged(labels.with_score(score.astype(np.float32)), verdict, tuple(reason))
 
     def _agreement(self, context: Context, candidates: Candidates) -> tuple[Int8[np.ndarray, " n"], list[str]]:
         labels, meaning = candidates.labels, context.meaning
@@ -100,11 +100,10 @@ class ProgramVerifier:
         """Return counterfactual rows that stay as close to the real future as their known part allows."""
         labels = candidates.labels
         rows = np.arange(candidates.factual, len(labels))
-        start = labels.start[rows].astype(np.int64)
-        horizon = context.body.chunk_length
-        real, known = future_chunks(
-            context.track, context.body, start, np.minimum(start + horizon, len(context.track) - 1)
-        )
+        horizon, last = context.body.chunk_length, len(context.track) - 1
+        start, which = np.unique(labels.start[rows].astype(np.int64), return_inverse=True)
+        real, known = future_chunks(context.track, context.body, start, np.minimum(start + horizon, last))
+        real, known = real[which], known[which]
         both = known & labels.action_mask[rows]
         gap = _gap(context, labels.action[rows], real) * both
         # a path bends away quadratically, so a shorter known future may differ by less
@@ -119,8 +118,8 @@ def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n
     It fails if a command it names does not occur there in that order; between the two nobody knows.
     """
     vocabulary, runs = context.meaning.vocabulary, context.segments.runs()
-    whole = context.meaning.of_track(context.track, labels.start.astype(np.int64), labels.end.astype(np.int64))
     verdicts = np.full(len(labels), UNKNOWN, np.int8)
+    single: dict[int, int] = {}
     for row, (text, start, end) in enumerate(
         zip(labels.instruction, labels.start.tolist(), labels.end.tolist(), strict=True)
     ):
@@ -128,11 +127,16 @@ def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n
         if clauses is None:
             continue
         timeline = [command for left, right, command in runs if left < end and right > start]
-        carried = len(clauses) == 1 and whole[vocabulary.index[clauses[0]], row] == PASS
-        if carried or timeline == list(clauses):
+        if timeline == list(clauses):
             verdicts[row] = PASS
         elif not _in_order(clauses, timeline):
             verdicts[row] = FAIL
+        if len(clauses) == 1 and verdicts[row] != PASS:
+            single[row] = vocabulary.index[clauses[0]]
+    rows, command = np.array([*single], np.int64), np.array([*single.values()], np.int64)
+    start, end = labels.start[rows].astype(np.int64), labels.end[rows].astype(np.int64)
+    whole = context.meaning.of_track(context.track, start, end)[command, np.arange(len(rows))]
+    verdicts[rows[whole == PASS]] = PASS
     return verdicts
 
 
