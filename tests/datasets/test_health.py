@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import flat_picture, picture, tiny_episode, tiny_features, write_records
+from tiny import flat_picture, picture, tiny_episode, tiny_features, write_records
 
 from embodied_cf.datasets import health
 from embodied_cf.datasets.contract import Labels
@@ -79,8 +79,8 @@ def test_a_fault_of_one_episode(write_tiny, code, count, step, change):
 
 def test_an_image_of_unknown_format_is_cut_only_if_it_is_a_jpeg_or_png(write_tiny):
     whole, cut = tiny_episode(0), tiny_episode(1)
-    cut["steps"]["observation"]["image"] = [frame[:-1] if i == 1 else frame
-                                            for i, frame in enumerate(cut["steps"]["observation"]["image"])]  # fmt: skip
+    frames = cut["steps"]["observation"]["image"]
+    cut["steps"]["observation"]["image"] = [frame[:-1] if i == 1 else frame for i, frame in enumerate(frames)]
     assert inspect_dataset(write_tiny([whole, cut])).cameras[0].undecodable == 0  # IEND itself is still there
 
 

@@ -10,8 +10,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from conftest import picture, tiny_episode, tiny_features
 from rich.console import Console
+from tiny import picture, tiny_episode, tiny_features
 
 from embodied_cf.datasets.inspect_page import draw_bars, write_inspection_html
 from embodied_cf.datasets.inspection import inspect_dataset, print_inspection

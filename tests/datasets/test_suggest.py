@@ -5,7 +5,7 @@ import tomllib
 import makers
 import numpy as np
 import pytest
-from conftest import flat_picture, picture, tiny_episode, tiny_features
+from tiny import flat_picture, picture, tiny_episode, tiny_features
 
 from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.rlds import open_dataset

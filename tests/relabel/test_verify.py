@@ -106,9 +106,10 @@ def test_the_same_twice_is_kept_once(context):
 
 
 def test_words_that_hold_for_the_fact_cannot_ask_for_something_else(context):
-    """'stop' is said of steps 0..16 by hindsight, so it cannot name another motion there."""
-    table = labels(("hindsight", 0, 16, "head for the door", "", STRAIGHT),
-                   cf(2, "Head for the door", "turn_left", LEFT), cf(17, "head for the door", "stop", STAND))  # fmt: skip
+    """The words hold for steps 0..16 by hindsight, so they cannot name another motion there."""
+    told = ("hindsight", 0, 16, "head for the door", "", STRAIGHT)
+    inside, outside = cf(2, "Head for the door", "turn_left", LEFT), cf(17, "head for the door", "stop", STAND)
+    table = labels(told, inside, outside)
     assert judged(context, table, 2).reason == ("", CONFLICT, "")
 
 
