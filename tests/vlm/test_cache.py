@@ -71,7 +71,7 @@ def test_offline_miss_names_the_question(tmp_path: Path) -> None:
 
 def test_unusable_answers_are_not_stored(start_server, tmp_path: Path) -> None:
     server = start_server("--faults", "cut,cut")
-    options = server.options(cache=tmp_path / "c.sqlite")
+    options = server.options(cache=tmp_path / "c.sqlite", max_rounds=1)
     with pytest.raises(VlmError):
         ask(options, [colour_question("red")])
     answers, _ = ask(options, [colour_question("red")])

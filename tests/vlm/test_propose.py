@@ -50,7 +50,7 @@ def test_command_off_the_list_is_repaired_and_counted(start_server) -> None:
     assert "'fly away' is not one of" in server.requests()[1]["repair"]
     stubborn = start_server("--faults", "off_enum,off_enum")
     with pytest.raises(VlmError, match=r"e, step 4: propose: .*'fly away'"):
-        propose(stubborn.options())
+        propose(stubborn.options(max_rounds=1))
 
 
 @pytest.mark.parametrize("fault", ["429", "cut", "refusal", "drop"])
