@@ -1,4 +1,4 @@
-"""What a dataset holds and what is wrong with it: one streamed pass, one frozen result, one printed page."""
+"""What a dataset holds and what is wrong with it: one streamed pass, one frozen result."""
 
 import dataclasses
 import hashlib
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from embodied_cf.datasets import health
+from embodied_cf.datasets import health, health_labels
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages
 from embodied_cf.datasets.episodes import EpisodeReader
@@ -41,17 +41,12 @@ from embodied_cf.datasets.statistics import (
 )
 from embodied_cf.errors import RecordError, SpecError
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
 Progress = Callable[[int, int], None]
 """Told of (episodes, steps) read since the last call."""
 _LOOKED_AT = 1000
 """Episodes whose frames are decoded before decoding thins out."""
 _FRAMES = 3
 _FLAGS = {f"{STEPS}/{flag}" for flag in ("is_first", "is_last", "is_terminal")}
-_STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ class _Survey:
         self._spec, self._reader = spec, self._open_reader(spec)
         self._motion = MotionTally()
         self._language = {key: LanguageTally(key) for key in self._language_keys()}
-        self._labels, hits = health.open_labels(dataset.path, dataset.features, documents)
+        self._labels, hits = health_labels.open_labels(dataset.path, dataset.features, documents)
         self._label_tallies = {name: LabelTally(name) for name in self._labels.names}
         self._findings.add([*hits, *health.check_features(dataset.features, strict)])
 
@@ -252,13 +247,13 @@ class _Survey:
             yield from self._check_labels(name, view.steps, columns)
 
     def _check_labels(self, name: str, steps: int, columns: Columns) -> Iterable[Iterable[Hit]]:
-        yield health.check_step_texts(columns, name, steps)
-        labels = health.read_labels(columns, name)
+        yield health_labels.check_step_texts(columns, name, steps)
+        labels = health_labels.read_labels(columns, name)
         if isinstance(labels, Hit):
             yield [labels]
             return
         self._label_tallies[name].add(labels, steps)
-        yield health.check_labels(name, labels, steps, self._labels.sources)
+        yield health_labels.check_labels(name, labels, steps, self._labels.sources)
 
     def _look(self, view: EpisodeView, episode_id: str) -> dict[str, list[Look]]:
         """Decode some frames; of ever fewer episodes, so that a large set costs little more than a small one."""
@@ -343,105 +338,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-# --- as text --------------------------------------------------------------------------------------------------
-
-
-def print_inspection(inspection: Inspection, console: "Console") -> None:
-    """Print the result for people: what it is, what it holds, and last what is wrong with it."""
-    from rich.text import Text
-
-    title = f"{inspection.name} {inspection.version}"
-    size = f"{inspection.episodes:,} episodes, {inspection.steps:,} steps, {inspection.file_format}"
-    console.print(Text.assemble((title, "bold"), f"  {size}"))
-    console.print(Text(str(inspection.path), "dim"))
-    for table in (_split_table, _camera_table, _number_table, _language_table, _label_table):
-        filled = table(inspection)
-        if filled.row_count:
-            console.print()
-            console.print(filled)
-    console.print()
-    _print_findings(inspection.findings, console)
-
-
-def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for column in numbers:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _row(table: "Table", *cells: object) -> None:
-    from rich.text import Text
-
-    # Text, not markup: keys and instructions may hold brackets
-    table.add_row(*(Text(cell if isinstance(cell, str) else f"{cell:,}") for cell in cells))
-
-
-def _split_table(inspection: Inspection) -> "Table":
-    table = _table("Splits", "split", numbers=("shards", "promised", "read", "broken", "steps"))
-    for part in inspection.splits:
-        _row(table, part.name, part.shards, part.promised, part.episodes, part.broken, part.steps)
-    return table
-
-
-def _camera_table(inspection: Inspection) -> "Table":
-    table = _table("Cameras", "camera", "size", numbers=("frames", "decoded", "blank", "undecodable"))
-    for camera in inspection.cameras:
-        sizes = ", ".join(f"{height}x{width}" for height, width, _ in camera.sizes)
-        _row(table, camera.key.removeprefix(f"{STEPS}/"), sizes, camera.frames, camera.decoded, camera.blank,
-             camera.undecodable)  # fmt: skip
-    return table
-
-
-def _number_table(inspection: Inspection) -> "Table":
-    table = _table("Numbers", "feature", numbers=("mean", "std", "min", "q01", "q99", "max", "zeros"))
-    for column in inspection.numbers:
-        if column.key in _FLAGS:
-            continue
-        name = column.key.removeprefix(f"{STEPS}/")
-        rows = zip(column.mean, column.std, column.minimum, column.q01, column.q99, column.maximum, column.zeros,
-                   strict=True)  # fmt: skip
-        for index, (*values, zeros) in enumerate(rows):
-            label = f"{name} (all)" if column.pooled else f"{name}[{index}]" if len(column.mean) > 1 else name
-            _row(table, label, *(f"{value:.4g}" for value in values), f"{zeros:.0%}")
-    return table
-
-
-def _language_table(inspection: Inspection) -> "Table":
-    table = _table("Language", "feature", "most frequent", numbers=("episodes",))
-    for language in inspection.language:
-        name = language.key.removeprefix(f"{STEPS}/")
-        told = f"{name}: {language.distinct:,} different, {language.empty_steps:,} of {language.steps:,} steps empty"
-        for text, episodes in language.frequent[:8] or (("", 0),):
-            _row(table, told, text, episodes)
-            told = ""
-    return table
-
-
-def _label_table(inspection: Inspection) -> "Table":
-    table = _table("Labels", "set", "kinds", "instructions per step", numbers=("different instructions",))
-    for labels in inspection.label_sets:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds)
-        balance = ", ".join(f"{many}: {steps:,}" for many, steps in labels.balance)
-        _row(table, labels.name, kinds, balance, labels.instructions)
-    return table
-
-
-def _print_findings(findings: tuple[Finding, ...], console: "Console") -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    if not findings:
-        console.print(Text("No health warning.", "bold green"))
-    for found in findings:
-        style = _STYLES[found.severity]
-        console.print(Text.assemble((f"{found.code} {found.issue.name}", style), f"  {found.amount}"))
-        lines = [found.issue.meaning, *found.details, f"first: {found.place}" * bool(found.place), found.issue.remedy]
-        console.print(Padding(Text("\n".join(filter(None, lines))), (0, 0, 1, 5), expand=False))

@@ -55,7 +55,8 @@ class Inspect:
         """Inspect and print."""
         from rich.console import Console
 
-        from embodied_cf.datasets.inspection import inspect_dataset, print_inspection
+        from embodied_cf.datasets.inspect_text import print_inspection
+        from embodied_cf.datasets.inspection import inspect_dataset
         from embodied_cf.datasets.spec import load_spec
 
         spec = load_spec(self.spec) if self.spec else None

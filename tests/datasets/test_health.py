@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import flat_picture, picture, tiny_episode, tiny_features, write_records
 
-from embodied_cf.datasets import health
+from embodied_cf.datasets import health, health_labels
 from embodied_cf.datasets.contract import Labels
 from embodied_cf.datasets.features import flatten
 from embodied_cf.datasets.health import ISSUES, Finding, Findings, Hit
@@ -389,8 +389,8 @@ def test_a_newer_schema_is_not_read(tmp_path):
 
 
 def test_schema_version_of_a_description():
-    assert health.schema_version("embodied-cf label set, schema version 12.") == 12
-    assert health.schema_version("labels of mine") == 1
+    assert health_labels.schema_version("embodied-cf label set, schema version 12.") == 12
+    assert health_labels.schema_version("labels of mine") == 1
 
 
 # --- the catalogue --------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from rich.console import Console
 from tiny import picture, tiny_episode, tiny_features
 
 from embodied_cf.datasets.inspect_page import draw_bars, write_inspection_html
-from embodied_cf.datasets.inspection import inspect_dataset, print_inspection
+from embodied_cf.datasets.inspect_text import print_inspection
+from embodied_cf.datasets.inspection import inspect_dataset
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import DatasetError, UsageError
