@@ -55,7 +55,7 @@ def run_demo(out: Path, seed: int) -> int:
         console.print(f"Making a small RLDS dataset in {data} ...")
         write_sample(data, seed=seed)
     code = run_relabel(RelabelOptions(data, labelled, seed=seed), None)
-    console.print(f"\nLook at [bold]{labelled / 'labels' / 'report.html'}[/bold]\n\n{OWN_DATA}")
+    console.print(f"\nLook at [bold]{labelled / 'labels' / 'report.html'}[/bold]\n\n{OWN_DATA}", soft_wrap=True)
     return code
 
 

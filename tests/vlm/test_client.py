@@ -251,7 +251,7 @@ def test_body_beyond_the_limit_is_not_read(start_server, fault: str) -> None:
 
 def test_ask_all_waits_for_every_answer(start_server, tmp_path) -> None:
     """An error in one question must not throw away answers that others have paid for."""
-    server = start_server("--faults", "400", "--latency", "0.05", "0.05")
+    server = start_server("--latency", "0.05", "0.05")
     options = server.options(cache=tmp_path / "c.sqlite")
     questions = [colour_question("red", case) for case in range(4)]
     with pytest.raises(VlmError):
