@@ -40,7 +40,7 @@ def main() -> None:
 
 def compare(scratch: Path, quick: bool) -> dict[str, object]:
     """Measure ours and TFDS' way in turn on one size, then ours on a larger one to see the memory stay flat."""
-    small, large, rounds = (20, 60, 1) if quick else (200, 1000, 5)
+    small, large, rounds = (20, 60, 1) if quick else (200, 1000, 3)
     source = data.make(scratch / "small" / "1.0.0", small, shards=2)
     ours, theirs = [], []
     for number in range(rounds):
