@@ -1,6 +1,10 @@
-"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again."""
+"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again.
+
+Tests wrap every function in a check of its annotations; kernels are unwrapped before they are compiled.
+"""
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -12,7 +16,7 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 def compiled(kernel: Kernel) -> Kernel:
     """Compile `kernel` on its first call, without Python's global lock and without reordering of sums."""
-    return cast(Kernel, numba.njit(nogil=True, error_model="numpy")(kernel))
+    return cast(Kernel, numba.njit(nogil=True, error_model="numpy")(inspect.unwrap(kernel)))
 
 
 def kept(kernel: Kernel) -> Kernel:
@@ -23,9 +27,9 @@ def kept(kernel: Kernel) -> Kernel:
     """
     options = {"nogil": True, "error_model": "numpy"}
     try:
-        return cast(Kernel, numba.njit(cache=True, **options)(kernel))
+        return cast(Kernel, numba.njit(cache=True, **options)(inspect.unwrap(kernel)))
     except RuntimeError:  # numba found no directory to write to
-        return cast(Kernel, numba.njit(**options)(kernel))
+        return cast(Kernel, numba.njit(**options)(inspect.unwrap(kernel)))
 
 
 def fingerprint(*files: str) -> int:
