@@ -23,10 +23,6 @@ MOVED_M = 0.25
 """Who has not moved so far since the start has carried out nothing but "stop"."""
 ALMOST = 0.99
 """Most progress before success."""
-_STOPS = (Rule.STOP_BESIDE, Rule.STOP)
-"""Need a stop wherever they stand in a chain."""
-_STOPS_LAST = (Rule.GO_TO, Rule.PASS_BETWEEN)
-"""Need one only as the last clause."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +58,10 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
     | others, earlier in a chain | where the demand holds | when it cannot hold any more, or at a stop |
     """
     now = replace(tracker, **moved_to(tracker, pose))
-    rule = programs.rule[np.arange(len(programs)), now.clause]
+    each = np.arange(len(programs))
+    rule, needs_stop = programs.rule[each, now.clause], programs.stops[each, now.clause]
     now, there, broken, share = _find(programs, now, rule)
     last = now.clause == programs.count - 1
-    needs_stop = np.isin(rule, _STOPS) | (last & np.isin(rule, _STOPS_LAST))
     stopped = _stopped(now, rule)
     reached = there & (stopped | ~needs_stop) & ((now.moved >= MOVED_M) | (rule == Rule.STOP))
     failed = ~reached & (broken | (stopped & (needs_stop | ~last)))
@@ -88,7 +84,7 @@ def _find(
     """Apply each row's rule: the tracker with what the rules remember, and their findings."""
     there, broken, share = np.zeros(len(now), bool), np.zeros(len(now), bool), np.zeros(len(now))
     memory = {name: getattr(now, name).copy() for name in ("along", "astray", "swept", "crossed")}
-    for kind in np.unique(rule).tolist():
+    for kind in np.flatnonzero(np.bincount(rule)).tolist():
         rows = np.flatnonzero(rule == kind)
         finding = RULES[Rule(kind)](View(programs, now, rows))
         there[rows], broken[rows], share[rows] = finding.there, finding.broken, finding.progress

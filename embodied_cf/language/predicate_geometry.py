@@ -1,5 +1,7 @@
 """Plane geometry of the predicates, vectorised. Robot frame: x forward, y left; angles in rad."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float64
 
@@ -27,30 +29,40 @@ def clearance(pose: Float64[np.ndarray, "n 3"], walls: Float64[np.ndarray, "n w 
     """Return the distance to the nearest wall point on the left and on the right, m; inf where there is none.
 
     A side reaches 45 degrees forward and back of its normal. The nearest point of such a sector is never
-    hidden by another wall.
+    hidden by another wall. Pose (0, 0, 0) and the wall (-1, 2, 1, 2) give (2, inf).
     """
-    start, end = in_frame(pose, walls[..., :2]), in_frame(pose, walls[..., 2:])
-    along = end - start
-    foot = -(start * along).sum(axis=-1) / np.maximum((along**2).sum(axis=-1), _TINY)
-    found = [_nearest_in_sector(start, along, foot, side) for side in (1.0, -1.0)]
-    return np.stack(found)
+    x, y, across, along = _segments(pose, walls)
+    foot = -(x * across + y * along) / np.maximum(across * across + along * along, _TINY)
+    # where the segment meets the diagonals y = x and y = -x, as a share of its length, and which way it crosses
+    roots, rising = zip(_root(y - x, along - across), _root(y + x, along + across), strict=True)
+    nearest = [_nearest(x, y, across, along, foot, roots, to) for to in (rising, [~up for up in rising])]
+    return np.stack(nearest)
 
 
-def _nearest_in_sector(
-    start: Float64[np.ndarray, "n w 2"], along: Float64[np.ndarray, "n w 2"], foot: Float64[np.ndarray, "n w"],
-    side: float,
-) -> Float64[np.ndarray, " n"]:  # fmt: skip
+def _segments(pose: np.ndarray, walls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Starts of the walls in the robot's frame, and their extents there."""
+    cos, sin = np.cos(pose[:, 2])[:, None], np.sin(pose[:, 2])[:, None]
+    dx, dy = walls[..., 0] - pose[:, 0, None], walls[..., 1] - pose[:, 1, None]
+    ex, ey = walls[..., 2] - walls[..., 0], walls[..., 3] - walls[..., 1]
+    return cos * dx + sin * dy, cos * dy - sin * dx, cos * ex + sin * ey, cos * ey - sin * ex
+
+
+def _root(value: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rising = slope > -_TINY
+    return -value / np.where(np.abs(slope) < _TINY, _TINY, slope), rising
+
+
+def _nearest(
+    x: np.ndarray, y: np.ndarray, across: np.ndarray, along: np.ndarray, foot: np.ndarray,
+    roots: Sequence[np.ndarray], from_root: Sequence[np.ndarray],
+) -> np.ndarray:  # fmt: skip
+    """Distance to the nearest part of the segments that lies past (or before) both roots; inf where none does."""
     low, high = np.zeros_like(foot), np.ones_like(foot)
-    for edge in (1.0, -1.0):  # the part of the segment with side * y >= |x|
-        inside, slope = side * start[..., 1] + edge * start[..., 0], side * along[..., 1] + edge * along[..., 0]
-        bound = -inside / np.where(np.abs(slope) < _TINY, _TINY, slope)
-        low, high = (
-            np.where(slope >= -_TINY, np.maximum(low, bound), low),
-            np.where(slope < -_TINY, np.minimum(high, bound), high),
-        )
-    nearest = np.clip(foot, low, np.maximum(low, high))
-    point = start + nearest[..., None] * along
-    return np.where(low <= high, np.hypot(point[..., 0], point[..., 1]), np.inf).min(axis=-1, initial=np.inf)
+    for root, past in zip(roots, from_root, strict=True):
+        low, high = np.where(past, np.maximum(low, root), low), np.where(past, high, np.minimum(high, root))
+    share = np.minimum(np.maximum(foot, low), high)
+    square = (x + share * across) ** 2 + (y + share * along) ** 2
+    return np.sqrt(np.where(low <= high, square, np.inf).min(axis=-1, initial=np.inf))
 
 
 def blocked(

@@ -5,14 +5,23 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.errors import InstructionError
 from embodied_cf.language import nav
 from embodied_cf.language.columns import Columns
 from embodied_cf.language.instruction import (
-    ArcAround, Clause, Do, FollowWall, GoTo, Instruction, KeepSide, PassBetween, StopBeside, clauses,
-)  # fmt: skip
+    ArcAround,
+    Clause,
+    Do,
+    FollowWall,
+    GoTo,
+    Instruction,
+    KeepSide,
+    PassBetween,
+    StopBeside,
+    clauses,
+)
 from embodied_cf.language.referents import gaps, nearest, referents
 from embodied_cf.language.surroundings import Surroundings
 
@@ -36,6 +45,12 @@ class Rule(IntEnum):
     STOP = 9
 
 
+_STOPS = (Rule.STOP_BESIDE, Rule.STOP)
+"""End with a stop wherever they stand in a chain."""
+_STOPS_LAST = (Rule.GO_TO, Rule.PASS_BETWEEN)
+"""End with one only as the last clause."""
+
+
 @dataclass(frozen=True)
 class Program:
     """One instruction in one scene. C clauses, M things or gaps that the words fit, W walls; unused rows FAR."""
@@ -44,6 +59,8 @@ class Program:
     """Clauses in use."""
     rule: Int64[np.ndarray, " c"]
     """A `Rule`, -1 in unused rows."""
+    stops: Bool[np.ndarray, " c"]
+    """Whether the clause ends with a stop."""
     side: Float64[np.ndarray, " c"]
     """1 left, -1 right, 0 neither."""
     things: Float64[np.ndarray, "c m 3"]
@@ -51,6 +68,7 @@ class Program:
     gaps: Float64[np.ndarray, "c m 4"]
     """Segments x0, y0, x1, y1, m."""
     walls: Float64[np.ndarray, "w 4"]
+    num_walls: Int64[np.ndarray, ""]
 
 
 @dataclass(frozen=True)
@@ -59,10 +77,12 @@ class Programs(Columns):
 
     count: Int64[np.ndarray, " b"]
     rule: Int64[np.ndarray, "b c"]
+    stops: Bool[np.ndarray, "b c"]
     side: Float64[np.ndarray, "b c"]
     things: Float64[np.ndarray, "b c m 3"]
     gaps: Float64[np.ndarray, "b c m 4"]
     walls: Float64[np.ndarray, "b w 4"]
+    num_walls: Int64[np.ndarray, " b"]
 
     def __len__(self) -> int:
         return len(self.count)
@@ -76,15 +96,16 @@ def compile_instruction(instruction: Instruction, surroundings: Surroundings) ->
     parts = clauses(instruction)
     _fits(len(parts), MAX_CLAUSES, "clauses")
     _fits(len(surroundings.walls), MAX_WALLS, "walls")
-    rule, side = np.full(MAX_CLAUSES, -1), np.zeros(MAX_CLAUSES)
+    rule, side, stops = np.full(MAX_CLAUSES, -1), np.zeros(MAX_CLAUSES), np.zeros(MAX_CLAUSES, bool)
     things, between = np.full((MAX_CLAUSES, MAX_MATCHES, 3), FAR), np.full((MAX_CLAUSES, MAX_MATCHES, 4), FAR)
     for at, part in enumerate(parts):
         rule[at], side[at] = _rule(part)
+        stops[at] = rule[at] in _STOPS or (at == len(parts) - 1 and rule[at] in _STOPS_LAST)
         _fill(things[at], _things(part, surroundings))
         _fill(between[at], gaps(part.first, part.second, surroundings) if isinstance(part, PassBetween) else [])
     walls = np.full((MAX_WALLS, 4), FAR)
     walls[: len(surroundings.walls)] = surroundings.walls
-    return Program(np.array(len(parts)), rule, side, things, between, walls)
+    return Program(np.array(len(parts)), rule, stops, side, things, between, walls, np.array(len(surroundings.walls)))
 
 
 def stack_programs(programs: Sequence[Program]) -> Programs:
@@ -110,8 +131,8 @@ def _rule(clause: Clause) -> tuple[Rule, int]:
             if command not in nav.VOCABULARY.index:
                 known = ", ".join(nav.VOCABULARY.names)
                 raise InstructionError(f"{command!r} is no driving command", remedy=f"There are: {known}.")
-            verb, _, side = command.partition("_")
-            return Rule[verb.upper()], _sign(side)
+            verb, _, toward = command.partition("_")
+            return Rule[verb.upper()], _sign(toward)
 
 
 def _sign(side: str) -> int:

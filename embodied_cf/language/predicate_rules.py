@@ -73,6 +73,11 @@ class View:
         return self.clause(self.programs.side)
 
     @property
+    def walls(self) -> Float64[np.ndarray, "n w 4"]:
+        most = self.of(self.programs.num_walls).max()
+        return self.programs.walls[self.rows, :most]
+
+    @property
     def pose(self) -> Float64[np.ndarray, "n 3"]:
         return self.of(self.tracker.pose)
 
@@ -107,7 +112,7 @@ def _seen(view: View, near: Bool[np.ndarray, "n m"], things: Float64[np.ndarray,
         place, thing = view.pose[row, :2], things[row, match]
         offset = thing[:, :2] - place
         share = 1 - thing[:, 2] / np.maximum(_length(offset), thing[:, 2] + SLACK)
-        free = ~blocked(place, place + share[:, None] * offset, view.of(view.programs.walls)[row])
+        free = ~blocked(place, place + share[:, None] * offset, view.walls[row])
         seen[row[free]] = True
     return seen
 
@@ -175,7 +180,7 @@ def keep_side(view: View) -> Finding:
 
 
 def _sides(view: View) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
-    left, right = clearance(view.pose, view.of(view.programs.walls))
+    left, right = clearance(view.pose, view.walls)
     return np.where(view.side > 0, left, right), np.where(view.side > 0, right, left)
 
 
