@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from embodied_cf.language.instruction import Instruction
+from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Program, Programs, Rule, compile_instruction, stack_programs
 from embodied_cf.language.predicate_rules import RULES, View
 from embodied_cf.language.predicate_tracker import STOP_M, Tracker, begin, moved_to
@@ -89,14 +90,14 @@ def _find(
         finding = RULES[Rule(kind)](View(programs, now, rows))
         there[rows], broken[rows], share[rows] = finding.there, finding.broken, finding.progress
         for name, column in finding.memory.items():
-            memory[name][rows] = column
+            memory[name][rows, *map(slice, column.shape[1:])] = column
     return replace(now, **memory), there, broken, share
 
 
 def _stopped(now: Tracker, rule: np.ndarray) -> Bool[np.ndarray, " b"]:
     """Whether the robot has come to a stop. After a clause that ended with one, it must first drive on."""
     away = now.recent - now.pose[:, None, :2]
-    still = (np.hypot(away[..., 0], away[..., 1]) <= STOP_M).all(axis=1)
+    still = (length(away) <= STOP_M).all(axis=1)
     return still & ((now.clause == 0) | (now.travel > STOP_M) | (rule == Rule.STOP))
 
 

@@ -20,6 +20,7 @@ from embodied_cf.language.instruction import (
     KeepSide,
     PassBetween,
     StopBeside,
+    Thing,
     clauses,
 )
 from embodied_cf.language.referents import gaps, nearest, referents
@@ -67,6 +68,8 @@ class Program:
     """Centre x, y and radius, m."""
     gaps: Float64[np.ndarray, "c m 4"]
     """Segments x0, y0, x1, y1, m."""
+    num_matches: Int64[np.ndarray, " c"]
+    """Things or gaps in use."""
     walls: Float64[np.ndarray, "w 4"]
     num_walls: Int64[np.ndarray, ""]
 
@@ -81,6 +84,7 @@ class Programs(Columns):
     side: Float64[np.ndarray, "b c"]
     things: Float64[np.ndarray, "b c m 3"]
     gaps: Float64[np.ndarray, "b c m 4"]
+    num_matches: Int64[np.ndarray, "b c"]
     walls: Float64[np.ndarray, "b w 4"]
     num_walls: Int64[np.ndarray, " b"]
 
@@ -93,19 +97,23 @@ def compile_instruction(instruction: Instruction, surroundings: Surroundings) ->
 
     Raises InstructionError where it names what the scene does not have, or more than there is room for.
     """
-    parts = clauses(instruction)
+    parts, walls = clauses(instruction), surroundings.walls
     _fits(len(parts), MAX_CLAUSES, "clauses")
-    _fits(len(surroundings.walls), MAX_WALLS, "walls")
-    rule, side, stops = np.full(MAX_CLAUSES, -1), np.zeros(MAX_CLAUSES), np.zeros(MAX_CLAUSES, bool)
-    things, between = np.full((MAX_CLAUSES, MAX_MATCHES, 3), FAR), np.full((MAX_CLAUSES, MAX_MATCHES, 4), FAR)
+    _fits(len(walls), MAX_WALLS, "walls")
+    program = _blank(len(parts), len(walls))
+    program.walls[: len(walls)] = walls
     for at, part in enumerate(parts):
-        rule[at], side[at] = _rule(part)
-        stops[at] = rule[at] in _STOPS or (at == len(parts) - 1 and rule[at] in _STOPS_LAST)
-        _fill(things[at], _things(part, surroundings))
-        _fill(between[at], gaps(part.first, part.second, surroundings) if isinstance(part, PassBetween) else [])
-    walls = np.full((MAX_WALLS, 4), FAR)
-    walls[: len(surroundings.walls)] = surroundings.walls
-    return Program(np.array(len(parts)), rule, stops, side, things, between, walls, np.array(len(surroundings.walls)))
+        rule, program.side[at] = _rule(part)
+        program.rule[at] = rule
+        program.stops[at] = rule in _STOPS or (at == len(parts) - 1 and rule in _STOPS_LAST)
+        if isinstance(part, PassBetween):
+            rows, table = gaps(part.first, part.second, surroundings), program.gaps
+        else:
+            rows, table = _things(part, surroundings), program.things
+        _fits(len(rows), MAX_MATCHES, "things that the words fit")
+        table[at, : len(rows)] = rows
+        program.num_matches[at] = len(rows)
+    return program
 
 
 def stack_programs(programs: Sequence[Program]) -> Programs:
@@ -139,21 +147,23 @@ def _sign(side: str) -> int:
     return {"left": 1, "right": -1}.get(side, 0)
 
 
-def _things(clause: Clause, surroundings: Surroundings) -> np.ndarray | list:
+def _things(clause: Clause, surroundings: Surroundings) -> Float64[np.ndarray, "n 3"]:
     match clause:
         case GoTo(thing=thing, near=None) | StopBeside(thing=thing) | ArcAround(thing=thing):
             rows = referents(thing, surroundings)
-        case GoTo(thing=thing, near=anchor) if anchor is not None:
+        case GoTo(thing=thing, near=Thing() as anchor):
             rows = nearest(thing, anchor, surroundings)
         case _:
-            return []
+            return np.zeros((0, 3))
     return np.column_stack([surroundings.position[rows], surroundings.radius[rows]])
 
 
-def _fill(table: np.ndarray, rows: np.ndarray | list) -> None:
-    _fits(len(rows), len(table), "things that the words fit")
-    if len(rows):
-        table[: len(rows)] = rows
+def _blank(count: int, num_walls: int) -> Program:
+    c, m = MAX_CLAUSES, MAX_MATCHES
+    return Program(
+        np.array(count), np.full(c, -1), np.zeros(c, bool), np.zeros(c), np.full((c, m, 3), FAR),
+        np.full((c, m, 4), FAR), np.zeros(c, np.int64), np.full((MAX_WALLS, 4), FAR), np.array(num_walls),
+    )  # fmt: skip
 
 
 def _fits(count: int, limit: int, what: str) -> None:

@@ -6,12 +6,13 @@ can no longer be met, and how much of it is done. Whether a stop must come with 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import cos, radians
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from embodied_cf.language.predicate_geometry import blocked, clearance, cross, in_frame, wrap
+from embodied_cf.language.predicate_geometry import blocked, clearance, cross, in_frame, length, wrap
 from embodied_cf.language.predicate_program import FAR, Programs, Rule
 from embodied_cf.language.predicate_tracker import STOP_M, Tracker
 
@@ -49,7 +50,7 @@ class Finding:
     broken: Bool[np.ndarray, " n"]
     progress: Float64[np.ndarray, " n"]
     memory: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Columns of the tracker to exchange."""
+    """Columns of the tracker to exchange, or their first part."""
 
 
 @dataclass(frozen=True)
@@ -68,34 +69,43 @@ class View:
         """Return the present clause's part of these rows of a column (b, c, ...)."""
         return column[self.rows, self.tracker.clause[self.rows]]
 
-    @property
+    @cached_property
     def side(self) -> Float64[np.ndarray, " n"]:
         return self.clause(self.programs.side)
 
-    @property
+    @cached_property
+    def things(self) -> Float64[np.ndarray, "n m 3"]:
+        """As many as the row with the most needs."""
+        return self.clause(self.programs.things)[:, : self.most]
+
+    @cached_property
+    def gaps(self) -> Float64[np.ndarray, "n m 4"]:
+        return self.clause(self.programs.gaps)[:, : self.most]
+
+    @cached_property
+    def most(self) -> int:
+        return int(self.clause(self.programs.num_matches).max())
+
+    @cached_property
     def walls(self) -> Float64[np.ndarray, "n w 4"]:
         most = self.of(self.programs.num_walls).max()
         return self.programs.walls[self.rows, :most]
 
-    @property
+    @cached_property
     def pose(self) -> Float64[np.ndarray, "n 3"]:
         return self.of(self.tracker.pose)
 
-    @property
+    @cached_property
     def place(self) -> Float64[np.ndarray, "n 1 2"]:
         return self.of(self.tracker.pose)[:, None, :2]
 
-    @property
+    @cached_property
     def origin(self) -> Float64[np.ndarray, "n 1 2"]:
         return self.of(self.tracker.origin)[:, None, :2]
 
 
 def _never(view: View) -> Bool[np.ndarray, " n"]:
     return np.zeros(len(view.rows), bool)
-
-
-def _length(vector: Float64[np.ndarray, "*n 2"]) -> Float64[np.ndarray, "*n"]:
-    return np.hypot(vector[..., 0], vector[..., 1])
 
 
 def _approach(left: Float64[np.ndarray, "n m"], whole: Float64[np.ndarray, "n m"]) -> Float64[np.ndarray, " n"]:
@@ -111,7 +121,7 @@ def _seen(view: View, near: Bool[np.ndarray, "n m"], things: Float64[np.ndarray,
     if len(row):
         place, thing = view.pose[row, :2], things[row, match]
         offset = thing[:, :2] - place
-        share = 1 - thing[:, 2] / np.maximum(_length(offset), thing[:, 2] + SLACK)
+        share = 1 - thing[:, 2] / np.maximum(length(offset), thing[:, 2] + SLACK)
         free = ~blocked(place, place + share[:, None] * offset, view.walls[row])
         seen[row[free]] = True
     return seen
@@ -119,49 +129,49 @@ def _seen(view: View, near: Bool[np.ndarray, "n m"], things: Float64[np.ndarray,
 
 def go_to(view: View) -> Finding:
     """Within REACH_M of the surface of a thing, facing it within FACING, with no wall between."""
-    things = view.clause(view.programs.things)
+    things = view.things
     offset = things[..., :2] - view.place
-    distance = _length(offset)
+    distance = length(offset)
     yaw = view.pose[:, 2, None]
     ahead = np.cos(yaw) * offset[..., 0] + np.sin(yaw) * offset[..., 1]
     left = distance - things[..., 2] - REACH_M
     there = _seen(view, (left <= SLACK) & (ahead >= cos(FACING) * distance - SLACK), things)
-    whole = _length(things[..., :2] - view.origin) - things[..., 2] - REACH_M
+    whole = length(things[..., :2] - view.origin) - things[..., 2] - REACH_M
     return Finding(there, _never(view), _approach(left, whole))
 
 
 def stop_beside(view: View) -> Finding:
     """Within BESIDE_M of the surface, in the sector around the normal of the line from the clause's origin."""
-    things = view.clause(view.programs.things)
+    things = view.things
     sight = things[..., :2] - view.origin
     normal = view.side[:, None, None] * np.stack([-sight[..., 1], sight[..., 0]], axis=-1)
-    normal /= np.maximum(_length(sight), SLACK)[..., None]
+    normal /= np.maximum(length(sight), SLACK)[..., None]
     offset = view.place - things[..., :2]
-    distance = _length(offset)
+    distance = length(offset)
     beside = (offset * normal).sum(axis=-1) >= cos(BESIDE_SECTOR) * distance - SLACK
     there = _seen(view, beside & (distance - things[..., 2] <= BESIDE_M + SLACK), things)
     goal = things[..., :2] + (things[..., 2] + BESIDE_M / 2)[..., None] * normal
-    left, whole = _length(goal - view.place), _length(goal - view.origin)
+    left, whole = length(goal - view.place), length(goal - view.origin)
     return Finding(there, _never(view), _approach(left - BESIDE_M / 2, whole - BESIDE_M / 2))
 
 
 def pass_between(view: View) -> Finding:
     """Crossed a gap from the origin's side and not come back; beyond it by BEYOND_M."""
-    gaps = view.clause(view.programs.gaps)
+    gaps = view.gaps
     first, line = gaps[..., :2], gaps[..., 2:] - gaps[..., :2]
-    length = np.maximum(_length(line), SLACK)
+    width = np.maximum(length(line), SLACK)
     beyond = -np.sign(cross(line, view.origin - first))
     before = view.of(view.tracker.before)[:, None, :2]
-    past, was = (beyond * cross(line, place - first) / length for place in (view.place, before))
+    past, was = (beyond * cross(line, place - first) / width for place in (view.place, before))
     crosses = (was < 0) & (past >= 0)
     meeting = before + (was / np.where(crosses, was - past, 1.0))[..., None] * (view.place - before)
     at = ((meeting - first) * line).sum(axis=-1)
-    crossed = (past >= 0) & (view.of(view.tracker.crossed) | (crosses & (at >= 0) & (at <= length**2)))
-    share = np.clip(((view.place - first) * line).sum(axis=-1) / length**2, 0.0, 1.0)
-    away = _length(first + share[..., None] * line - view.place)
+    crossed = (past >= 0) & (view.of(view.tracker.crossed)[:, : view.most] | (crosses & (at >= 0) & (at <= width**2)))
+    share = np.clip(((view.place - first) * line).sum(axis=-1) / width**2, 0.0, 1.0)
+    away = length(first + share[..., None] * line - view.place)
     there = crossed & (past >= BEYOND_M[0] - SLACK) & (away <= BEYOND_M[1] + SLACK)
     middle = first + line / 2
-    approach = _approach(_length(middle - view.place), _length(middle - view.origin))
+    approach = _approach(length(middle - view.place), length(middle - view.origin))
     depth = np.where(crossed, np.clip(past / BEYOND_M[0], 0.0, 1.0), 0.0).max(axis=1)
     progress = np.where(crossed.any(axis=1), 0.7 + 0.3 * depth, 0.7 * approach)
     return Finding(there.any(axis=1), _never(view), progress, {"crossed": crossed})
@@ -186,7 +196,7 @@ def _sides(view: View) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, "
 
 def _along(view: View, holds: Bool[np.ndarray, " n"], free_m: float) -> Finding:
     """LENGTH_M driven while it holds; the rest, less the free approach, must leave a share of SHARE."""
-    step = _length(view.pose[:, :2] - view.of(view.tracker.before)[:, :2])
+    step = length(view.pose[:, :2] - view.of(view.tracker.before)[:, :2])
     begun = view.of(view.tracker.along) >= BEGUN_M
     along = view.of(view.tracker.along) + step * holds
     astray = view.of(view.tracker.astray) + step * (~holds & begun)
@@ -198,12 +208,12 @@ def _along(view: View, holds: Bool[np.ndarray, " n"], free_m: float) -> Finding:
 
 def arc_around(view: View) -> Finding:
     """Swept SWEEP around a thing within RING_M of its surface, clockwise for left; not WRONG_SWEEP the other way."""
-    things = view.clause(view.programs.things)
+    things = view.things
     center, ring = things[..., :2], [things[..., 2] + edge for edge in RING_M]
     spokes = [place[:, None, :2] - center for place in (view.of(view.tracker.before), view.pose)]
-    inside = np.logical_and(*((_length(spoke) >= ring[0]) & (_length(spoke) <= ring[1]) for spoke in spokes))
+    inside = np.logical_and(*((length(spoke) >= ring[0]) & (length(spoke) <= ring[1]) for spoke in spokes))
     angle = np.arctan2(cross(*spokes), (spokes[0] * spokes[1]).sum(axis=-1))
-    swept = view.of(view.tracker.swept) - view.side[:, None] * angle * inside
+    swept = view.of(view.tracker.swept)[:, : view.most] - view.side[:, None] * angle * inside
     wrong = (swept <= -WRONG_SWEEP) | (center[..., 0] == FAR)
     most = swept.max(axis=1)
     return Finding(most >= SWEEP - SLACK, wrong.all(axis=1), np.maximum(most, 0.0) / SWEEP, {"swept": swept})
@@ -246,7 +256,7 @@ def _manoeuvre(
 
 def stop(view: View) -> Finding:
     """Stopped within HALT_M of path."""
-    rested = _length(view.of(view.tracker.recent) - view.place) <= STOP_M
+    rested = length(view.of(view.tracker.recent) - view.place) <= STOP_M
     return Finding(~_never(view), view.of(view.tracker.travel) > HALT_M, rested.mean(axis=1))
 
 

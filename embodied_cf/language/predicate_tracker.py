@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.language.columns import Columns
-from embodied_cf.language.predicate_geometry import wrap
+from embodied_cf.language.predicate_geometry import length, wrap
 from embodied_cf.language.predicate_program import MAX_MATCHES, Programs
 
 STOP_M, STOP_STEPS = 0.02, 4
@@ -64,7 +64,7 @@ def begin(programs: Programs, pose: Float64[np.ndarray, "b 3"]) -> Tracker:
 
 def moved_to(tracker: Tracker, pose: Float64[np.ndarray, "b 3"]) -> dict[str, np.ndarray]:
     """Return the columns that a step to `pose` changes, whatever the instruction."""
-    step = np.hypot(pose[:, 0] - tracker.pose[:, 0], pose[:, 1] - tracker.pose[:, 1])
+    step = length(pose[:, :2] - tracker.pose[:, :2])
     return {
         "pose": pose,
         "before": tracker.pose,
