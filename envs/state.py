@@ -38,6 +38,8 @@ class State:
     """Index of the goal that each is walking to."""
     person_phase: Float64[np.ndarray, "b p"]
     """Phase of the gait, rad: grows with the distance walked."""
+    person_stuck: Int32[np.ndarray, "b p"]
+    """Control periods that each spent without getting nearer to the goal, less those with progress; not below 0."""
     hit: UInt8[np.ndarray, " b"]
     """Bits HIT_WALL, HIT_OBJECT, HIT_PERSON of the last step."""
 
@@ -72,6 +74,7 @@ def initial_state(scenes: Sequence[Scene]) -> State:
         person,
         np.zeros((count, MAX_PEOPLE), np.int32),
         phase,
+        np.zeros((count, MAX_PEOPLE), np.int32),
         np.zeros(count, np.uint8),
     )
 
@@ -89,6 +92,10 @@ class Noise:
         """Return the noise of one step of each episode, T = 1."""
         rows, index = np.arange(len(self.slip)), np.broadcast_to(step, len(self.slip))
         return Noise(self.slip[rows, index][:, None], self.person[rows, index][:, None])
+
+    def since(self, step: int) -> "Noise":
+        """Return the noise from a step on: what is left to chance for whoever branches off there."""
+        return Noise(self.slip[:, step:], self.person[:, step:])
 
 
 def draw_noise(seeds: Sequence[int], steps: int) -> Noise:
