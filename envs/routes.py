@@ -112,3 +112,8 @@ def beside(ground: Ground, here: Pose, target: int, side: float) -> Route:
     wanted &= np.isfinite(field.cost)
     wanted[wanted] = ground.seen_from(ground.grid.centres[wanted], middle)
     return to_route(cheapest(field, wanted), True)
+
+
+def plan(scene, instruction):
+    ground = Ground.of(scene)
+    return [approach(ground, scene.start, instruction, (0.15, 0.4))]
