@@ -24,6 +24,8 @@ STATIC_HORIZON = 3
 """Control steps for which walls and objects are looked ahead: the robot can stop within one."""
 GAP_OBJECT, GAP_PERSON, GAP_WALL = 0.06, 0.12, 0.03
 """Distances kept from hull to hull, m; from people 0.06 m more for each step ahead."""
+STANDING = 1.2
+"""Price of standing still where it is not wanted, per m/s."""
 EASE_M = 0.35
 """Further distance from people within which a little is paid for closeness."""
 
@@ -78,7 +80,7 @@ def _choose(pose, obstacles, person, wanted, action):  # type: ignore[no-untyped
                 continue
             speed = 0.0 if speed_index < 0 else SPEEDS[speed_index]
             turn = 0.0 if speed_index < 0 else w if turn_index < 0 else TURNS[turn_index]
-            price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 * (speed > 0.0)
+            price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 if speed > 0.0 else STANDING * v
             if price < best:
                 price += _price(pose, obstacles, person, speed, turn)
             if price < best:
@@ -101,14 +103,20 @@ def _price(pose, obstacles, person, v, w):  # type: ignore[no-untyped-def]
         if step <= STATIC_HORIZON and v > 0.0:
             static = max(static, _lack(obstacles, x, y) - now)
         for index in range(len(person)):
-            time = step * PERIOD_S
-            away = math.hypot(
-                person[index, 0] + time * person[index, 2] - x, person[index, 1] + time * person[index, 3] - y
-            )
-            kept = GAP_PERSON + 0.06 * step
-            lack = kept - (away - ROBOT_RADIUS_M - PERSON_RADIUS_M)
-            close = max(close, 10.0 * lack / step if lack > 0.0 else 0.3 * max(0.0, 1.0 + lack / EASE_M) / step)
+            gap = _person_gap(person[index], step * PERIOD_S, x, y)
+            lack = GAP_PERSON + 0.06 * step - gap
+            # people do not walk into a robot that stands; what is further ahead may still change
+            weight = 1.0 if v == 0.0 else 100.0 if step <= 2 else 10.0
+            close = max(close, weight * lack / step if lack > 0.0 else 0.3 * max(0.0, 1.0 + lack / EASE_M) / step)
     return 1000.0 * static + close
+
+
+@numba.njit(cache=True)
+def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
+    """Gap from hull to hull to a person who walks on for a time, or who stops at once: whichever is smaller."""
+    walking = math.hypot(person[0] + time * person[2] - x, person[1] + time * person[3] - y)
+    standing = math.hypot(person[0] - x, person[1] - y)
+    return min(walking, standing) - ROBOT_RADIUS_M - PERSON_RADIUS_M
 
 
 @numba.njit(cache=True)
