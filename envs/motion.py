@@ -30,11 +30,12 @@ STUCK_PERIODS = 24
 """After so many more periods without than with progress, a person gives the goal up for the next one."""
 RELAXATION_S, SPEED_RATIO = 0.5, 1.3
 PEOPLE_STRENGTH, PEOPLE_RANGE_M, FORESIGHT_S = 2.1, 0.3, 2.0
-BORDER_STRENGTH, BORDER_RANGE_M = 10.0, 0.2
+BORDER_STRENGTH, BORDER_RANGE_M = 3.0, 0.2
 BEHIND, FIELD_OF_VIEW = 0.5, math.cos(math.radians(100))
 """What happens outside 100 degrees to either side counts half."""
 RESTLESS, MAX_ACCELERATION, BRAKING_S = 0.3, 8.0, 0.5
-DETOUR_M, BERTH_M = 2.0, 0.15
+BERTH_M, PAST_M = 0.15, 0.5
+LOOK_M, FAN, FAN_STEP = 2.5, 8, math.radians(12.5)
 STRIDE_M = 1.4
 _TOUCH = 1e-9
 
@@ -70,16 +71,20 @@ def _period(walls, position, radius, goals, speed, action, slip, push,
     v = min(max(action[0], 0.0), MAX_SPEED) * max(0.0, 1 + SLIP * slip[0])
     w = min(max(action[1], -MAX_TURN), MAX_TURN) * max(0.0, 1 + SLIP * slip[1])
     crowd, hit, forward, robot = len(person), 0, 0.0, np.empty(4)
-    before = np.empty(crowd)
+    robot[0], robot[1] = pose[0], pose[1]
+    before, aim, seen = np.empty(crowd), np.empty((crowd, 2)), np.empty((crowd, crowd + 1), np.bool_)
     for i in range(crowd):
         before[i] = _distance_to_goal(person[i], goals[i, goal[i]])
+        for k in range(crowd + 1):
+            seen[i, k] = k != i and _sees(walls, person[i], robot if k == crowd else person[k])
+        aim[i] = _aim(walls, position, radius, robot, person, person[i], goals[i, goal[i]], seen[i])
     for _ in range(SUBSTEPS):
         moved, touched = _drive(walls, position, radius, person, pose, v, w)
         forward += moved
         hit |= touched
         robot[0], robot[1] = pose[0], pose[1]
         robot[2], robot[3] = moved / DT * math.cos(pose[2]), moved / DT * math.sin(pose[2])
-        _walk(walls, position, radius, robot, person, goals, goal, speed, push, phase)
+        _walk(walls, position, radius, robot, person, goals, goal, speed, push, phase, aim, seen)
     for i in range(crowd):
         _reconsider(i, before[i], person[i], goals[i], goal, speed[i], stuck)
     velocity[0], velocity[1] = forward / PERIOD_S, w
@@ -164,28 +169,27 @@ def _apart(x, y, dx, dy, distance, reach):
 
 
 @njit(cache=True, nogil=True)
-def _walk(walls, position, radius, robot, person, goals, goal, speed, push, phase):
+def _walk(walls, position, radius, robot, person, goals, goal, speed, push, phase, aim, seen):
     """Move everybody for one substep, in place; all decide on the same instant."""
-    seen = person.copy()
+    now = person.copy()
     for i in range(len(person)):
-        ax, ay = _force(i, walls, position, radius, robot, seen, goals[i, goal[i]], speed[i])
+        pace = min(speed[i], _distance_to_goal(now[i], goals[i, goal[i]]) / ARRIVED_M)
+        ax, ay = _force(i, walls, position, radius, robot, now, aim[i], pace, seen[i])
         size = math.sqrt(ax * ax + ay * ay)
         limit = min(1.0, MAX_ACCELERATION / max(size, 1e-12))
-        vx = seen[i, 2] + (ax * limit + RESTLESS * speed[i] * push[i, 0]) * DT
-        vy = seen[i, 3] + (ay * limit + RESTLESS * speed[i] * push[i, 1]) * DT
+        vx = now[i, 2] + (ax * limit + RESTLESS * speed[i] * push[i, 0]) * DT
+        vy = now[i, 3] + (ay * limit + RESTLESS * speed[i] * push[i, 1]) * DT
         limit = min(1.0, SPEED_RATIO * speed[i] / max(math.sqrt(vx * vx + vy * vy), 1e-12))
-        vx, vy = _brake(i, walls, position, radius, robot, seen, vx * limit, vy * limit)
-        person[i, 0], person[i, 1] = seen[i, 0] + vx * DT, seen[i, 1] + vy * DT
+        vx, vy = _brake(i, walls, position, radius, robot, now, vx * limit, vy * limit)
+        person[i, 0], person[i, 1] = now[i, 0] + vx * DT, now[i, 1] + vy * DT
         person[i, 2], person[i, 3] = vx, vy
         phase[i] += math.sqrt(vx * vx + vy * vy) * DT * 2 * math.pi / STRIDE_M
 
 
 @njit(cache=True, nogil=True)
-def _force(i, walls, position, radius, robot, person, goal, speed):
-    """Return the acceleration that person i's aims and surroundings ask for."""
-    me = person[i]
-    ex, ey = _direction(i, walls, position, radius, robot, person, goal)
-    pace = min(speed, _distance_to_goal(me, goal) / ARRIVED_M)
+def _force(i, walls, position, radius, robot, person, aim, pace, seen):
+    """Return the acceleration that person i's aim and surroundings ask for."""
+    me, ex, ey = person[i], aim[0], aim[1]
     ax, ay = (pace * ex - me[2]) / RELAXATION_S, (pace * ey - me[3]) / RELAXATION_S
     nx, ny, near = 0.0, 0.0, SIGHT_M
     for wall in walls:
@@ -199,9 +203,8 @@ def _force(i, walls, position, radius, robot, person, goal, speed):
         bx, by = bx + ox, by + oy
     ax, ay = ax + bx, ay + by
     for k in range(len(person) + 1):
-        other = robot if k == len(person) else person[k]
-        if k != i and _sees(walls, me, other):
-            px, py = _repulsion(me, other, ex, ey)
+        if seen[k]:
+            px, py = _repulsion(me, robot if k == len(person) else person[k], ex, ey)
             ax, ay = ax + px, ay + py
     return ax, ay
 
@@ -231,43 +234,94 @@ def _repulsion(me, other, ex, ey):
 
 
 @njit(cache=True, nogil=True)
+def _crossing(wall, x, y, dx, dy):
+    """Return at which share of the way (dx, dy) from (x, y) it meets a wall; 2 if it does not."""
+    ux, uy = wall[2] - wall[0], wall[3] - wall[1]
+    mx, my = wall[0] - x, wall[1] - y
+    cross = dx * uy - dy * ux
+    if cross == 0 or not 0 <= (mx * dy - my * dx) / cross <= 1:
+        return 2.0
+    share = (mx * uy - my * ux) / cross
+    return share if 0 <= share <= 1 else 2.0
+
+
+@njit(cache=True, nogil=True)
 def _sees(walls, me, other):
     """Whether another body is near enough and no wall stands between."""
     dx, dy = other[0] - me[0], other[1] - me[1]
     if dx * dx + dy * dy >= SIGHT_M * SIGHT_M:
         return False
     for wall in walls:
-        ux, uy = wall[2] - wall[0], wall[3] - wall[1]
-        mx, my = wall[0] - me[0], wall[1] - me[1]
-        cross = dx * uy - dy * ux
-        if cross != 0 and 0 <= (mx * uy - my * ux) / cross <= 1 and 0 <= (mx * dy - my * dx) / cross <= 1:
+        if _crossing(wall, me[0], me[1], dx, dy) <= 1:
             return False
     return True
 
 
 @njit(cache=True, nogil=True)
-def _direction(i, walls, position, radius, robot, person, goal):
-    """Return the unit vector to the goal, or past the edge of what stands first in the way."""
-    me = person[i]
-    left = max(_distance_to_goal(me, goal), 1e-9)
-    ex, ey = (goal[0] - me[0]) / left, (goal[1] - me[1]) / left
-    first, side, bx, by, reach = min(left, DETOUR_M), 0.0, 0.0, 0.0, 0.0
+def _aim(walls, position, radius, robot, person, me, goal, seen):
+    """Return the unit vector in which to walk: of a fan of headings, the one whose free way comes nearest to the
+    goal (Moussaïd et al. 2011, PNAS 108, 6884, eq. 1)."""
+    gx, gy = _waypoint(walls, me, goal)
+    left = math.hypot(gx - me[0], gy - me[1])
+    ahead, heading = min(left, LOOK_M), math.atan2(gy - me[1], gx - me[0])
+    best, bx, by = math.inf, 0.0, 0.0
+    for k in range(2 * FAN + 1):
+        turn = FAN_STEP * ((k + 1) // 2) * (1 if k % 2 == 0 else -1)  # right before left
+        ex, ey = math.cos(heading + turn), math.sin(heading + turn)
+        free = _free_way(walls, position, radius, robot, person, me, ex, ey, ahead, seen)
+        cost = ahead * ahead + free * free - 2 * ahead * free * math.cos(turn)
+        if cost < best - _TOUCH:
+            best, bx, by = cost, ex, ey
+        if k == 0 and free >= ahead:
+            break
+    return bx, by
+
+
+@njit(cache=True, nogil=True)
+def _waypoint(walls, me, goal):
+    """Return the goal, or a place past the end of the first wall in the way, whichever end is the shorter way."""
+    first, x, y = 2.0, goal[0], goal[1]
+    for wall in walls:
+        share = _crossing(wall, me[0], me[1], goal[0] - me[0], goal[1] - me[1])
+        if share < first:
+            first, shortest = share, math.inf
+            length = max(math.hypot(wall[2] - wall[0], wall[3] - wall[1]), _TOUCH)
+            ux, uy = (wall[2] - wall[0]) / length, (wall[3] - wall[1]) / length
+            for along in (-PAST_M, length + PAST_M):
+                ex, ey = wall[0] + along * ux, wall[1] + along * uy
+                way = math.hypot(ex - me[0], ey - me[1]) + math.hypot(goal[0] - ex, goal[1] - ey)
+                if way < shortest:
+                    shortest, x, y = way, ex, ey
+    return x, y
+
+
+@njit(cache=True, nogil=True)
+def _free_way(walls, position, radius, robot, person, me, ex, ey, ahead, seen):
+    """Return how far a person gets in direction (ex, ey) before something comes too near; at most `ahead`."""
+    free = ahead
     for k in range(len(position) + len(person) + 1):
         j = k - len(position)
-        if j == i:
+        if j >= 0 and not seen[j]:
             continue
         other = position[k] if j < 0 else (person[j] if j < len(person) else robot)
         dx, dy = other[0] - me[0], other[1] - me[1]
         along, across = dx * ex + dy * ey, ex * dy - ey * dx
         berth = PERSON_RADIUS_M + BERTH_M + (radius[k] if j < 0 else PERSON_RADIUS_M)
-        if 0 < along < first and abs(across) < berth and (j < 0 or _sees(walls, me, other)):
-            first, side, bx, by, reach = along, -1.0 if across >= 0 else 1.0, dx, dy, berth
-    if side == 0:
-        return ex, ey
-    distance = math.sqrt(bx * bx + by * by)
-    turn = side * math.asin(min(1.0, reach / distance))
-    cos, sin = math.cos(turn) / distance, math.sin(turn) / distance
-    return bx * cos - by * sin, bx * sin + by * cos
+        berth = min(berth, 0.99 * math.sqrt(dx * dx + dy * dy))
+        if along > 0 and abs(across) < berth:
+            free = min(free, along - math.sqrt(berth * berth - across * across))
+    for wall in walls:
+        ux, uy = wall[2] - wall[0], wall[3] - wall[1]
+        length = max(math.sqrt(ux * ux + uy * uy), _TOUCH)
+        ux, uy = ux / length, uy / length
+        off = ux * (wall[1] - me[1]) - uy * (wall[0] - me[0])  # signed distance to the wall's line, to its left
+        closing = (ux * ey - uy * ex) * (1 if off > 0 else -1)
+        if closing > 0:
+            way = max(0.0, abs(off) - min(PERSON_RADIUS_M + BERTH_M, 0.99 * abs(off))) / closing
+            foot = (me[0] + way * ex - wall[0]) * ux + (me[1] + way * ey - wall[1]) * uy
+            if way < free and -BERTH_M < foot < length + BERTH_M:
+                free = way
+    return free
 
 
 @njit(cache=True, nogil=True)

@@ -6,10 +6,19 @@ name. The rule is a Latin pattern, so that every kind and every colour has names
 
 from typing import Literal, TypeAlias
 
+from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import COLOURS, KINDS, Thing
 
 Split: TypeAlias = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+
+def as_split(name: str) -> Split:
+    """Return the split of a name. Raises UsageError for an unknown one."""
+    for split in SPLITS:
+        if name == split:
+            return split
+    raise UsageError(f"unknown split {name!r}", remedy=f"Choose one of {', '.join(SPLITS)}.")
 
 
 def split_of(colour: int, kind: int) -> Split:

@@ -1,7 +1,7 @@
 """Walls with their looks, and the ground between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int32, UInt8
@@ -55,12 +55,10 @@ def joined(*parts: Walls) -> Walls:
 
 def opened(walls: Walls, row: int, start: float, width: float) -> Walls:
     """Return the walls with an opening cut into one: `width` m from `start` m along it."""
-    rest = walls.take([row])
-    begin, unit, length = _along(rest.segment[0])
-    ends = np.array([[*begin, *(begin + start * unit)], [*(begin + (start + width) * unit), *rest.segment[0, 2:]]])
+    begin, unit, length = _along(walls.segment[row])
+    ends = np.array([[*begin, *(begin + start * unit)], [*(begin + (start + width) * unit), *walls.segment[row, 2:]]])
     kept = np.array([start > 1e-6, start + width < length - 1e-6])
-    pieces = Walls(ends, *(np.repeat(column, 2, axis=0) for column in (rest.height, rest.style, rest.rgb)),
-                   np.repeat(rest.door_colour, 2))  # fmt: skip
+    pieces = replace(walls.take([row, row]), segment=ends)
     return joined(walls.without(row), pieces.take(kept))
 
 
@@ -124,9 +122,8 @@ class FloorPlan:
         """Return the plan turned counterclockwise around the origin."""
         matrix = geometry.rotation(angle)
         segment = (self.walls.segment.reshape(-1, 2) @ matrix.T).reshape(-1, 4)
-        walls = Walls(segment, self.walls.height, self.walls.style, self.walls.rgb, self.walls.door_colour)
         return FloorPlan(
-            walls,
+            replace(self.walls, segment=segment),
             tuple(polygon @ matrix.T for polygon in self.grounds),
             tuple(polygon @ matrix.T for polygon in self.holes),
             self.clear @ matrix.T,

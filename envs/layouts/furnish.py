@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Float64, Int32
 
 from embodied_cf.envs import geometry
 from embodied_cf.envs.layouts.floorplan import FloorPlan
-from embodied_cf.envs.scene import MAX_GOALS, RADIUS_M
+from embodied_cf.envs.scene import RADIUS_M
 from embodied_cf.envs.splits import Split, split_of
 from embodied_cf.language.instruction import COLOURS, KINDS
 
@@ -128,24 +128,26 @@ def free_points(
 
 def populate(plan: FloorPlan, furniture: Furniture, count: int, rng: np.random.Generator) -> People:
     """Return up to `count` people who walk to and fro along straight free lines of at least 2.5 m."""
+    ways: list[np.ndarray] = []  # (2, 2): where to, where from
     spots = free_points(plan, furniture, 0.5, rng)
-    starts, goals = [], []
-    for start in spots:
-        if len(starts) == count:
+    for start in spots[:_TRIES] if count else ():
+        taken = np.array([way[1] for way in ways]).reshape(-1, 2)
+        if clear_of(start[None], taken, np.zeros(len(taken)), 1.0)[0]:
+            goal = _walk_from(plan, furniture, start, spots)
+            ways += [] if goal is None else [np.stack([goal, start])]
+        if len(ways) == count:
             break
-        far = [spot for spot in spots[:_TRIES] if np.hypot(*(spot - start)) > 2.5]
-        open_ways = [spot for spot in far if free_line(plan, furniture, start, spot)]
-        if open_ways and clear_of(start[None], np.array(starts).reshape(-1, 2), np.zeros(len(starts)), 1.0)[0]:
-            starts.append(start)
-            goals.append([open_ways[int(rng.integers(len(open_ways)))], start])
-    shape = (len(starts), 2, 2)
-    assert shape[1] <= MAX_GOALS
-    return People(
-        np.array(starts).reshape(-1, 2),
-        np.array(goals, np.float64).reshape(shape),
-        rng.uniform(0.6, 1.2, len(starts)),
-        rng.integers(0, 1 << 16, len(starts)).astype(np.int32),
-    )
+    goals = np.array(ways, np.float64).reshape(-1, 2, 2)
+    speed = rng.uniform(0.6, 1.2, len(goals))
+    return People(goals[:, 1].copy(), goals, speed, rng.integers(0, 1 << 16, len(goals)).astype(np.int32))
+
+
+def _walk_from(
+    plan: FloorPlan, furniture: Furniture, start: Float[np.ndarray, " 2"], spots: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, " 2"] | None:
+    """Return a spot that can be walked to in a straight line, or None if none of the first few can."""
+    far = spots[np.hypot(*(spots - start).T) > 2.5][-6:]
+    return next((spot for spot in far if free_line(plan, furniture, start, spot)), None)
 
 
 def free_line(

@@ -15,7 +15,7 @@ from embodied_cf.envs.layouts.looks import draw_look
 from embodied_cf.envs.layouts.rooms import HEIGHT_M as ROOM_HEIGHT_M
 from embodied_cf.envs.layouts.rooms import draw_rooms
 from embodied_cf.envs.scene import MAX_PEOPLE, Scene
-from embodied_cf.envs.splits import SPLITS, Split
+from embodied_cf.envs.splits import Split, as_split
 from embodied_cf.errors import UsageError
 
 
@@ -36,20 +36,18 @@ _START_MARGIN_M = 0.55
 _TRIES = 20
 
 
-def make_scene(world: str, split: Split, seed: int, people: tuple[int, int] = (0, 2)) -> Scene:
+def make_scene(world: str, split: str, seed: int, people: tuple[int, int] = (0, 2)) -> Scene:
     """Return the scene of (world, split, seed) with `people` (least, most) walking about.
 
     Raises UsageError for an unknown world or split, or if no place is free for the robot.
     """
     if world not in WORLDS:
         raise UsageError(f"unknown world {world!r}", remedy=f"Choose one of {', '.join(WORLDS)}.")
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}", remedy=f"Choose one of {', '.join(SPLITS)}.")
     if not 0 <= people[0] <= people[1] <= MAX_PEOPLE:
         raise UsageError(f"people {people} is not a range within 0..{MAX_PEOPLE}")
     rng = generator(seed, "scene", world, split)
     for _ in range(_TRIES):
-        scene = _draw(world, split, people, rng)
+        scene = _draw(world, as_split(split), people, rng)
         if scene is not None:
             return scene
     raise UsageError(f"no free place in {_TRIES} layouts of {world}, split {split}, seed {seed}")

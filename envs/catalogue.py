@@ -1,0 +1,145 @@
+"""What objects look like: each kind is a few simple bodies.
+
+An object's frame: x to its front, y to its left, heights above the floor, metres at scale 1. Footprints stay within
+RADIUS_M of the kind; a tree's crown alone reaches further, above the robot.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from embodied_cf.language.instruction import KINDS
+
+BOX, ROUND, BALL = 0, 1, 2
+MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
+"""Colour roles. MAIN is the object's own colour."""
+FIXED_RGB = ((0, 0, 0), (150, 105, 62), (120, 124, 130), (52, 52, 58), (236, 234, 228), (58, 128, 52), (104, 74, 48))
+
+
+class Part(NamedTuple):
+    """One body. A box has half sizes a along x and b along y; a round one radius a below and b above; a ball radius a."""
+
+    shape: int
+    low: float
+    high: float
+    a: float
+    b: float = 0.0
+    role: int = MAIN
+    shade: float = 1.0
+    """Factor on the colour."""
+    x: float = 0.0
+    y: float = 0.0
+    yaw: float = 0.0
+    rough: float = 0.0
+    """How strongly leaves mottle it, in [0, 1]."""
+
+
+def _box(low: float, high: float, a: float, b: float, role: int = MAIN, shade: float = 1.0, **rest: float) -> Part:
+    return Part(BOX, low, high, a, b, role, shade, **rest)
+
+
+def _round(low: float, high: float, a: float, b: float, role: int = MAIN, shade: float = 1.0, **rest: float) -> Part:
+    return Part(ROUND, low, high, a, b, role, shade, **rest)
+
+
+def _ball(low: float, high: float, a: float, role: int = MAIN, shade: float = 1.0, **rest: float) -> Part:
+    return Part(BALL, low, high, a, a, role, shade, **rest)
+
+
+PARTS: dict[str, tuple[Part, ...]] = {
+    "chair": (
+        _box(0.40, 0.50, 0.24, 0.24),
+        _box(0.50, 1.00, 0.035, 0.24, x=-0.205),
+        *(_box(0.0, 0.40, 0.03, 0.03, MAIN, 0.6, x=x, y=y) for x in (-0.2, 0.2) for y in (-0.2, 0.2)),
+    ),
+    "table": (
+        _box(0.46, 0.54, 0.46, 0.29),
+        _box(0.38, 0.46, 0.40, 0.23, MAIN, 0.7),
+        *(_box(0.0, 0.46, 0.04, 0.04, MAIN, 0.8, x=x, y=y) for x in (-0.4, 0.4) for y in (-0.22, 0.22)),
+    ),
+    "box": (
+        _box(0.0, 0.56, 0.30, 0.28),
+        _box(0.0, 0.565, 0.305, 0.045, MAIN, 0.62),
+        _box(0.18, 0.42, 0.01, 0.07, PALE, 1.0, x=0.30, y=0.15),
+    ),
+    "cone": (
+        _box(0.0, 0.06, 0.22, 0.22, MAIN, 0.55),
+        _round(0.06, 0.80, 0.19, 0.03),
+        _round(0.32, 0.50, 0.137, 0.098, PALE),
+    ),
+    "barrel": (
+        _round(0.0, 0.45, 0.26, 0.32),
+        _round(0.45, 0.90, 0.32, 0.26),
+        _round(0.10, 0.16, 0.29, 0.29, DARK),
+        _round(0.74, 0.80, 0.29, 0.29, DARK),
+    ),
+    "plant": (
+        _round(0.0, 0.46, 0.21, 0.30),
+        _round(0.46, 0.54, 0.33, 0.33, MAIN, 0.85),
+        _ball(0.48, 0.92, 0.24, LEAF, rough=0.8),
+        _ball(0.62, 1.08, 0.15, LEAF, 0.85, x=0.14, y=0.1, rough=0.8),
+        _ball(0.60, 1.16, 0.14, LEAF, 1.1, x=-0.12, y=-0.06, rough=0.8),
+    ),
+    "tree": (
+        _round(0.0, 1.15, 0.11, 0.08, TRUNK),
+        _ball(0.85, 1.75, 0.58, rough=0.7),
+        _ball(1.25, 2.15, 0.45, x=0.14, y=0.1, rough=0.7),
+        _ball(1.2, 1.8, 0.36, MAIN, 0.9, x=-0.26, y=-0.22, rough=0.7),
+    ),
+    "bin": (
+        _box(0.08, 0.80, 0.23, 0.21),
+        _box(0.80, 0.90, 0.245, 0.225, DARK),
+        _box(0.84, 0.90, 0.04, 0.16, DARK, x=-0.27),
+        _box(0.34, 0.62, 0.01, 0.12, PALE, x=0.23),
+        *(_round(0.0, 0.16, 0.06, 0.06, DARK, x=-0.2, y=y) for y in (-0.18, 0.18)),
+        *(_box(0.0, 0.08, 0.03, 0.03, DARK, x=0.18, y=y) for y in (-0.16, 0.16)),
+    ),
+    "ball": (
+        _ball(0.0, 0.64, 0.32),
+        *(_ball(0.2, 0.44, 0.12, PALE, x=x, y=y) for x, y in ((0.215, 0.0), (-0.215, 0.0))),
+        *(_ball(0.2, 0.44, 0.12, DARK, x=x, y=y) for x, y in ((0.0, 0.215), (0.0, -0.215))),
+    ),
+    "lamp": (
+        _round(0.0, 0.06, 0.22, 0.20, MAIN, 0.7),
+        _round(0.06, 1.10, 0.03, 0.03, METAL),
+        _round(1.00, 1.45, 0.30, 0.17),
+    ),
+}  # fmt: skip
+
+
+class Table(NamedTuple):
+    """Parts in arrays: those of item k are rows first[k]:first[k + 1]."""
+
+    first: Int32[np.ndarray, " k1"]
+    shape: Int32[np.ndarray, " n"]
+    role: Int32[np.ndarray, " n"]
+    value: Float64[np.ndarray, "n 9"]
+    """low, high, a, b, shade, x, y, yaw, rough."""
+    reach: Float64[np.ndarray, " k"]
+    """Radius of a circle around each item that holds all its parts."""
+
+
+def table(items: tuple[tuple[Part, ...], ...]) -> Table:
+    """Return parts in arrays."""
+    rows = [part for parts in items for part in parts]
+    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, p.yaw, p.rough) for p in rows]
+    return Table(
+        np.cumsum([0, *(len(parts) for parts in items)]).astype(np.int32),
+        np.array([part.shape for part in rows], np.int32),
+        np.array([part.role for part in rows], np.int32),
+        np.array(value, np.float64),
+        np.array([max(_reach(part) for part in parts) for parts in items]),
+    )
+
+
+def _reach(part: Part) -> float:
+    own = np.hypot(part.a, part.b) if part.shape == BOX else max(part.a, part.b)
+    return float(np.hypot(part.x, part.y) + own)
+
+
+@lru_cache(maxsize=1)
+def objects() -> Table:
+    """Return the parts of all KINDS."""
+    return table(tuple(PARTS[kind] for kind in KINDS))

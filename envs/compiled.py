@@ -1,0 +1,33 @@
+"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """Compile `kernel` on its first call, without Python's global lock and without reordering of sums."""
+    return cast(Kernel, numba.njit(nogil=True, error_model="numpy")(kernel))
+
+
+def kept(kernel: Kernel) -> Kernel:
+    """Compile as `compiled` does and keep the result beside the source or else in the user's cache.
+
+    Where neither can be written, it is compiled in each process. numba looks only at the file that `kernel` is
+    in, so let `kernel` close over `fingerprint` of all files that it calls into.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(Kernel, numba.njit(cache=True, **options)(kernel))
+    except RuntimeError:  # numba found no directory to write to
+        return cast(Kernel, numba.njit(**options)(kernel))
+
+
+def fingerprint(*files: str) -> int:
+    """Return a number that changes with the content of Python files."""
+    return int.from_bytes(hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).digest()[:6], "little")
