@@ -30,6 +30,10 @@ class UsageError(EmbodiedError):
     """The command or call asks for something impossible."""
 
 
+class InstructionError(UsageError):
+    """An instruction cannot be read, or names what is not there."""
+
+
 class DatasetError(EmbodiedError):
     """A directory is not the dataset it should be: metadata, shards, splits, keys."""
 

@@ -110,13 +110,17 @@ def _draw_background(image, rows, hits, world, pose, light, lens, texture):
 
 
 @compiled
-def _draw_item(image, parts, item, x, y, yaw, size, stride, swing, palette, pose, light, lens, closed, segment, outdoor):
+def _draw_item(
+    image, parts, item, x, y, yaw, size, stride, swing, palette, pose, light, lens, closed, segment, outdoor
+):
     """Draw all parts of one thing at (x, y) in the world; `size` scales (width, height), `stride` its swing."""
     heading = math.cos(pose[2]), math.sin(pose[2])
     cos, sin = math.cos(yaw - pose[2]), math.sin(yaw - pose[2])
     forward = (x - pose[0]) * heading[0] + (y - pose[1]) * heading[1]
     left = (y - pose[1]) * heading[0] - (x - pose[0]) * heading[1]
-    first, last = columns_of(forward, left, parts.reach[item] * size[0] + 0.3 * abs(stride), image.depth.shape[1], lens.focal)
+    first, last = columns_of(
+        forward, left, parts.reach[item] * size[0] + 0.3 * abs(stride), image.depth.shape[1], lens.focal
+    )
     nearest = forward - parts.reach[item] * size[0]
     hidden = True
     for column in range(first, last):
@@ -137,7 +141,22 @@ def _draw_item(image, parts, item, x, y, yaw, size, stride, swing, palette, pose
         colour = palette[role, 0] * shade, palette[role, 1] * shade, palette[role, 2] * shade
         if parts.shape[row] == 0:
             tc, ts = math.cos(turn), math.sin(turn)
-            draw_box(image, px, py, cos * tc - sin * ts, sin * tc + cos * ts, low, high, a, b, light, lens, closed, colour, segment)
+            draw_box(
+                image,
+                px,
+                py,
+                cos * tc - sin * ts,
+                sin * tc + cos * ts,
+                low,
+                high,
+                a,
+                b,
+                light,
+                lens,
+                closed,
+                colour,
+                segment,
+            )
         elif parts.shape[row] == 1:
             draw_round(image, px, py, low, high, a, b, light, lens, closed, colour, segment)
         else:
@@ -146,7 +165,22 @@ def _draw_item(image, parts, item, x, y, yaw, size, stride, swing, palette, pose
 
 def _make_kernel(stamp: int) -> Callable[..., None]:
     def draw_worlds(
-        first, last, worlds, pose, person, phase, rgb, depth, segment, lens, texture, objects, body, swing, wardrobe, colours
+        first,
+        last,
+        worlds,
+        pose,
+        person,
+        phase,
+        rgb,
+        depth,
+        segment,
+        lens,
+        texture,
+        objects,
+        body,
+        swing,
+        wardrobe,
+        colours,
     ):
         """Draw worlds first to last - 1."""
         height, width = depth.shape[1:]
@@ -172,7 +206,11 @@ def _make_kernel(stamp: int) -> Callable[..., None]:
                 if item < worlds.num_objects[b]:
                     x, y, radius = worlds.position[b, item, 0], worlds.position[b, item, 1], worlds.radius[b, item]
                 else:
-                    x, y, radius = person[b, item - worlds.num_objects[b], 0], person[b, item - worlds.num_objects[b], 1], 0.28
+                    x, y, radius = (
+                        person[b, item - worlds.num_objects[b], 0],
+                        person[b, item - worlds.num_objects[b], 1],
+                        0.28,
+                    )
                 x, y = x - pose[b, 0], y - pose[b, 1]
                 darken_floor(image, x * cos + y * sin, y * cos - x * sin, 1.35 * radius, 0.6, lens, hits.closed)
             for item in range(worlds.num_objects[b]):

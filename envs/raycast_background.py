@@ -198,9 +198,18 @@ def _fill_wall(
     haze1 = horizon_colour(world.ceiling_rgb[1]) * (1.0 - left) if outdoor else 0.0
     haze2 = horizon_colour(world.ceiling_rgb[2]) * (1.0 - left) if outdoor else 0.0
     bright *= left
-    r0, r1 = int(min(255.0, world.wall_rgb[wall, 0] * bright + haze0)), int(min(255.0, texture.second[style, 0] * bright + haze0))
-    g0, g1 = int(min(255.0, world.wall_rgb[wall, 1] * bright + haze1)), int(min(255.0, texture.second[style, 1] * bright + haze1))
-    b0, b1 = int(min(255.0, world.wall_rgb[wall, 2] * bright + haze2)), int(min(255.0, texture.second[style, 2] * bright + haze2))
+    r0, r1 = (
+        int(min(255.0, world.wall_rgb[wall, 0] * bright + haze0)),
+        int(min(255.0, texture.second[style, 0] * bright + haze0)),
+    )
+    g0, g1 = (
+        int(min(255.0, world.wall_rgb[wall, 1] * bright + haze1)),
+        int(min(255.0, texture.second[style, 1] * bright + haze1)),
+    )
+    b0, b1 = (
+        int(min(255.0, world.wall_rgb[wall, 2] * bright + haze2)),
+        int(min(255.0, texture.second[style, 2] * bright + haze2)),
+    )
     segment = DOOR if style == texture.door else WALL
     for row in range(top, bottom):
         down = (tall - camera.height + rows.slope[row] * depth) * up_scale
