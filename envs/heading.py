@@ -2,7 +2,6 @@
 
 import math
 
-
 from embodied_cf.envs.compiled import compiled
 from embodied_cf.envs.state import PERSON_RADIUS_M
 
