@@ -8,7 +8,7 @@ import numpy as np
 
 from embodied_cf.envs import raycast_background, raycast_bodies
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.raycast_background import draw_column, gather_walls, keep, prepare_rows
+from embodied_cf.envs.raycast_background import draw_planes, draw_walls, gather_walls, keep, place_walls
 from embodied_cf.envs.raycast_bodies import columns_of, darken_floor, draw_ball, draw_box, draw_round
 
 FIRST_OBJECT, FIRST_PERSON = 10, 40
@@ -62,15 +62,10 @@ class Image(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What each row of the picture shows of floor and ceiling (scratch)."""
+    """Columns of each picture row that may show floor or ceiling: first to last - 1 (scratch)."""
 
-    slope: np.ndarray
-    depth: np.ndarray
-    segment: np.ndarray
-    level: np.ndarray
-    start: np.ndarray
-    texel: np.ndarray
-    colour: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
 
 class Hits(NamedTuple):
@@ -81,32 +76,34 @@ class Hits(NamedTuple):
     closing: np.ndarray
     count: np.ndarray
     near: np.ndarray
+    """Inverse depths, falling."""
     wall: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
     line: np.ndarray
+    """Ends of each wall in the camera frame."""
+    lit: np.ndarray
+    """Two lit colours and the length of each wall."""
 
 
 @compiled
 def _scratch(height, width, walls):
-    rows = Rows(
-        np.empty(height), np.empty(height), np.empty(height, np.uint8), np.empty(height, np.int64),
-        np.empty(height, np.int64), np.empty((height, 3)), np.empty((height, 6), np.int64),
-    )  # fmt: skip
+    rows = Rows(np.empty(height, np.int64), np.empty(height, np.int64))
+    meets = (width, walls + 1)
     hits = Hits(
-        np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64), np.empty((width, walls)),
-        np.empty((width, walls), np.int64), np.empty((walls, 4)),
+        np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64), np.empty(meets),
+        np.empty(meets, np.int64), np.empty(meets, np.int64), np.empty(meets, np.int64), np.empty((walls, 4)),
+        np.empty((walls, 7)),
     )  # fmt: skip
     return rows, hits
 
 
 @compiled
 def _draw_background(image, rows, hits, world, pose, light, lens, texture):
-    width = image.depth.shape[1]
-    prepare_rows(rows, world, pose, light, lens, texture)
-    gather_walls(hits, world, pose, lens)
-    cos, sin = math.cos(pose[2]), math.sin(pose[2])
-    for column in range(width):
-        side = -(column + 0.5 - 0.5 * width) / lens.focal
-        draw_column(image, column, rows, hits, world, (cos - side * sin, sin + side * cos), light, lens, texture)
+    gather_walls(hits, world, pose, light, lens, texture)
+    place_walls(hits, rows, world, lens)
+    draw_planes(image, rows, world, pose, light, lens, texture)
+    draw_walls(image, hits, world, lens, texture)
 
 
 @compiled

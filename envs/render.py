@@ -127,7 +127,7 @@ def _looks() -> tuple[Any, ...]:
     """Return textures, catalogues and colours, as the kernels take them."""
     texel = textures.textures()
     texture = raycast.Texture(
-        texel.reshape(-1, 2),
+        texel.ravel(),
         textures.second_colours(),
         textures.level_offsets(),
         np.array([style in textures.STRETCHED for style in WALL_STYLES]),
