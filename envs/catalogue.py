@@ -4,13 +4,11 @@ An object's frame: x to its front, y to its left, heights above the floor, metre
 RADIUS_M of the kind; a tree's crown alone reaches further, above the robot.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from embodied_cf.language.instruction import KINDS
 
 BOX, ROUND, BALL = 0, 1, 2
 MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
@@ -31,9 +29,10 @@ class Part(NamedTuple):
     """Factor on the colour."""
     x: float = 0.0
     y: float = 0.0
-    yaw: float = 0.0
     rough: float = 0.0
     """How strongly leaves mottle it, in [0, 1]."""
+    swing: float = 0.0
+    """How far forward it moves at the height of a step, m."""
 
 
 def _box(low: float, high: float, a: float, b: float, role: int = MAIN, shade: float = 1.0, **rest: float) -> Part:
@@ -120,13 +119,13 @@ PARTS: dict[str, tuple[Part, ...]] = {
 
 
 class Table(NamedTuple):
-    """Parts in arrays: those of item k are rows first[k]:first[k + 1]."""
+    """Parts in arrays: those of item k are rows first[k] to first[k + 1] - 1."""
 
     first: Int32[np.ndarray, " k1"]
     shape: Int32[np.ndarray, " n"]
     role: Int32[np.ndarray, " n"]
-    value: Float64[np.ndarray, "n 9"]
-    """low, high, a, b, shade, x, y, yaw, rough."""
+    value: Float64[np.ndarray, "n 10"]
+    """low, high, a, b, shade, x, y, nothing, rough, swing."""
     reach: Float64[np.ndarray, " k"]
     """Radius of a circle around each item that holds all its parts."""
 
@@ -134,7 +133,7 @@ class Table(NamedTuple):
 def table(items: tuple[tuple[Part, ...], ...]) -> Table:
     """Return parts in arrays."""
     rows = [part for parts in items for part in parts]
-    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, p.yaw, p.rough) for p in rows]
+    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, 0.0, p.rough, p.swing) for p in rows]
     return Table(
         np.cumsum([0, *(len(parts) for parts in items)]).astype(np.int32),
         np.array([part.shape for part in rows], np.int32),
@@ -147,9 +146,3 @@ def table(items: tuple[tuple[Part, ...], ...]) -> Table:
 def _reach(part: Part) -> float:
     own = np.hypot(part.a, part.b) if part.shape == BOX else max(part.a, part.b)
     return float(np.hypot(part.x, part.y) + own)
-
-
-@lru_cache(maxsize=1)
-def objects() -> Table:
-    """Return the parts of all KINDS."""
-    return table(tuple(PARTS[kind] for kind in KINDS))

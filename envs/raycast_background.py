@@ -73,29 +73,28 @@ def gather_walls(hits, world, pose, light, camera, texture):
     roofed = world.ceiling_style != 0
     for column in range(width):
         hits.closed[column], hits.closing[column], hits.count[column] = 1.0 / _FAR, -1, 0
-    for round_ in range(2):
+    for turn in range(2):
         for wall in range(world.num_walls):
             closes = roofed and world.wall_height[wall] >= world.ceiling_height - 1e-6
-            if closes == (round_ == 1):
+            if closes == (turn == 1):
                 continue
             x0, y0 = world.walls[wall, 0] - pose[0], world.walls[wall, 1] - pose[1]
             x1, y1 = world.walls[wall, 2] - pose[0], world.walls[wall, 3] - pose[1]
-            line = hits.line[wall]
-            line[0], line[1] = x0 * cos + y0 * sin, y0 * cos - x0 * sin
-            line[2], line[3] = x1 * cos + y1 * sin, y1 * cos - x1 * sin
-            if _mark_wall(hits, wall, line, closes, world.wall_style[wall] == texture.door, camera):
-                _light_wall(hits.lit[wall], line, wall, world, light, texture)
+            ax, ay, bx, by = x0 * cos + y0 * sin, y0 * cos - x0 * sin, x1 * cos + y1 * sin, y1 * cos - x1 * sin
+            door = world.wall_style[wall] == texture.door
+            if _mark_wall(hits, wall, ax, ay, bx, by, closes, _DOOR_BIAS if door else 1.0, camera):
+                _describe_wall(hits.about, wall, ax, ay, bx, by, world, light, texture)
 
 
 @compiled
-def _mark_wall(hits, wall, line, closes, door, camera):
+def _mark_wall(hits, wall, ax, ay, bx, by, closes, bias, camera):
     """Enter a wall in the columns that it spans; return whether there is any."""
-    ax, ay, bx, by = line
     turn = ax * by - ay * bx
     if (ax < NEAR_M and bx < NEAR_M) or abs(turn) < 1e-9:
         return False
-    width, bias = hits.closed.shape[0], _DOOR_BIAS if door else 1.0
-    across, along = (by - ay) / turn * bias, (bx - ax) / turn * bias
+    width = hits.closed.shape[0]
+    slope = (bx - ax) / (turn * camera.focal) * bias
+    offset = (by - ay) / turn * bias + slope * (0.5 - 0.5 * width)
     if ax < NEAR_M:
         ay, ax = ay + (by - ay) * (NEAR_M - ax) / (bx - ax), NEAR_M
     if bx < NEAR_M:
@@ -104,7 +103,7 @@ def _mark_wall(hits, wall, line, closes, door, camera):
     start = max(0, math.ceil(min(first, last) - 0.5))
     stop = min(width, math.ceil(max(first, last) - 0.5))
     for column in range(start, stop):
-        inverse = across + along * (column + 0.5 - 0.5 * width) / camera.focal
+        inverse = offset + slope * column
         if inverse <= hits.closed[column]:
             continue
         if closes:
@@ -121,38 +120,44 @@ def _mark_wall(hits, wall, line, closes, door, camera):
 
 
 @compiled
-def _light_wall(lit, line, wall, world, light, texture):
-    """Set a wall's own and second colour as lit on the side that is seen, and its length."""
-    ax, ay, bx, by = line
+def _describe_wall(about, wall, ax, ay, bx, by, world, light, texture):
+    """Note of a wall that is seen: two lit colours; where it starts and its direction; height; texels per metre."""
     length = math.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
-    x, y = (by - ay) / length, (ax - bx) / length
-    if x * ax + y * ay > 0:
-        x, y = -x, -y
-    lum = bright(light, x, y, 0.0)
+    along_x, along_y = (bx - ax) / length, (by - ay) / length
+    sign = -1.0 if along_y * ax - along_x * ay > 0 else 1.0
+    lum = bright(light, sign * along_y, -sign * along_x, 0.0)
+    style = world.wall_style[wall]
     for k in range(3):
-        lit[k] = world.wall_rgb[wall, k] * lum
-        lit[3 + k] = texture.second[world.wall_style[wall], k] * lum
-    lit[6] = length
+        about[wall, k] = world.wall_rgb[wall, k] * lum
+        about[wall, 3 + k] = texture.second[style, k] * lum
+    tall = world.wall_height[wall]
+    tall = min(tall, world.ceiling_height) if world.ceiling_style != 0 else tall
+    about[wall, 6], about[wall, 7], about[wall, 8] = along_x, along_y, ax * along_x + ay * along_y
+    about[wall, 9] = tall
+    about[wall, 10] = 127.99 / length if style == texture.door else texture.scale
+    about[wall, 11] = 127.99 / tall if texture.stretched[style] else texture.scale
+    about[wall, 12] = 1.0 / _DOOR_BIAS if style == texture.door else 1.0
 
 
 @compiled
-def place_walls(hits, rows, world, camera):
+def place_walls(hits, rows, camera):
     """Set which rows each wall fills in each column, and which columns of each row may show floor or ceiling."""
     width, height = hits.closed.shape[0], rows.first.shape[0]
-    middle, roofed = 0.5 * height, world.ceiling_style != 0
-    rows.first[:], rows.last[:] = width, 0
+    for row in range(height):
+        rows.first[row], rows.last[row] = width, 0
+    middle = 0.5 * height - 0.5
     for column in range(width):
-        side = -(column + 0.5 - 0.5 * width) / camera.focal
         limit, count = height, 0
         for place in range(hits.count[column] + 1):
-            wall = hits.closing[column] if place == hits.count[column] else hits.wall[column, place]
+            if place == hits.count[column]:
+                wall, inverse = hits.closing[column], hits.closed[column]
+            else:
+                wall, inverse = hits.wall[column, place], hits.near[column, place]
             if wall < 0 or limit <= 0:
                 break
-            ax, ay, bx, by = hits.line[wall]
-            inverse = ((by - ay) - (bx - ax) * side) / (ax * by - ay * bx)
-            tall = min(world.wall_height[wall], world.ceiling_height) if roofed else world.wall_height[wall]
-            top = max(0, math.ceil(middle - camera.focal * (tall - camera.height) * inverse - 0.5))
-            bottom = max(0, math.ceil(middle + camera.focal * camera.height * inverse - 0.5))
+            inverse *= hits.about[wall, 12]
+            top = max(0, math.ceil(middle - camera.focal * (hits.about[wall, 9] - camera.height) * inverse))
+            bottom = max(0, math.ceil(middle + camera.focal * camera.height * inverse))
             if bottom < limit:
                 _show(rows, column, bottom, limit)
             if top < min(bottom, limit):
@@ -162,7 +167,7 @@ def place_walls(hits, rows, world, camera):
             limit = min(limit, top, bottom)
         hits.count[column] = count
         if limit > 0:
-            _show(rows, column, 0, limit)
+            _show(rows, column, np.int64(0), limit)
     _spread(rows)
 
 
@@ -196,66 +201,84 @@ def draw_planes(image, rows, world, pose, light, camera, texture):
     """Draw floor, ceiling and sky, row by row."""
     height, width = image.depth.shape
     outdoor = world.ceiling_style == 0
+    cos, sin = math.cos(pose[2]), math.sin(pose[2])
+    floor_light, ceiling_light = bright(light, 0.0, 0.0, 1.0), _EXPOSURE * (light[0] + 0.6 * light[1])
     for row in range(height):
         first, last = rows.first[row], rows.last[row]
         if first >= last:
             continue
         slope = (row + 0.5 - 0.5 * height) / camera.focal
-        scale = texture.scale
         if slope > 0:
-            style, segment, far = texture.floor + world.floor_style, FLOOR, camera.height / slope
+            segment, style, far = FLOOR, texture.floor + world.floor_style, camera.height / slope
         elif outdoor:
-            style, segment, scale = texture.ceiling, SKY, _CLOUD_TEXELS_PER_M
-            far = _CLOUD_HEIGHT_M / max(-slope, 1e-9)
+            segment, style, far = SKY, texture.ceiling, _CLOUD_HEIGHT_M / max(-slope, 1e-9)
         else:
-            style, segment = texture.ceiling + world.ceiling_style, CEILING
+            segment, style = CEILING, texture.ceiling + world.ceiling_style
             far = (world.ceiling_height - camera.height) / max(-slope, 1e-9)
-        shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
-        image.depth[row, first:last] = shown
-        image.segment[row, first:last] = segment
-        depth = min(far, _FAR)
-        base, second = _plane_colours(slope, depth, style, segment, world, light, texture, outdoor)
+        depth, scale = min(far, _FAR), _CLOUD_TEXELS_PER_M if segment == SKY else texture.scale
+        second = texture.second[style]
+        if segment == SKY:
+            base, other = _sky_colours(world.ceiling_rgb, second, slope)
+        elif segment == FLOOR:
+            base, other = _plane_colours(world.floor_rgb, second, floor_light, depth, world.ceiling_rgb, outdoor)
+        else:
+            base, other = _plane_colours(world.ceiling_rgb, second, ceiling_light, depth, world.ceiling_rgb, outdoor)
         level = _level(scale * depth / camera.focal * math.sqrt(max(1.0, 0.25 / max(abs(slope), 1e-3))))
         side, step = -(first + 0.5 - 0.5 * width) / camera.focal, scale * depth / camera.focal * _FINE
-        cos, sin = math.cos(pose[2]), math.sin(pose[2])
         u = (pose[0] + depth * (cos - side * sin)) * scale * _FINE
         v = (pose[1] + depth * (sin + side * cos)) * scale * _FINE
         _fill_row(
-            image.rgb[row], texture.texel, np.uint64(style * texture.size + texture.offset[level]), np.uint64(level),
+            image.rgb, texture.texel, np.uint64(style * texture.size + texture.offset[level]), np.uint64(level),
             np.uint64(np.int64(u)), np.uint64(np.int64(v)), np.uint64(np.int64(step * sin)),
-            np.uint64(np.int64(-step * cos)), base, second, np.uint64(first), np.uint64(last),
+            np.uint64(np.int64(-step * cos)), base, other, np.uint64(row), np.uint64(first), np.uint64(last),
         )  # fmt: skip
+        shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
+        _fill_ids(image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last))
 
 
 @compiled
-def _plane_colours(slope, depth, style, segment, world, light, texture, outdoor):
-    """Return own and second colour of a row."""
+def _plane_colours(own, second, lum, depth, zenith, outdoor):
+    """Return own and second colour of a row of floor or ceiling."""
     left = keep(depth, outdoor)
-    rise = min(1.0, 1.7 * max(-slope, 0.0) / math.sqrt(1.0 + slope * slope))
-    lum = bright(light, 0.0, 0.0, 1.0) if segment == FLOOR else _EXPOSURE * (light[0] + 0.6 * light[1])
-    base, second = np.empty(3), np.empty(3)
-    for k in range(3):
-        zenith = float(world.ceiling_rgb[k])
-        haze = horizon_colour(zenith) if outdoor else 0.0
-        if segment == SKY:
-            base[k] = haze + (zenith - haze) * rise
-            second[k] = base[k] + (texture.second[style, k] - base[k]) * min(1.0, 3.0 * rise)
-        else:
-            own = float(world.floor_rgb[k]) if segment == FLOOR else zenith
-            base[k] = own * lum * left + haze * (1.0 - left)
-            second[k] = texture.second[style, k] * lum * left + haze * (1.0 - left)
-    return packed(base[0], base[1], base[2]), packed(second[0], second[1], second[2])
+    haze, lum = 1.0 - left if outdoor else 0.0, lum * left
+    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    return (
+        packed(own[0] * lum + red, own[1] * lum + green, own[2] * lum + blue),
+        packed(second[0] * lum + red, second[1] * lum + green, second[2] * lum + blue),
+    )
 
 
 @compiled
-def _fill_row(rgb, texel, start, level, u, v, du, dv, base, second, first, last):
+def _sky_colours(zenith, cloud, slope):
+    """Return the colours of sky and clouds in a row that looks up by -slope: both fade into haze at the horizon."""
+    rise = min(1.0, -1.7 * slope / math.sqrt(1.0 + slope * slope))
+    dense = min(1.0, 3.0 * rise)
+    haze_red, haze_green, haze_blue = horizon_colour(zenith[0]), horizon_colour(zenith[1]), horizon_colour(zenith[2])
+    red = haze_red + (zenith[0] - haze_red) * rise
+    green = haze_green + (zenith[1] - haze_green) * rise
+    blue = haze_blue + (zenith[2] - haze_blue) * rise
+    return packed(red, green, blue), packed(
+        red + (cloud[0] - red) * dense, green + (cloud[1] - green) * dense, blue + (cloud[2] - blue) * dense
+    )
+
+
+@compiled
+def _fill_ids(depth, segments, shown, segment, row, first, last):
+    for column in range(first, last):
+        depth[row, column] = shown
+    for column in range(first, last):
+        segments[row, column] = segment
+
+
+@compiled
+def _fill_row(rgb, texel, start, level, u, v, du, dv, base, second, row, first, last):
     shift, mask, stride = _U16 + level, (_U128 >> level) - _U1, _U7 - level
     for column in range(first, last):
         tone = np.uint64(texel[start + (((v >> shift) & mask) << stride) + ((u >> shift) & mask)])
         mixed = base * (tone & _U255) + second * (tone >> _U8)
-        rgb[column, 0] = np.uint8(mixed >> _U8)
-        rgb[column, 1] = np.uint8(mixed >> _U24)
-        rgb[column, 2] = np.uint8(mixed >> _U40)
+        rgb[row, column, 0] = np.uint8(mixed >> _U8)
+        rgb[row, column, 1] = np.uint8(mixed >> _U24)
+        rgb[row, column, 2] = np.uint8(mixed >> _U40)
         u += du
         v += dv
 
@@ -272,33 +295,24 @@ def draw_walls(image, hits, world, camera, texture):
 
 @compiled
 def _draw_wall(image, column, place, side, hits, world, camera, texture):
-    height = image.depth.shape[0]
+    height, about = image.depth.shape[0], hits.about
     wall, depth = hits.wall[column, place], 1.0 / hits.near[column, place]
-    style, outdoor, lit = world.wall_style[wall], world.ceiling_style == 0, hits.lit[wall]
-    tall = world.wall_height[wall] if outdoor else min(world.wall_height[wall], world.ceiling_height)
+    style, outdoor = world.wall_style[wall], world.ceiling_style == 0
     left = keep(depth, outdoor)
-    haze = 1.0 - left if outdoor else 0.0
-    red, green, blue = (
-        haze * horizon_colour(world.ceiling_rgb[0]),
-        haze * horizon_colour(world.ceiling_rgb[1]),
-        haze * horizon_colour(world.ceiling_rgb[2]),
-    )
-    base = packed(lit[0] * left + red, lit[1] * left + green, lit[2] * left + blue)
-    second = packed(lit[3] * left + red, lit[4] * left + green, lit[5] * left + blue)
-    ax, ay, bx, by = hits.line[wall]
-    along = ((depth - ax) * (bx - ax) + (depth * side - ay) * (by - ay)) / lit[6]
-    across_scale = 127.99 / lit[6] if style == texture.door else texture.scale
-    up_scale = 127.99 / tall if texture.stretched[style] else texture.scale
+    haze, zenith = 1.0 - left if outdoor else 0.0, world.ceiling_rgb
+    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    base = packed(about[wall, 0] * left + red, about[wall, 1] * left + green, about[wall, 2] * left + blue)
+    second = packed(about[wall, 3] * left + red, about[wall, 4] * left + green, about[wall, 5] * left + blue)
+    along = depth * (about[wall, 6] + side * about[wall, 7]) - about[wall, 8]
     level = _level(texture.scale * depth / camera.focal)
-    mask = (128 >> level) - 1
-    u = (int(along * across_scale + 0x10000) >> level) & mask
+    u = (np.int64(along * about[wall, 10] + 0x10000) >> level) & ((128 >> level) - 1)
     start = style * texture.size + texture.offset[level] + u
-    top, bottom = hits.top[column, place], hits.bottom[column, place]
-    down = (tall - camera.height + (top + 0.5 - 0.5 * height) / camera.focal * depth) * up_scale
+    top, bottom, step = hits.top[column, place], hits.bottom[column, place], depth / camera.focal * about[wall, 11]
+    down = (about[wall, 9] - camera.height) * about[wall, 11] + (top + 0.5 - 0.5 * height) * step
     _fill_wall(
-        image, np.uint64(column), np.uint64(top), np.uint64(bottom), depth, DOOR if style == texture.door else WALL,
-        texture.texel, np.uint64(start), np.uint64(level), np.uint64(np.int64(down * _FINE)),
-        np.uint64(np.int64(depth / camera.focal * up_scale * _FINE)), base, second,
+        image, np.uint64(column), np.uint64(top), np.uint64(bottom), np.float32(depth),
+        np.uint8(DOOR if style == texture.door else WALL), texture.texel, np.uint64(start), np.uint64(level),
+        np.uint64(np.int64(down * _FINE)), np.uint64(np.int64(step * _FINE)), base, second,
     )  # fmt: skip
 
 
@@ -306,13 +320,12 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
 def _fill_wall(image, column, top, bottom, depth, segment, texel, start, level, v, dv, base, second):
     shift, mask, stride = _U16 + level, (_U128 >> level) - _U1, _U7 - level
     rgb, depths, segments = image.rgb, image.depth, image.segment
-    shown = np.float32(depth)
     for row in range(top, bottom):
         tone = np.uint64(texel[start + (((v >> shift) & mask) << stride)])
         mixed = base * (tone & _U255) + second * (tone >> _U8)
         rgb[row, column, 0] = np.uint8(mixed >> _U8)
         rgb[row, column, 1] = np.uint8(mixed >> _U24)
         rgb[row, column, 2] = np.uint8(mixed >> _U40)
-        depths[row, column] = shown
+        depths[row, column] = depth
         segments[row, column] = segment
         v += dv
