@@ -21,6 +21,7 @@ from jaxtyping import Float64, UInt8
 
 from embodied_cf.datasets.randomness import number
 from embodied_cf.envs.episodes import Episodes, drive, start_episodes
+from embodied_cf.envs.planner import path_length
 from embodied_cf.envs.render import Camera, render
 from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import PERIOD_S
@@ -140,7 +141,7 @@ class NavigationVectorEnv(VectorEnv):
             "collisions": now.collisions,
             "wall_contacts": now.wall_contacts,
             "travelled": now.travelled,
-            "shortest_path": np.array([task.shortest_path for task in self.tasks]),
+            "shortest_path": np.array([way_length(task) for task in self.tasks]),
             "instruction": np.array([canonical(task.instruction) for task in self.tasks], object),
             "family": np.array([family(task.instruction) for task in self.tasks], object),
             "seed": np.array([task.seed for task in self.tasks], np.int64),
@@ -187,6 +188,11 @@ class NavigationEnv(gym.Env):
         """Return what the robot sees beside the map, with render_mode="rgb_array"."""
         pictures = self.vector.render()
         return pictures[0] if pictures else None
+
+
+def way_length(task: Task) -> float:
+    """Return the length of the way that was planned for a task, m."""
+    return sum(path_length(route.path) for route in task.routes)
 
 
 def progress_of(episodes: Episodes) -> Float64[np.ndarray, " b"]:
