@@ -62,13 +62,13 @@ class Proposals:
         return Proposals(
             self.start[rows],
             self.command[rows],
-            tuple(self.instruction[row] for row in picked),
+            tuple([self.instruction[row] for row in picked]),
             self.priority[rows],
             self.score[rows],
-            tuple(self.reason[row] for row in picked),
+            tuple([self.reason[row] for row in picked]),
             self.seen[rows],
             self.box[rows],
-            tuple(self.thing[row] for row in picked),
+            tuple([self.thing[row] for row in picked]),
         )
 
     @property

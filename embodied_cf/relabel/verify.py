@@ -101,9 +101,8 @@ class ProgramVerifier:
         labels = candidates.labels
         rows = np.arange(candidates.factual, len(labels))
         horizon, last = context.body.chunk_length, len(context.track) - 1
-        start, which = np.unique(labels.start[rows].astype(np.int64), return_inverse=True)
+        start = labels.start[rows].astype(np.int64)
         real, known = future_chunks(context.track, context.body, start, np.minimum(start + horizon, last))
-        real, known = real[which], known[which]
         both = known & labels.action_mask[rows]
         gap = _gap(context, labels.action[rows], real) * both
         # a path bends away quadratically, so a shorter known future may differ by less
@@ -133,6 +132,8 @@ def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n
             verdicts[row] = FAIL
         if len(clauses) == 1 and verdicts[row] != PASS:
             single[row] = vocabulary.index[clauses[0]]
+    if not single:
+        return verdicts
     rows, command = np.array([*single], np.int64), np.array([*single.values()], np.int64)
     start, end = labels.start[rows].astype(np.int64), labels.end[rows].astype(np.int64)
     whole = context.meaning.of_track(context.track, start, end)[command, np.arange(len(rows))]
@@ -160,19 +161,19 @@ def _gap(
 
 def _repeated(labels: Labels, factual: int, reason: list[str]) -> Iterator[tuple[int, str]]:
     """Yield kept rows that say again what another row says, or that contradict a factual row in its words."""
-    texts = [_normalise(text) for text in labels.instruction]
-    start, end = labels.start.tolist(), labels.end.tolist()
     said: set[tuple[int, int, str]] = set()
     held: dict[str, list[tuple[int, int]]] = {}
-    for row, text in enumerate(texts):
-        if reason[row]:
+    texts = map(_normalise, labels.instruction)
+    rows = zip(texts, labels.start.tolist(), labels.end.tolist(), reason, strict=True)
+    for row, (text, start, end, rejected) in enumerate(rows):
+        if rejected:
             continue
-        key = (start[row], end[row] if row < factual else -1, text)
+        key = (start, end if row < factual else -1, text)
         if key in said:
             yield row, DUPLICATE
             continue
         said.add(key)
         if row < factual:
-            held.setdefault(text, []).append((start[row], end[row]))
-        elif any(low <= start[row] < high for low, high in held.get(text, ())):
+            held.setdefault(text, []).append((start, end))
+        elif text in held and any(low <= start < high for low, high in held[text]):
             yield row, CONFLICT
