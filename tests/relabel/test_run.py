@@ -220,7 +220,7 @@ def test_tensorflow_and_its_like_stay_out(driving, tmp_path):
     code = (
         "import sys; from pathlib import Path; from embodied_cf.relabel.options import RelabelOptions;"
         "from embodied_cf.relabel.runner import relabel; relabel(RelabelOptions(Path(sys.argv[1]), Path(sys.argv[2])));"
-        "print([m for m in ('tensorflow', 'torch', 'jax', 'numba') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'torch', 'jax', 'numba', 'openai') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, driving, tmp_path / "out"], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
