@@ -23,6 +23,8 @@ FORMATS = ("tfrecord", "array_record")
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
 _READ_BUFFER = 1 << 20
+_HOP_BUFFER = 1 << 12
+"""Small, because a hop to a header must not read what it passes over; whole records are read past the buffer."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _read_tfrecord(path: Path, hasher: _Hasher) -> Iterator[Record | Broken]:
 
 
 def _hop_tfrecord(path: Path, wanted: Sequence[int]) -> Iterator[Record]:
-    with open(path, "rb", buffering=_READ_BUFFER) as file:
+    with open(path, "rb", buffering=_HOP_BUFFER) as file:
         left = os.fstat(file.fileno()).st_size
         for index in range(max(wanted, default=-1) + 1):
             header = file.read(_HEADER.size)
