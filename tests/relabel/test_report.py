@@ -160,7 +160,9 @@ def test_the_sample_reaches_every_record_of_a_shard():
     dataset = RldsDataset(Path(), "d", "1.0.0", "tfrecord", {}, {"train": shards[:2], "test": shards[2:]})
     draws = [report._records(dataset, np.random.default_rng(seed)) for seed in range(60)]
     assert all(len(set(places)) == report.SAMPLED for places in draws)
-    records = {split: {at for places in draws for name, _, at in places if name == split} for split in ("train", "test")}
+    records = {
+        split: {at for places in draws for name, _, at in places if name == split} for split in ("train", "test")
+    }
     assert records["train"] == {0, 1, 2}
     assert min(records["test"]) < 20
     assert max(records["test"]) > 979

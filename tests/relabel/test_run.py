@@ -66,13 +66,17 @@ def test_every_frame_is_covered_and_every_branch_point_has_a_counterfactual(rela
 
 def test_no_counterfactual_repeats_the_fact_or_contradicts_its_chunk(episodes):
     checked = 0
-    for episode, meaning, _, segments in episodes:
+    for episode, meaning, body, segments in episodes:
         labels = episode.labels["labels"]
         rows = np.flatnonzero([kind == "counterfactual" for kind in labels.kind])
         cf = labels.take(rows)
         factual = segments.commands_at(cf.start)
         assert all(ours != fact for ours, fact in zip(cf.command, factual, strict=True))
-        track = episode.pose if episode.pose is not None else episode.effector
+        track = track_of(episode, body)
+        start = cf.start.astype(np.int64)
+        done = meaning.of_track(track, start, np.minimum(start + body.chunk_length, len(track) - 1))
+        command = [meaning.vocabulary.index[name] for name in cf.command]
+        assert (done[command, np.arange(len(cf))] != PASS).all()
         table = meaning.of_chunks(cf.action, cf.action_mask, track[cf.start])
         assert (judge(table, meaning.vocabulary, cf.instruction) == PASS).all()
         checked += len(cf)
