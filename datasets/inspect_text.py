@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from embodied_cf.datasets.features import STEPS
-from embodied_cf.datasets.health import Finding
-from embodied_cf.datasets.inspection import Inspection
+from embodied_cf.datasets.health_issues import Finding
+from embodied_cf.datasets.inspection_result import Inspection
 
 if TYPE_CHECKING:
     from rich.console import Console
