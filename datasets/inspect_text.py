@@ -95,7 +95,7 @@ def _language_table(inspection: Inspection) -> "Table":
 def _label_table(inspection: Inspection) -> "Table":
     table = _table("Labels", "set", "kinds", "instructions per step", numbers=("different instructions",))
     for labels in inspection.label_sets:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds.items())
         balance = ", ".join(f"{many}: {steps:,}" for many, steps in labels.balance)
         _row(table, labels.name, kinds, balance, labels.instructions)
     return table

@@ -326,7 +326,7 @@ def _labelled(directory, labels, texts=("go on",) * 6, provenance=ROW, broken=b"
 def test_a_sound_label_set_counts_and_has_no_finding(tmp_path):
     inspection = inspect_dataset(_labelled(tmp_path / "x", _labels()))
     assert inspection.findings == ()
-    assert inspection.label_sets[0].kinds == (("counterfactual", 2), ("hindsight", 2))
+    assert inspection.label_sets[0].kinds == {"counterfactual": 2, "hindsight": 2}
     assert inspection.label_sets[0].balance == ((1, 10), (2, 2))  # two texts at step 4 of both episodes
 
 
