@@ -1,9 +1,12 @@
 """The main job end to end: what comes out, checked by program over the whole output."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -239,3 +242,20 @@ def test_the_source_is_never_written_to(driving, tmp_path):
     for inside in (copy, copy / "labels"):
         with pytest.raises(OutputError, match="is the source, or lies inside it"):
             relabel(RelabelOptions(copy, inside))
+
+
+@pytest.mark.parametrize(("code", "copied"), [(errno.EPERM, True), (errno.ENOSPC, False)])
+def test_a_file_system_without_hard_links_gets_copies(driving, tmp_path, monkeypatch, code, copied):
+    def refuse(link, target):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    if not copied:
+        with pytest.raises(OutputError, match="No space left on device"):
+            relabel(RelabelOptions(driving, tmp_path / "out"))
+        return
+    relabel(RelabelOptions(driving, tmp_path / "out"))
+    for shard in open_dataset(tmp_path / "out").shards():
+        copy = tmp_path / "out" / "views" / "steps" / shard.name
+        assert copy.read_bytes() == shard.path.read_bytes()
+        assert copy.stat().st_nlink == 1
