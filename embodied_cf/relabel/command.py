@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -118,11 +119,15 @@ def _print_left_out(result: RunResult, console: Console) -> None:
 
 
 def _print_dry_run(tried: DryRunResult, console: Console) -> None:
-    table = Table("episode", "steps", "kind", "instruction", "command", "score")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("episode", "steps", "kind", "instruction", "command", "score"):
+        table.add_column(name, no_wrap=name != "instruction")
     for row in tried.labels:
+        # split, shard and record: the dataset is the same for all
+        place = str(row["episode"]).split("/", 2)[-1]
         steps = f"{row['start']}-{row['end']}"
-        table.add_row(str(row["episode"]), steps, str(row["kind"]), str(row["instruction"]), str(row["command"]),
-                      f"{row['score']:.2f}")  # fmt: skip
+        cells = (place, steps, str(row["kind"]), str(row["instruction"]), str(row["command"]), f"{row['score']:.2f}")
+        table.add_row(*map(Text, cells))
     console.print(table)
     console.print(f"With pictures: [bold]{tried.preview}[/bold]")
     if tried.forecast_for_all is not None:
