@@ -13,7 +13,8 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-"""Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised."""
+"""Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised. Kernels are
+unwrapped first: a run-time type checker may have wrapped them, and numba would compile the wrapper."""
 
 
 def compiled(kernel: Kernel) -> Kernel:
