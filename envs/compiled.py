@@ -1,7 +1,4 @@
-"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again.
-
-Tests wrap every function in a check of its annotations; kernels are unwrapped before they are compiled.
-"""
+"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again."""
 
 import hashlib
 import inspect
