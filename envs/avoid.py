@@ -26,6 +26,8 @@ GAP_OBJECT, GAP_PERSON, GAP_WALL = 0.06, 0.12, 0.03
 """Distances kept from hull to hull, m; from people 0.06 m more for each step ahead."""
 STANDING = 1.2
 """Price of standing still where it is not wanted, per m/s."""
+IMPATIENT = 4.0
+"""The same for the restless."""
 EASE_M = 0.35
 """Further distance from people within which a little is paid for closeness."""
 
@@ -75,8 +77,8 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
-    standing = STANDING * v * (10.0 if restless else 1.0)
-    best = _price(pose, obstacles, person, v, w)
+    standing = STANDING * v if not restless else IMPATIENT if v > 0.0 else 0.0
+    best = _price(pose, obstacles, person, v, w, restless)
     action[0], action[1] = v, w
     if best == 0.0:
         return
@@ -88,14 +90,14 @@ def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[
             turn = 0.0 if speed_index < 0 else w if turn_index < 0 else TURNS[turn_index]
             price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 if speed > 0.0 else standing
             if price < best:
-                price += _price(pose, obstacles, person, speed, turn)
+                price += _price(pose, obstacles, person, speed, turn, restless)
             if price < best:
                 best = price
                 action[0], action[1] = speed, turn
 
 
 @numba.njit(cache=True)
-def _price(pose, obstacles, person, v, w):  # type: ignore[no-untyped-def]
+def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-def]
     """Price of coming close: 0 at ease, large where a gap is not kept."""
     x, y, yaw = pose[0], pose[1], pose[2]
     static, close = 0.0, 0.0
@@ -110,9 +112,10 @@ def _price(pose, obstacles, person, v, w):  # type: ignore[no-untyped-def]
             static = max(static, _lack(obstacles, x, y) - now)
         for index in range(len(person)):
             gap = _person_gap(person[index], step * PERIOD_S, x, y)
-            lack = GAP_PERSON + 0.06 * step - gap
+            kept = 0.02 + 0.04 * step if restless else GAP_PERSON + 0.06 * step
             # people do not walk into a robot that stands; what is further ahead may still change
-            weight = 1.0 if v == 0.0 else 100.0 if step <= 2 else 10.0
+            weight = 1.0 if v == 0.0 else 100.0 if step <= 2 else 1.0 if restless else 10.0
+            lack = kept - gap
             close = max(close, weight * lack / step if lack > 0.0 else 0.3 * max(0.0, 1.0 + lack / EASE_M) / step)
     return 1000.0 * static + close
 

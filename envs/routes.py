@@ -30,7 +30,10 @@ RINGS_M = (0.9, 0.7, 1.2, 1.6, 2.1)
 """Distances from a thing's surface at which arcs around it are tried."""
 SPARE = math.radians(25)
 """By how much an arc around a thing is longer than asked."""
-TURN_RADII_M = (0.7, 0.45, 0.25, 0.15)
+TURN_SPEEDS = (0.5, 0.3, 0.12)
+"""Speeds at which turns are tried, m/s: the faster, the wider."""
+LINE_M = 0.4
+"""Least distance from the line of a gap at which it is clear on which side the robot is."""
 Path = Float64[np.ndarray, "n 2"]
 Pose = Float64[np.ndarray, " 3"]
 
@@ -99,9 +102,9 @@ def routes_for(ground: Ground, program: Program, clause: int, here: Pose) -> Ite
         case Rule.FORWARD:
             return _forward()
         case Rule.TURN:
-            return _turn(task.side, math.radians(90), TURN_RADII_M, 0.8)
+            return _turn(task.side * math.radians(90))
         case Rule.ADJUST:
-            return _turn(task.side, math.radians(32), (1.2, 0.8, 0.5), 0.9)
+            return _turn(task.side * math.radians(32))
         case Rule.STOP:
             return iter([Route(np.zeros((1, 2)), True, True)])
         case rule:
@@ -161,7 +164,10 @@ def _through(task: Task) -> Iterator[Route]:
         begin, end = gap[:2], gap[2:]
         along = (end - begin) / np.hypot(*(end - begin))
         across = np.array([-along[1], along[0]])
-        across *= -np.sign((task.here[:2] - begin) @ across) or 1.0
+        height = float((task.here[:2] - begin) @ across)
+        if abs(height) < LINE_M:
+            continue
+        across *= -np.sign(height)
         middle = (begin + end) / 2
         before, after = middle - RUN_UP_M * across, middle + RUN_OUT_M * across
         cost = float(task.field.at(before[None])[0])
@@ -208,13 +214,10 @@ def _forward() -> Iterator[Route]:
         yield Route(resampled(np.array([[0.0, 0.0], [2.4, sideways]]), SPACING_M), False, True)
 
 
-def _turn(side: float, angle: float, radii: tuple[float, ...], straight: float) -> Iterator[Route]:
-    """Arcs of several radii, then straight on."""
-    for radius in radii:
-        turned = np.linspace(0.0, angle, 12)
-        arc = radius * np.stack([np.sin(turned), side * (1 - np.cos(turned))], axis=1)
-        end = arc[-1] + straight * np.array([math.cos(angle), side * math.sin(angle)])
-        yield Route(resampled(np.concatenate([arc, [end]]), SPACING_M), False, True)
+def _turn(angle: float) -> Iterator[Route]:
+    """Ever tighter arcs, then straight on."""
+    for slowest in TURN_SPEEDS:
+        yield Route(np.zeros((1, 2)), False, turn=angle, slowest=slowest)
 
 
 def _length(offset: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, " n"]:
