@@ -45,9 +45,7 @@ def branch(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> R
     return Rollout(trail(worlds, state, actions, noise))
 
 
-def people_perturbation(
-    worlds: Worlds, state: State, actions: np.ndarray, noise: Noise
-) -> Float64[np.ndarray, "b p"]:
+def people_perturbation(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> Float64[np.ndarray, "b p"]:
     """Return how far, squared and averaged over the steps (m²), the robot's actions push each person off the way
     that the person would have walked had the robot stood still.
 

@@ -6,7 +6,7 @@ Camera frame: x forward, y left; a pixel looks along (1, s, -v) from (0, 0, came
 import math
 
 from embodied_cf.envs.compiled import compiled
-from embodied_cf.envs.raycast_background import FLOOR, NEAR_M
+from embodied_cf.envs.raycast_background import FLOOR, NEAR_M, bright
 
 
 @compiled
@@ -37,12 +37,6 @@ def _put(image, row, column, depth, red, green, blue, segment):
         image.rgb[row, column, 2] = int(min(255.0, blue))
         image.depth[row, column] = depth
         image.segment[row, column] = segment
-
-
-@compiled
-def bright(light, x, y, z):
-    """Return how lit a face with normal (x, y, z) is: Lambert's cosine, softened so that no side is flat."""
-    return light[0] + light[1] * (0.5 + 0.5 * (x * light[2] + y * light[3] + z * light[4]))
 
 
 @compiled

@@ -1,0 +1,1 @@
+"""Learning from data: recipes that end in a file of weights."""

@@ -1,0 +1,66 @@
+"""Frames from places all over many scenes, with the boxes of what they show: data for learning to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.layouts.scenes import make_scene
+from embodied_cf.envs.planner import Grid
+from embodied_cf.envs.render import FIRST_OBJECT, Camera, render
+from embodied_cf.envs.scene import Scene, stack
+from embodied_cf.envs.splits import Split
+from embodied_cf.envs.state import initial_state
+from embodied_cf.envs.visible import bounding_boxes
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """F frames with N boxed objects in all."""
+
+    rgb: UInt8[np.ndarray, "f h w 3"]
+    frame: Int[np.ndarray, " n"]
+    """Row of `rgb` in which each object lies."""
+    box: Float[np.ndarray, "n 4"]
+    """x0, y0, x1, y1 around its visible part, as shares of the frame."""
+    kind: Int[np.ndarray, " n"]
+    colour: Int[np.ndarray, " n"]
+    pixels: Int[np.ndarray, " n"]
+
+
+def take_snapshots(world: str, split: Split, seeds: Sequence[int], poses: int, camera: Camera) -> Snapshots:
+    """Return `poses` frames of each scene, from free places and in directions drawn at random."""
+    scenes = [
+        moved for seed in seeds for moved in _anywhere(make_scene(world, split, seed, people=(0, 3)), seed, poses)
+    ]
+    frames = render(stack(scenes), initial_state(scenes), camera)
+    shown = [_objects(frames.segmentation[index], scene) for index, scene in enumerate(scenes)]
+    count = [len(rows) for rows, _, _ in shown]
+    kind = [scene.kind[rows] for scene, (rows, _, _) in zip(scenes, shown, strict=True)]
+    colour = [scene.colour[rows] for scene, (rows, _, _) in zip(scenes, shown, strict=True)]
+    size = np.array([camera.width, camera.height] * 2)
+    box, pixels = (np.concatenate([part[index] for part in shown]) for index in (1, 2))
+    frame = np.repeat(np.arange(len(scenes)), count)
+    return Snapshots(frames.rgb, frame, box / size, np.concatenate(kind), np.concatenate(colour), pixels)
+
+
+def _anywhere(scene: Scene, seed: int, poses: int) -> list[Scene]:
+    """Return the scene with the robot at random free places; most look at an object."""
+    rng = generator(seed, "snapshots")
+    grid = Grid.of(scene)
+    free = grid.centres[grid.free]
+    place = free[rng.integers(len(free), size=poses)]
+    target = scene.position[rng.integers(len(scene.position), size=poses)]
+    towards = np.arctan2(*(target - place).T[::-1]) + rng.uniform(-0.7, 0.7, poses)
+    yaw = np.where(rng.random(poses) < 0.75, towards, rng.uniform(-np.pi, np.pi, poses))
+    return [replace(scene, start=np.array([*at, angle])) for at, angle in zip(place, yaw.tolist(), strict=True)]
+
+
+def _objects(segmentation: UInt8[np.ndarray, "h w"], scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of the visible objects, their boxes in pixels, and their pixel counts."""
+    mask = segmentation == FIRST_OBJECT + np.arange(len(scene.kind))[:, None, None]
+    pixels = mask.sum(axis=(1, 2))
+    rows = np.flatnonzero(pixels)
+    return rows, bounding_boxes(mask)[rows], pixels[rows]

@@ -1,0 +1,119 @@
+"""A small network that finds named objects in a frame: boxes, kinds and colours, from pixels alone.
+
+Each cell of a map with a stride of 4 pixels says whether an object's visible box is centred there, how far the
+box reaches, and what the object is ("objects as points", arXiv 1904.07850). Kind and colour are told apart, so
+that a colour and a kind which training never showed together can still be named.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
+
+from embodied_cf.errors import DatasetError
+from embodied_cf.language.instruction import COLOURS, KINDS
+
+STRIDE = 4
+SIZE = 96
+"""Frames are scaled to this many pixels a side, the size that training used."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object found in a frame."""
+
+    name: str
+    """Colour and kind."""
+    box: tuple[float, float, float, float]
+    """x0, y0, x1, y1 as shares of the frame's width and height."""
+    score: float
+
+
+class _Block(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.relu(self.norms[0](self.first(x)))
+        return F.relu(x + self.norms[1](self.second(inner)))
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Detector(nn.Module):
+    """Three scales down, two up, one 1x1 head; 0.6 M parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(_down(3, 16), _down(16, 32), _Block(32))
+        self.middle = nn.Sequential(_down(32, 72), _Block(72))
+        self.coarse = nn.Sequential(_down(72, 128), _Block(128))
+        self.to_middle, self.to_fine = nn.Conv2d(128, 72, 1), nn.Conv2d(72, 32, 1)
+        self.merge = _Block(32)
+        self.head = nn.Conv2d(32, 1 + 4 + len(KINDS) + len(COLOURS), 1)
+        with torch.no_grad():
+            self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
+        """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the
+        frame, before softplus), kind logits, colour logits."""
+        fine = self.fine(image - 0.5)
+        middle = self.middle(fine)
+        middle = middle + F.interpolate(self.to_middle(self.coarse(middle)), size=middle.shape[-2:])
+        return self.head(self.merge(fine + F.interpolate(self.to_fine(middle), size=fine.shape[-2:])))
+
+    @torch.no_grad()
+    def find(self, frames: UInt8[Tensor, "b h w 3"], least: float = 0.35, most: int = 12) -> list[list[Found]]:
+        """Return for each frame the objects found with a score of at least `least`, best first."""
+        images = F.interpolate(frames.permute(0, 3, 1, 2).float() / 255, size=(SIZE, SIZE), mode="area")
+        return [_found(maps, least, most) for maps in self(images)]
+
+
+def _found(maps: Float[Tensor, "c i j"], least: float, most: int) -> list[Found]:
+    presence = torch.sigmoid(maps[0])
+    peak = presence == F.max_pool2d(presence[None], 3, stride=1, padding=1)[0]
+    score, place = torch.where(peak, presence, 0.0).flatten().topk(most)
+    cells = maps.flatten(1)[:, place].T  # (k, c)
+    rows, columns = maps.shape[1:]
+    centre = torch.stack([(place % columns + 0.5) / columns, (place // columns + 0.5) / rows], dim=1)
+    reach = F.softplus(cells[:, 1:5])
+    box = torch.cat([centre - reach[:, :2], centre + reach[:, 2:]], dim=1).clamp(0, 1)
+    kind, colour = cells[:, 5 : 5 + len(KINDS)].argmax(1), cells[:, 5 + len(KINDS) :].argmax(1)
+    return [
+        Found(f"{COLOURS[int(c)]} {KINDS[int(k)]}", (b[0], b[1], b[2], b[3]), float(s))
+        for s, c, k, b in zip(score, colour, kind, box.tolist(), strict=True)
+        if s >= least and b[2] > b[0] and b[3] > b[1]
+    ]
+
+
+def save_detector(model: Detector, path: Path) -> None:
+    """Write the weights in half precision."""
+    save_file({name: value.detach().half().contiguous() for name, value in model.state_dict().items()}, path)
+
+
+def weights_path() -> Path:
+    """Return the file of the shipped weights."""
+    return Path(str(resources.files("embodied_cf.policies") / "weights" / "detector.safetensors"))
+
+
+def load_detector(path: Path | None = None) -> Detector:
+    """Return the detector of a file, or the shipped one. Raises DatasetError if the file holds something else."""
+    source = path or weights_path()
+    model = Detector()
+    try:
+        model.load_state_dict({name: value.float() for name, value in load_file(source).items()})
+    except (OSError, SafetensorError, RuntimeError) as error:  # RuntimeError: other names or shapes
+        raise DatasetError(f"no detector weights: {error}", where=source) from error
+    return model.eval()
