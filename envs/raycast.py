@@ -104,32 +104,11 @@ def _draw_background(image, rows, hits, world, pose, light, lens, texture):
 
 
 @compiled
-<<<<<<< HEAD
-def _draw_item(
-    image, parts, item, x, y, yaw, size, stride, swing, palette, pose, light, lens, closed, segment, outdoor
-):
-    """Draw all parts of one thing at (x, y) in the world; `size` scales (width, height), `stride` its swing."""
-    heading = math.cos(pose[2]), math.sin(pose[2])
-    cos, sin = math.cos(yaw - pose[2]), math.sin(yaw - pose[2])
-    forward = (x - pose[0]) * heading[0] + (y - pose[1]) * heading[1]
-    left = (y - pose[1]) * heading[0] - (x - pose[0]) * heading[1]
-    first, last = columns_of(
-        forward, left, parts.reach[item] * size[0] + 0.3 * abs(stride), image.depth.shape[1], lens.focal
-    )
-    nearest = forward - parts.reach[item] * size[0]
-    hidden = True
-    for column in range(first, last):
-        if nearest * closed[column] < 1.0:
-            hidden = False
-            break
-    if hidden:
-=======
 def _draw_item(image, parts, first, last, reach, where, size, stride, palette, light, lens, closed, segment, outdoor):
     """Draw parts first to last - 1 of a thing that stands at `where` (forward, left, cos and sin of its heading,
     cos and sin of the camera's): `size` scales its width and height, `stride` its swing."""
     forward, left, cos, sin, heading_cos, heading_sin = where
     if _is_hidden(forward, left, reach * size[0] + 0.3 * abs(stride), closed, lens):
->>>>>>> render
         return
     left_light = 1.0 if outdoor else keep(max(forward, 0.0), outdoor)
     for row in range(first, last):
@@ -140,27 +119,7 @@ def _draw_item(image, parts, first, last, reach, where, size, stride, palette, l
         a, b, shade = value[row, 2] * size[0], value[row, 3] * size[0], value[row, 4] * left_light
         colour = palette[role, 0] * shade, palette[role, 1] * shade, palette[role, 2] * shade
         if parts.shape[row] == 0:
-<<<<<<< HEAD
-            tc, ts = math.cos(turn), math.sin(turn)
-            draw_box(
-                image,
-                px,
-                py,
-                cos * tc - sin * ts,
-                sin * tc + cos * ts,
-                low,
-                high,
-                a,
-                b,
-                light,
-                lens,
-                closed,
-                colour,
-                segment,
-            )
-=======
             draw_box(image, x, y, cos, sin, low, high, a, b, light, lens, closed, colour, segment)
->>>>>>> render
         elif parts.shape[row] == 1:
             draw_round(image, x, y, low, high, a, b, light, lens, closed, colour, segment)
         else:
@@ -223,26 +182,7 @@ def _draw_things(image, b, worlds, pose, person, phase, light, lens, closed, par
 
 def _make_kernel(stamp: int) -> Callable[..., None]:
     def draw_worlds(
-<<<<<<< HEAD
-        first,
-        last,
-        worlds,
-        pose,
-        person,
-        phase,
-        rgb,
-        depth,
-        segment,
-        lens,
-        texture,
-        objects,
-        body,
-        swing,
-        wardrobe,
-        colours,
-=======
         begin, end, worlds, pose, person, phase, rgb, depth, segment, lens, texture, parts, wardrobe, colours
->>>>>>> render
     ):
         """Draw worlds begin to end - 1. `stamp` is here for numba's cache to see it."""
         rows, hits = _scratch(depth.shape[1], depth.shape[2], worlds.walls.shape[1])
@@ -256,44 +196,10 @@ def _make_kernel(stamp: int) -> Callable[..., None]:
             )  # fmt: skip
             _set_light(light, worlds.light[b], pose[b, 2])
             _draw_background(image, rows, hits, world, pose[b], light, lens, texture)
-<<<<<<< HEAD
-            cos, sin = math.cos(pose[b, 2]), math.sin(pose[b, 2])
-            for item in range(worlds.num_objects[b] + worlds.num_people[b]):
-                if item < worlds.num_objects[b]:
-                    x, y, radius = worlds.position[b, item, 0], worlds.position[b, item, 1], worlds.radius[b, item]
-                else:
-                    x, y, radius = (
-                        person[b, item - worlds.num_objects[b], 0],
-                        person[b, item - worlds.num_objects[b], 1],
-                        0.28,
-                    )
-                x, y = x - pose[b, 0], y - pose[b, 1]
-                darken_floor(image, x * cos + y * sin, y * cos - x * sin, 1.35 * radius, 0.6, lens, hits.closed)
-            for item in range(worlds.num_objects[b]):
-                for k in range(3):
-                    palette[0, k] = colours.named[worlds.colour[b, item], k]
-                scale = worlds.scale[b, item]
-                _draw_item(
-                    image, objects, worlds.kind[b, item], worlds.position[b, item, 0], worlds.position[b, item, 1],
-                    worlds.yaw[b, item], (scale, scale), 0.0, still, palette, pose[b], light, lens, hits.closed,
-                    FIRST_OBJECT + item, outdoor,
-                )  # fmt: skip
-            for item in range(worlds.num_people[b]):
-                x, y, vx, vy = person[b, item]
-                speed = math.sqrt(vx * vx + vy * vy)
-                look = worlds.person_look[b, item] % len(wardrobe.bag)
-                yaw = math.atan2(vy, vx) if speed > 1e-3 else 2.4 * look
-                _draw_item(
-                    image, body, 0, x, y, yaw, (wardrobe.build[look, 1], wardrobe.build[look, 0]),
-                    math.sin(phase[b, item]) * min(1.0, speed / 0.6), swing, wardrobe.rgb[look], pose[b], light,
-                    lens, hits.closed, FIRST_PERSON + item, outdoor,
-                )  # fmt: skip
-=======
             _draw_things(
                 image, b, worlds, pose[b], person[b], phase[b], light, lens, hits.closed, parts, wardrobe, colours,
                 palette,
             )  # fmt: skip
->>>>>>> render
 
     return kept(draw_worlds)
 
