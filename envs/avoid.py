@@ -24,9 +24,9 @@ STATIC_HORIZON = 3
 """Control steps for which walls and objects are looked ahead: the robot can stop within one."""
 GAP_OBJECT, GAP_PERSON, GAP_WALL = 0.06, 0.12, 0.03
 """Distances kept from hull to hull, m; from people 0.06 m more for each step ahead."""
-STANDING = 1.2
-"""Price of standing still where it is not wanted, per m/s."""
-IMPATIENT = 4.0
+STANDING = 3.0
+"""Price of standing still where it is not wanted."""
+IMPATIENT = 8.0
 """The same for the restless."""
 EASE_M = 0.35
 """Further distance from people within which a little is paid for closeness."""
@@ -77,7 +77,7 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
-    standing = STANDING * v if not restless else IMPATIENT if v > 0.0 else 0.0
+    standing = 0.0 if v == 0.0 else IMPATIENT if restless else STANDING
     best = _price(pose, obstacles, person, v, w, restless)
     action[0], action[1] = v, w
     if best == 0.0:

@@ -83,6 +83,23 @@ def pursue(
     return action, reached
 
 
+def head_for(
+    pose: Float64[np.ndarray, "b 3"], place: Float64[np.ndarray, "b 2"], speed: Float64[np.ndarray, " b"]
+) -> Float64[np.ndarray, "b 2"]:
+    """Return the action (v m/s, w rad/s) that drives an arc towards each place, at most at a speed."""
+    action = np.zeros((len(pose), 2))
+    _head_for(pose, place, speed, action)
+    return action
+
+
+@numba.njit(cache=True)
+def _head_for(pose, place, speed, action):  # type: ignore[no-untyped-def]
+    for row in range(len(pose)):
+        dx, dy = place[row, 0] - pose[row, 0], place[row, 1] - pose[row, 1]
+        away = max(math.hypot(dx, dy), 0.1)
+        _take(math.atan2(dy, dx) - pose[row, 2], away, speed[row], 0.25, action[row])
+
+
 @numba.njit(cache=True)
 def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):

@@ -179,17 +179,17 @@ def _through(task: Task) -> Iterator[Route]:
 
 def _around(task: Task) -> Iterator[Route]:
     """Arcs at several distances and from many sides, by the length of the way; those that hit something left out."""
+    grid, sweep = task.ground.grid, SWEEP + SPARE
+    angle = np.linspace(-np.pi, np.pi, 36, endpoint=False)[:, None] - task.side * np.linspace(0.0, sweep, 24)
+    spokes = np.stack([np.cos(angle), np.sin(angle)], axis=-1)  # (36, 24, 2)
     options = []
-    sweep = np.linspace(0.0, SWEEP + SPARE, 24)
     for thing in task.things:
-        for ring in RINGS_M:
-            for start in np.linspace(-np.pi, np.pi, 36, endpoint=False):
-                angle = start - task.side * sweep
-                arc = thing[:2] + (thing[2] + ring) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-                tight = task.ground.grid.clearance_at(arc).min()
-                cost = float(task.field.at(arc[:1])[0]) + (SWEEP + SPARE) * (thing[2] + ring)
-                if tight >= ROBOT_RADIUS_M + 0.1 and math.isfinite(cost):
-                    options.append((cost + 2.0 * max(0.0, 0.6 - tight), thing, arc))
+        radii = thing[2] + np.array(RINGS_M)
+        arcs = (thing[:2] + radii[:, None, None, None] * spokes).reshape(-1, *spokes.shape[1:])
+        tight = grid.clearance_at(arcs.reshape(-1, 2)).reshape(len(arcs), -1).min(axis=1)
+        cost = task.field.at(arcs[:, 0]) + sweep * np.repeat(radii, len(spokes)) + 2.0 * np.maximum(0.0, 0.6 - tight)
+        kept = np.flatnonzero((tight >= ROBOT_RADIUS_M + 0.1) & np.isfinite(cost))
+        options += [(float(cost[row]), thing, arcs[row]) for row in kept]
     for _, thing, arc in sorted(options, key=lambda option: option[0]):
         path = np.concatenate([task.field.path(arc[0]), arc[1:]])
         if _least_sweep(resampled(path, SPACING_M), thing, task.side) > -math.radians(25):
