@@ -46,9 +46,7 @@ def avoid(
 @numba.njit(cache=True)
 def _avoid_all(walls, position, radius, num_walls, num_objects, num_people, pose, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):
-        obstacles = _nearby(
-            pose[row], walls[row, : num_walls[row]], position[row, : num_objects[row]], radius[row]
-        )
+        obstacles = _nearby(pose[row], walls[row, : num_walls[row]], position[row, : num_objects[row]], radius[row])
         _choose(pose[row], obstacles, person[row, : num_people[row]], wanted[row], restless[row], action[row])
 
 

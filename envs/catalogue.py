@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
-
 BOX, ROUND, BALL = 0, 1, 2
 MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
 """Colour roles. MAIN is the object's own colour."""

@@ -155,11 +155,21 @@ def _draw_things(image, b, worlds, pose, person, phase, light, lens, closed, par
         shadow = item < objects + people
         item = item if shadow else item - objects - people
         if item < objects:
-            x, y, yaw, kind = worlds.position[b, item, 0], worlds.position[b, item, 1], worlds.yaw[b, item], worlds.kind[b, item]
+            x, y, yaw, kind = (
+                worlds.position[b, item, 0],
+                worlds.position[b, item, 1],
+                worlds.yaw[b, item],
+                worlds.kind[b, item],
+            )
             radius, wide, tall, stride = worlds.radius[b, item], worlds.scale[b, item], worlds.scale[b, item], 0.0
             palette[: len(colours.fixed)] = colours.fixed
             palette[0] = colours.named[worlds.colour[b, item]]
-            first, last, reach, segment = parts.first[kind], parts.first[kind + 1], parts.reach[kind], FIRST_OBJECT + item
+            first, last, reach, segment = (
+                parts.first[kind],
+                parts.first[kind + 1],
+                parts.reach[kind],
+                FIRST_OBJECT + item,
+            )
         else:
             row = item - objects
             x, y, vx, vy = person[row]
@@ -169,7 +179,12 @@ def _draw_things(image, b, worlds, pose, person, phase, light, lens, closed, par
             stride = math.sin(phase[row]) * min(1.0, speed / 0.6)
             palette[: wardrobe.rgb.shape[1]] = wardrobe.rgb[look]
             kind = len(parts.reach) - 1
-            first, last, reach, segment = parts.first[kind], parts.first[kind + 1], parts.reach[kind], FIRST_PERSON + row
+            first, last, reach, segment = (
+                parts.first[kind],
+                parts.first[kind + 1],
+                parts.reach[kind],
+                FIRST_PERSON + row,
+            )
             last -= 1 - wardrobe.bag[look]
         x, y = x - pose[0], y - pose[1]
         forward, left = x * cos + y * sin, y * cos - x * sin
@@ -177,7 +192,22 @@ def _draw_things(image, b, worlds, pose, person, phase, light, lens, closed, par
             darken_floor(image, forward, left, 1.35 * radius, 0.6, lens, closed)
         else:
             where = forward, left, math.cos(yaw - pose[2]), math.sin(yaw - pose[2]), cos, sin
-            _draw_item(image, parts, first, last, reach, where, (wide, tall), stride, palette, light, lens, closed, segment, outdoor)
+            _draw_item(
+                image,
+                parts,
+                first,
+                last,
+                reach,
+                where,
+                (wide, tall),
+                stride,
+                palette,
+                light,
+                lens,
+                closed,
+                segment,
+                outdoor,
+            )
 
 
 def _make_kernel(stamp: int) -> Callable[..., None]:

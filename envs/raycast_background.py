@@ -233,7 +233,9 @@ def draw_planes(image, rows, world, pose, light, camera, texture):
             np.uint64(np.int64(-step * cos)), base, other, np.uint64(row), np.uint64(first), np.uint64(last),
         )  # fmt: skip
         shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
-        _fill_ids(image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last))
+        _fill_ids(
+            image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last)
+        )
 
 
 @compiled
@@ -241,7 +243,11 @@ def _plane_colours(own, second, lum, depth, zenith, outdoor):
     """Return own and second colour of a row of floor or ceiling."""
     left = keep(depth, outdoor)
     haze, lum = 1.0 - left if outdoor else 0.0, lum * left
-    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    red, green, blue = (
+        haze * horizon_colour(zenith[0]),
+        haze * horizon_colour(zenith[1]),
+        haze * horizon_colour(zenith[2]),
+    )
     return (
         packed(own[0] * lum + red, own[1] * lum + green, own[2] * lum + blue),
         packed(second[0] * lum + red, second[1] * lum + green, second[2] * lum + blue),
@@ -300,7 +306,11 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
     style, outdoor = world.wall_style[wall], world.ceiling_style == 0
     left = keep(depth, outdoor)
     haze, zenith = 1.0 - left if outdoor else 0.0, world.ceiling_rgb
-    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    red, green, blue = (
+        haze * horizon_colour(zenith[0]),
+        haze * horizon_colour(zenith[1]),
+        haze * horizon_colour(zenith[2]),
+    )
     base = packed(about[wall, 0] * left + red, about[wall, 1] * left + green, about[wall, 2] * left + blue)
     second = packed(about[wall, 3] * left + red, about[wall, 4] * left + green, about[wall, 5] * left + blue)
     along = depth * (about[wall, 6] + side * about[wall, 7]) - about[wall, 8]

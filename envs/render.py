@@ -18,8 +18,8 @@ from embodied_cf.envs.raycast import FIRST_OBJECT, FIRST_PERSON
 from embodied_cf.envs.raycast_background import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State
-from embodied_cf.language.instruction import KINDS
 from embodied_cf.errors import UsageError
+from embodied_cf.language.instruction import KINDS
 
 __all__ = ["CEILING", "DOOR", "FIRST_OBJECT", "FIRST_PERSON", "FLOOR", "SKY", "WALL", "Camera", "Frames", "render"]
 
