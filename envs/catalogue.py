@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
+
 BOX, ROUND, BALL = 0, 1, 2
 MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
 """Colour roles. MAIN is the object's own colour."""
@@ -70,11 +71,11 @@ PARTS: dict[str, tuple[Part, ...]] = {
         _round(0.32, 0.50, 0.137, 0.098, PALE),
     ),
     "barrel": (
-        _round(0.0, 0.45, 0.26, 0.32),
-        _round(0.45, 0.90, 0.32, 0.26),
-        _round(0.09, 0.16, 0.295, 0.295, DARK),
-        _round(0.74, 0.81, 0.295, 0.295, DARK),
-        _box(0.32, 0.58, 0.03, 0.10, PALE, x=0.29),
+        _round(0.0, 0.39, 0.26, 0.32),
+        _round(0.39, 0.78, 0.32, 0.26),
+        _round(0.08, 0.15, 0.295, 0.295, DARK),
+        _round(0.63, 0.70, 0.295, 0.295, DARK),
+        _box(0.27, 0.51, 0.02, 0.10, PALE, x=0.30),
     ),
     "plant": (
         _round(0.0, 0.46, 0.21, 0.30),
@@ -95,17 +96,17 @@ PARTS: dict[str, tuple[Part, ...]] = {
         _ball(1.2, 1.8, 0.36, MAIN, 0.9, x=-0.26, y=-0.22, rough=0.7),
     ),
     "bin": (
-        _box(0.08, 0.80, 0.23, 0.21),
-        _box(0.80, 0.90, 0.245, 0.225, DARK),
-        _box(0.84, 0.90, 0.04, 0.16, DARK, x=-0.27),
-        _box(0.34, 0.62, 0.01, 0.12, PALE, x=0.23),
-        *(_round(0.0, 0.16, 0.06, 0.06, DARK, x=-0.2, y=y) for y in (-0.18, 0.18)),
-        *(_box(0.0, 0.08, 0.03, 0.03, DARK, x=0.18, y=y) for y in (-0.16, 0.16)),
+        _box(0.08, 0.86, 0.20, 0.19),
+        _box(0.86, 0.96, 0.215, 0.205, DARK),
+        _box(0.88, 0.94, 0.03, 0.14, DARK, x=-0.235),
+        _box(0.36, 0.64, 0.01, 0.11, PALE, x=0.20),
+        *(_round(0.0, 0.16, 0.06, 0.06, DARK, x=-0.18, y=y) for y in (-0.16, 0.16)),
+        *(_box(0.0, 0.08, 0.03, 0.03, DARK, x=0.16, y=y) for y in (-0.15, 0.15)),
     ),
     "ball": (
-        _ball(0.0, 0.64, 0.32),
-        *(_ball(0.15, 0.49, 0.17, PALE, x=x) for x in (0.17, -0.17)),
-        *(_ball(0.15, 0.49, 0.17, MAIN, 0.5, y=y) for y in (0.17, -0.17)),
+        _ball(0.0, 0.62, 0.31),
+        *(_ball(0.145, 0.475, 0.165, PALE, x=x) for x in (0.155, -0.155)),
+        *(_ball(0.145, 0.475, 0.165, MAIN, 0.5, y=y) for y in (0.155, -0.155)),
     ),
     "lamp": (
         _round(0.0, 0.07, 0.20, 0.18, MAIN, 0.75, x=-0.08),

@@ -7,6 +7,7 @@ camera is level, each shows only above the highest one before it. Floor, ceiling
 
 Colours are three 16-bit lanes of one number, so that one product weighs all three.
 """
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import math
 
@@ -233,9 +234,7 @@ def draw_planes(image, rows, world, pose, light, camera, texture):
             np.uint64(np.int64(-step * cos)), base, other, np.uint64(row), np.uint64(first), np.uint64(last),
         )  # fmt: skip
         shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
-        _fill_ids(
-            image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last)
-        )
+        _fill_ids(image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last))
 
 
 @compiled
@@ -243,11 +242,7 @@ def _plane_colours(own, second, lum, depth, zenith, outdoor):
     """Return own and second colour of a row of floor or ceiling."""
     left = keep(depth, outdoor)
     haze, lum = 1.0 - left if outdoor else 0.0, lum * left
-    red, green, blue = (
-        haze * horizon_colour(zenith[0]),
-        haze * horizon_colour(zenith[1]),
-        haze * horizon_colour(zenith[2]),
-    )
+    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
     return (
         packed(own[0] * lum + red, own[1] * lum + green, own[2] * lum + blue),
         packed(second[0] * lum + red, second[1] * lum + green, second[2] * lum + blue),
@@ -306,11 +301,7 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
     style, outdoor = world.wall_style[wall], world.ceiling_style == 0
     left = keep(depth, outdoor)
     haze, zenith = 1.0 - left if outdoor else 0.0, world.ceiling_rgb
-    red, green, blue = (
-        haze * horizon_colour(zenith[0]),
-        haze * horizon_colour(zenith[1]),
-        haze * horizon_colour(zenith[2]),
-    )
+    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
     base = packed(about[wall, 0] * left + red, about[wall, 1] * left + green, about[wall, 2] * left + blue)
     second = packed(about[wall, 3] * left + red, about[wall, 4] * left + green, about[wall, 5] * left + blue)
     along = depth * (about[wall, 6] + side * about[wall, 7]) - about[wall, 8]
