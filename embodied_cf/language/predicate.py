@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float64
 from embodied_cf.language.instruction import Instruction
 from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Program, Programs, Rule, compile_instruction, stack_programs
-from embodied_cf.language.predicate_rules import RULES, View
+from embodied_cf.language.predicate_rules import FINDER_OF, FINDERS, View
 from embodied_cf.language.predicate_tracker import STOP_M, Tracker, begin, moved_to
 from embodied_cf.language.surroundings import Surroundings
 
@@ -87,9 +87,10 @@ def _find(
     """Apply each row's rule: whether its demand holds or cannot hold any more, the share done, what to remember."""
     there, broken, share = np.zeros(len(now), bool), np.zeros(len(now), bool), np.zeros(len(now))
     memory = {name: getattr(now, name).copy() for name in ("along", "astray", "swept", "crossed")}
-    for kind in np.flatnonzero(np.bincount(rule)).tolist():
-        rows = np.flatnonzero(rule == kind)
-        finding = RULES[Rule(kind)](View(programs, now, rows))
+    finder = FINDER_OF[rule]
+    for kind in np.flatnonzero(np.bincount(finder)).tolist():
+        rows = np.flatnonzero(finder == kind)
+        finding = FINDERS[kind](View(programs, now, rows))
         there[rows], broken[rows], share[rows] = finding.there, finding.broken, finding.progress
         for name, column in finding.memory.items():
             memory[name][rows, *map(slice, column.shape[1:])] = column

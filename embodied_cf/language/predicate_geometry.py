@@ -1,11 +1,10 @@
 """Plane geometry of the predicates, vectorised. Robot frame: x forward, y left; angles in rad."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Bool, Float64
 
 _TINY = 1e-12
+_LEFT_THEN_RIGHT = np.array([True, False])[:, None, None]
 
 
 def wrap(angle: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
@@ -23,6 +22,11 @@ def cross(a: Float64[np.ndarray, "... 2"], b: Float64[np.ndarray, "... 2"]) -> F
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
+def dot(a: Float64[np.ndarray, "... 2"], b: Float64[np.ndarray, "... 2"]) -> Float64[np.ndarray, "..."]:
+    """Return the scalar products of vectors."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1]
+
+
 def in_frame(pose: Float64[np.ndarray, "n 3"], points: Float64[np.ndarray, "n k 2"]) -> Float64[np.ndarray, "n k 2"]:
     """Return world points in the frame of a pose: (1, 1) seen from (0, 1, pi/2) is (0, -1)."""
     offset = points - pose[:, None, :2]
@@ -38,10 +42,15 @@ def clearance(pose: Float64[np.ndarray, "n 3"], walls: Float64[np.ndarray, "n w 
     """
     x, y, across, along = _segments(pose, walls)
     foot = -(x * across + y * along) / np.maximum(across * across + along * along, _TINY)
-    # where the segment meets the diagonals y = x and y = -x, as a share of its length, and which way it crosses
-    roots, rising = zip(_root(y - x, along - across), _root(y + x, along + across), strict=True)
-    nearest = [_nearest(x, y, across, along, foot, roots, to) for to in (rising, [~up for up in rising])]
-    return np.stack(nearest)
+    # where the segment meets the diagonals y = x and y = -x, as a share of its length; a side's sector lies past
+    # such a root where the segment rises into it, and before it otherwise: (2, n, w)
+    (root, past), (other, beyond) = _root(y - x, along - across), _root(y + x, along + across)
+    low = np.maximum(np.maximum(np.where(past, root, 0.0), np.where(beyond, other, 0.0)), 0.0)
+    high = np.minimum(np.minimum(np.where(past, 1.0, root), np.where(beyond, 1.0, other)), 1.0)
+    share = np.minimum(np.maximum(foot, low), high)
+    near_x, near_y = x + share * across, y + share * along
+    square = np.where(low <= high, near_x * near_x + near_y * near_y, np.inf)
+    return np.sqrt(square.min(axis=-1, initial=np.inf))
 
 
 def _segments(pose: np.ndarray, walls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -54,20 +63,7 @@ def _segments(pose: np.ndarray, walls: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _root(value: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rising = slope > -_TINY
-    return -value / np.where(np.abs(slope) < _TINY, _TINY, slope), rising
-
-
-def _nearest(
-    x: np.ndarray, y: np.ndarray, across: np.ndarray, along: np.ndarray, foot: np.ndarray,
-    roots: Sequence[np.ndarray], from_root: Sequence[np.ndarray],
-) -> np.ndarray:  # fmt: skip
-    """Distance to the nearest part of the segments that lies past (or before) both roots; inf where none does."""
-    low, high = np.zeros_like(foot), np.ones_like(foot)
-    for root, past in zip(roots, from_root, strict=True):
-        low, high = np.where(past, np.maximum(low, root), low), np.where(past, high, np.minimum(high, root))
-    share = np.minimum(np.maximum(foot, low), high)
-    square = (x + share * across) ** 2 + (y + share * along) ** 2
-    return np.sqrt(np.where(low <= high, square, np.inf).min(axis=-1, initial=np.inf))
+    return -value / np.where(np.abs(slope) < _TINY, _TINY, slope), rising == _LEFT_THEN_RIGHT
 
 
 def blocked(

@@ -12,7 +12,7 @@ from math import cos, radians
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from embodied_cf.language.predicate_geometry import blocked, clearance, cross, in_frame, length, wrap
+from embodied_cf.language.predicate_geometry import blocked, clearance, cross, dot, in_frame, length, wrap
 from embodied_cf.language.predicate_program import FAR, Programs, Rule
 from embodied_cf.language.predicate_tracker import STOP_M, Tracker
 
@@ -104,6 +104,10 @@ class View:
         return self.of(self.tracker.origin)[:, None, :2]
 
 
+def _clip(share: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.minimum(np.maximum(share, low), high)
+
+
 def _never(view: View) -> Bool[np.ndarray, " n"]:
     return np.zeros(len(view.rows), bool)
 
@@ -148,7 +152,7 @@ def stop_beside(view: View) -> Finding:
     normal /= np.maximum(length(sight), SLACK)[..., None]
     offset = view.place - things[..., :2]
     distance = length(offset)
-    beside = (offset * normal).sum(axis=-1) >= cos(BESIDE_SECTOR) * distance - SLACK
+    beside = dot(offset, normal) >= cos(BESIDE_SECTOR) * distance - SLACK
     there = _seen(view, beside & (distance - things[..., 2] <= BESIDE_M + SLACK), things)
     goal = things[..., :2] + (things[..., 2] + BESIDE_M / 2)[..., None] * normal
     left, whole = length(goal - view.place), length(goal - view.origin)
@@ -165,43 +169,34 @@ def pass_between(view: View) -> Finding:
     past, was = (beyond * cross(line, place - first) / width for place in (view.place, before))
     crosses = (was < 0) & (past >= 0)
     meeting = before + (was / np.where(crosses, was - past, 1.0))[..., None] * (view.place - before)
-    at = ((meeting - first) * line).sum(axis=-1)
+    at = dot(meeting - first, line)
     crossed = (past >= 0) & (view.of(view.tracker.crossed)[:, : view.most] | (crosses & (at >= 0) & (at <= width**2)))
-    share = np.clip(((view.place - first) * line).sum(axis=-1) / width**2, 0.0, 1.0)
+    share = _clip(dot(view.place - first, line) / width**2, 0.0, 1.0)
     away = length(first + share[..., None] * line - view.place)
     there = crossed & (past >= BEYOND_M[0] - SLACK) & (away <= BEYOND_M[1] + SLACK)
     middle = first + line / 2
     approach = _approach(length(middle - view.place), length(middle - view.origin))
-    depth = np.where(crossed, np.clip(past / BEYOND_M[0], 0.0, 1.0), 0.0).max(axis=1)
+    depth = np.where(crossed, _clip(past / BEYOND_M[0], 0.0, 1.0), 0.0).max(axis=1)
     progress = np.where(crossed.any(axis=1), 0.7 + 0.3 * depth, 0.7 * approach)
     return Finding(there.any(axis=1), _never(view), progress, {"crossed": crossed})
 
 
-def follow_wall(view: View) -> Finding:
-    """The wall on the side is WALL_M away, and nearer than any on the other side."""
-    near, other = _sides(view)
-    return _along(view, (near >= WALL_M[0]) & (near <= WALL_M[1]) & (near < other), WALL_APPROACH_M)
+def along_walls(view: View) -> Finding:
+    """LENGTH_M driven while the walls are as asked; the rest, less the approach, must leave a share of SHARE.
 
-
-def keep_side(view: View) -> Finding:
-    """Between walls at most CORRIDOR_M apart, with at most KEEP_SHARE of the width on the side."""
-    near, other = _sides(view)
-    return _along(view, (near + other <= CORRIDOR_M) & (near <= KEEP_SHARE * (near + other)), KEEP_APPROACH_M)
-
-
-def _sides(view: View) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    Following: the wall on the side is WALL_M away, and nearer than any on the other side. Keeping to a side:
+    between walls at most CORRIDOR_M apart, with at most KEEP_SHARE of the width on the side.
+    """
     left, right = clearance(view.pose, view.walls)
-    return np.where(view.side > 0, left, right), np.where(view.side > 0, right, left)
-
-
-def _along(view: View, holds: Bool[np.ndarray, " n"], free_m: float) -> Finding:
-    """LENGTH_M driven while it holds; the rest, less the free approach, must leave a share of SHARE."""
+    near, other = np.where(view.side > 0, left, right), np.where(view.side > 0, right, left)
+    follow, width = view.clause(view.programs.rule) == Rule.FOLLOW_WALL, near + other
+    follows = (near >= WALL_M[0]) & (near <= WALL_M[1]) & (near < other)
+    holds = np.where(follow, follows, (width <= CORRIDOR_M) & (near <= KEEP_SHARE * width))
     step = length(view.pose[:, :2] - view.of(view.tracker.before)[:, :2])
-    begun = view.of(view.tracker.along) >= BEGUN_M
-    along = view.of(view.tracker.along) + step * holds
-    astray = view.of(view.tracker.astray) + step * (~holds & begun)
+    driven, off = view.of(view.tracker.along), view.of(view.tracker.astray)
+    along, astray = driven + step * holds, off + step * (~holds & (driven >= BEGUN_M))
     approach = view.of(view.tracker.travel) - along - astray
-    lost = astray + np.maximum(approach - free_m, 0.0)
+    lost = astray + np.maximum(approach - np.where(follow, WALL_APPROACH_M, KEEP_APPROACH_M), 0.0)
     broken = lost > LENGTH_M * (1 - SHARE) / SHARE + SLACK
     return Finding(along >= LENGTH_M - SLACK, broken, along / LENGTH_M, {"along": along, "astray": astray})
 
@@ -212,7 +207,7 @@ def arc_around(view: View) -> Finding:
     center, ring = things[..., :2], [things[..., 2] + edge for edge in RING_M]
     spokes = [place[:, None, :2] - center for place in (view.of(view.tracker.before), view.pose)]
     inside = np.logical_and(*((length(spoke) >= ring[0]) & (length(spoke) <= ring[1]) for spoke in spokes))
-    angle = np.arctan2(cross(*spokes), (spokes[0] * spokes[1]).sum(axis=-1))
+    angle = np.arctan2(cross(*spokes), dot(*spokes))
     swept = view.of(view.tracker.swept)[:, : view.most] - view.side[:, None] * angle * inside
     wrong = (swept <= -WRONG_SWEEP) | (center[..., 0] == FAR)
     most = swept.max(axis=1)
@@ -225,33 +220,20 @@ def forward(view: View) -> Finding:
     turned, drift = np.abs(view.of(view.tracker.turned)), np.abs(offset[:, 1])
     there = (offset[:, 0] >= FORWARD_M - SLACK) & (turned <= STRAIGHT + SLACK) & (drift <= DRIFT_M + SLACK)
     late = view.of(view.tracker.travel) > FORWARD_WITHIN_M
-    return Finding(there, (turned > SWERVE) | (drift > DRIFT_M) | late, np.clip(offset[:, 0] / FORWARD_M, 0.0, 1.0))
+    return Finding(there, (turned > SWERVE) | (drift > DRIFT_M) | late, _clip(offset[:, 0] / FORWARD_M, 0.0, 1.0))
 
 
 def turn(view: View) -> Finding:
-    """Heading changed by TURN to the side, and no longer changing."""
-    turned, settled, late = _manoeuvre(view)
-    there = settled & (turned >= TURN[0] - SLACK) & (turned <= TURN[1] + SLACK)
-    broken = (turned > TURN[1] + SLACK) | (turned < -TURN_WRONG) | late
-    return Finding(there, broken, np.clip(turned / TURN[0], 0.0, 1.0))
-
-
-def adjust(view: View) -> Finding:
-    """Heading changed by ADJUST to the side and no longer changing, ADJUST_M or more driven."""
-    turned, settled, late = _manoeuvre(view)
-    travel = view.of(view.tracker.travel)
-    there = settled & (turned >= ADJUST[0] - SLACK) & (turned <= ADJUST[1] + SLACK) & (travel >= ADJUST_M - SLACK)
-    broken = (turned > ADJUST[1] + SLACK) | (turned < -ADJUST_WRONG) | late
-    return Finding(there, broken, np.clip(np.minimum(turned / ADJUST[0], travel / ADJUST_M), 0.0, 1.0))
-
-
-def _manoeuvre(
-    view: View,
-) -> tuple[Float64[np.ndarray, " n"], Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """Heading change to the side, whether it has settled, whether it is too late."""
-    step = wrap(view.pose[:, 2] - view.of(view.tracker.before)[:, 2])
-    late = view.of(view.tracker.travel) > MANOEUVRE_M
-    return view.side * view.of(view.tracker.turned), np.abs(step) <= SETTLED, late
+    """Heading changed by TURN, or by ADJUST with ADJUST_M driven, to the side, and no longer changing."""
+    sharp = view.clause(view.programs.rule) == Rule.TURN
+    least, most = (np.where(sharp, *pair) for pair in zip(TURN, ADJUST, strict=True))
+    turned, travel = view.side * view.of(view.tracker.turned), view.of(view.tracker.travel)
+    settled = np.abs(wrap(view.pose[:, 2] - view.of(view.tracker.before)[:, 2])) <= SETTLED
+    far = sharp | (travel >= ADJUST_M - SLACK)
+    there = settled & far & (turned >= least - SLACK) & (turned <= most + SLACK)
+    wrong = turned < -np.where(sharp, TURN_WRONG, ADJUST_WRONG)
+    progress = _clip(np.minimum(turned / least, np.where(sharp, 1.0, travel / ADJUST_M)), 0.0, 1.0)
+    return Finding(there, (turned > most + SLACK) | wrong | (travel > MANOEUVRE_M), progress)
 
 
 def stop(view: View) -> Finding:
@@ -262,6 +244,9 @@ def stop(view: View) -> Finding:
 
 RULES: Mapping[Rule, Callable[[View], Finding]] = {
     Rule.GO_TO: go_to, Rule.STOP_BESIDE: stop_beside, Rule.PASS_BETWEEN: pass_between,
-    Rule.FOLLOW_WALL: follow_wall, Rule.KEEP_SIDE: keep_side, Rule.ARC_AROUND: arc_around,
-    Rule.FORWARD: forward, Rule.TURN: turn, Rule.ADJUST: adjust, Rule.STOP: stop,
+    Rule.FOLLOW_WALL: along_walls, Rule.KEEP_SIDE: along_walls, Rule.ARC_AROUND: arc_around,
+    Rule.FORWARD: forward, Rule.TURN: turn, Rule.ADJUST: turn, Rule.STOP: stop,
 }  # fmt: skip
+FINDERS = tuple(dict.fromkeys(RULES.values()))
+FINDER_OF = np.array([FINDERS.index(RULES[rule]) for rule in Rule])
+"""Index into FINDERS by rule."""

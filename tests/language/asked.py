@@ -1,5 +1,6 @@
 """Random instructions for property tests."""
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from embodied_cf.language import nav
@@ -19,6 +20,7 @@ from embodied_cf.language.instruction import (
     Thing,
 )
 
+unhurried = settings(deadline=None, max_examples=60)
 sides = st.sampled_from(["left", "right"])
 things = st.builds(Thing, st.sampled_from([*KINDS, DOOR]), st.sampled_from(["", *COLOURS]))
 clauses = st.one_of(

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from asked import instructions
+from asked import instructions, unhurried
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +28,6 @@ from embodied_cf.language.instruction import (
     Thing,
 )
 from embodied_cf.language.vocabulary import mirror_text
-from embodied_cf.relabel.propose import GOAL_PHRASES
 
 CHAIR, TABLE, DOORWAY = Thing("chair", "red"), Thing("table"), Thing("door", "blue")
 CLAUSES = {
@@ -57,12 +56,14 @@ def test_a_chain_reads_clause_by_clause():
     assert parse("Go to the red chair. Then turn left; afterwards, stop right of the table!") == asked
 
 
+@unhurried
 @given(instructions)
 def test_canonical_and_parse_are_inverse(asked):
     assert parse(canonical(asked)) == asked
     assert canonical(parse(canonical(asked))) == canonical(asked)
 
 
+@unhurried
 @given(instructions, st.integers(0, 2**32), st.booleans())
 def test_every_phrasing_reads_back(asked, seed, held_out):
     text = phrase(asked, np.random.default_rng(seed), held_out)
@@ -99,6 +100,7 @@ def test_connectives_and_names_are_kept_apart_too():
         assert len(names) == len({*names}), "a name names one thing, in one set"
 
 
+@unhurried
 @given(instructions, st.integers(0, 2**32))
 def test_training_texts_use_no_held_out_name(asked, seed):
     text = f" {phrase(asked, np.random.default_rng(seed))} "
@@ -113,6 +115,7 @@ def test_each_vocabulary_phrase_names_one_command():
         assert len(said) == len({*said})
 
 
+@unhurried
 @given(st.lists(st.sampled_from(nav.VOCABULARY.names), min_size=1, max_size=4), st.integers(0, 2**32), st.booleans())
 def test_both_languages_agree_on_atomic_commands(commands, seed, held_out):
     parts = tuple(map(Do, commands))
@@ -123,17 +126,18 @@ def test_both_languages_agree_on_atomic_commands(commands, seed, held_out):
 
 
 def test_what_relabelling_says_about_things_is_understood():
-    for template in GOAL_PHRASES:
-        assert parse(template.format("red chair")) == GoTo(CHAIR)
-        assert template.replace("the {}", "{thing}") in phrasing.GO_TO.train
+    for pick in range(len(phrasing.GO_TO.train)):
+        assert parse(phrasing.going_to("red chair", pick)) == GoTo(CHAIR)
 
 
+@unhurried
 @given(instructions)
 def test_mirrored_words_are_the_mirrored_instruction(asked):
     assert mirror(mirror(asked)) == asked
     assert canonical(mirror(asked)) == mirror_text(canonical(asked))
 
 
+@unhurried
 @given(instructions, st.integers(0, 2**32), st.booleans())
 def test_every_phrasing_mirrors(asked, seed, held_out):
     assert parse(mirror_text(phrase(asked, np.random.default_rng(seed), held_out))) == mirror(asked)
