@@ -29,6 +29,8 @@ def main() -> None:
     for people, name in (((0, 2), "few people"), ((3, 6), "social")):
         for control in ("velocity", "chunk"):
             env = NavigationVectorEnv(arguments.envs, control=control, people=people, pool=TASKS)
+            for number in range(TASKS):
+                env.setting.task(number)
             env.reset(seed=0)
             result[f"step, {control}, {name}"] = arguments.envs * rate(stepping(env, steps), steps, seconds)
         result[f"  its frames alone, {name}"] = arguments.envs * rate(drawing(env), 1, seconds)

@@ -73,7 +73,7 @@ def gather_walls(hits, world, pose, light, camera, texture):
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
     roofed = world.ceiling_style != 0
     for column in range(width):
-        hits.closed[column], hits.closing[column], hits.count[column] = 1.0 / _FAR, -1, 0
+        hits.closed[column], hits.closing[column], hits.met[column] = 1.0 / _FAR, -1, 0
     for turn in range(2):
         for wall in range(world.num_walls):
             closes = roofed and world.wall_height[wall] >= world.ceiling_height - 1e-6
@@ -110,8 +110,8 @@ def _mark_wall(hits, wall, ax, ay, bx, by, closes, bias, camera):
         if closes:
             hits.closed[column], hits.closing[column] = inverse, wall
             continue
-        place = hits.count[column]
-        hits.count[column] += 1
+        place = hits.met[column]
+        hits.met[column] += 1
         while place > 0 and hits.near[column, place - 1] < inverse:
             hits.near[column, place] = hits.near[column, place - 1]
             hits.wall[column, place] = hits.wall[column, place - 1]
@@ -149,8 +149,8 @@ def place_walls(hits, rows, camera):
     middle = 0.5 * height - 0.5
     for column in range(width):
         limit, count = height, 0
-        for place in range(hits.count[column] + 1):
-            if place == hits.count[column]:
+        for place in range(hits.met[column] + 1):
+            if place == hits.met[column]:
                 wall, inverse = hits.closing[column], hits.closed[column]
             else:
                 wall, inverse = hits.wall[column, place], hits.near[column, place]
@@ -166,7 +166,7 @@ def place_walls(hits, rows, camera):
                 hits.top[column, count], hits.bottom[column, count] = top, min(bottom, limit)
                 count += 1
             limit = min(limit, top, bottom)
-        hits.count[column] = count
+        hits.met[column] = count
         if limit > 0:
             _show(rows, column, np.int64(0), limit)
     _spread(rows)
@@ -234,7 +234,9 @@ def draw_planes(image, rows, world, pose, light, camera, texture):
             np.uint64(np.int64(-step * cos)), base, other, np.uint64(row), np.uint64(first), np.uint64(last),
         )  # fmt: skip
         shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
-        _fill_ids(image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last))
+        _fill_ids(
+            image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last)
+        )
 
 
 @compiled
@@ -242,7 +244,11 @@ def _plane_colours(own, second, lum, depth, zenith, outdoor):
     """Return own and second colour of a row of floor or ceiling."""
     left = keep(depth, outdoor)
     haze, lum = 1.0 - left if outdoor else 0.0, lum * left
-    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    red, green, blue = (
+        haze * horizon_colour(zenith[0]),
+        haze * horizon_colour(zenith[1]),
+        haze * horizon_colour(zenith[2]),
+    )
     return (
         packed(own[0] * lum + red, own[1] * lum + green, own[2] * lum + blue),
         packed(second[0] * lum + red, second[1] * lum + green, second[2] * lum + blue),
@@ -290,7 +296,7 @@ def draw_walls(image, hits, world, camera, texture):
     width = image.depth.shape[1]
     for column in range(width):
         side = -(column + 0.5 - 0.5 * width) / camera.focal
-        for place in range(hits.count[column]):
+        for place in range(hits.met[column]):
             _draw_wall(image, column, place, side, hits, world, camera, texture)
 
 
@@ -301,7 +307,11 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
     style, outdoor = world.wall_style[wall], world.ceiling_style == 0
     left = keep(depth, outdoor)
     haze, zenith = 1.0 - left if outdoor else 0.0, world.ceiling_rgb
-    red, green, blue = haze * horizon_colour(zenith[0]), haze * horizon_colour(zenith[1]), haze * horizon_colour(zenith[2])
+    red, green, blue = (
+        haze * horizon_colour(zenith[0]),
+        haze * horizon_colour(zenith[1]),
+        haze * horizon_colour(zenith[2]),
+    )
     base = packed(about[wall, 0] * left + red, about[wall, 1] * left + green, about[wall, 2] * left + blue)
     second = packed(about[wall, 3] * left + red, about[wall, 4] * left + green, about[wall, 5] * left + blue)
     along = depth * (about[wall, 6] + side * about[wall, 7]) - about[wall, 8]

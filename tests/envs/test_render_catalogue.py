@@ -24,7 +24,6 @@ def views(kind, colour, size=64, distance=2.0):
     return frames.rgb, frames.segmentation == FIRST_OBJECT
 
 
-
 def corners(part):
     """Points of a part that are furthest from the axis of the object."""
     if part.shape == BOX:
