@@ -77,9 +77,11 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
-    standing = 0.0 if v == 0.0 else IMPATIENT if restless else STANDING
-    best = _price(pose, obstacles, person, v, w, restless)
     action[0], action[1] = v, w
+    if v == 0.0:  # nobody walks into a robot that stands
+        return
+    standing = IMPATIENT if restless else STANDING
+    best = _price(pose, obstacles, person, v, w, restless)
     if best == 0.0:
         return
     for speed_index in range(-1, len(SPEEDS)):
@@ -123,7 +125,7 @@ def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-
 @numba.njit(cache=True)
 def _kept(step, restless):  # type: ignore[no-untyped-def]
     """Gap to be kept to people some steps ahead, m."""
-    return 0.02 + 0.04 * step if restless else GAP_PERSON + 0.06 * step
+    return 0.05 + 0.03 * step if restless else GAP_PERSON + 0.06 * step
 
 
 @numba.njit(cache=True)

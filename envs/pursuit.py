@@ -18,7 +18,8 @@ CRUISE = 0.85
 LOOKAHEAD_M = 0.5
 WINDOW = 12
 """Points ahead among which the robot looks for where it is on the route."""
-ARRIVED_M = 0.05
+ARRIVED_M, NEARLY_M = 0.05, 0.3
+"""Way left to the end of a route at which the robot stops there; who has waited for people is content sooner."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ def pursue(
     frame: Float64[np.ndarray, "b 3"],
     point: Int64[np.ndarray, " b"],
     pose: Float64[np.ndarray, "b 3"],
+    waited: Bool[np.ndarray, " b"],
 ) -> tuple[Float64[np.ndarray, "b 2"], Int64[np.ndarray, " b"]]:
     """Return the action (v m/s, w rad/s) that follows each robot's route, and the point it has come to.
 
-    `frame` is the pose where the clause began; `point` the index of the point reached before.
+    `frame` is the pose where the clause began; `point` the index of the point reached before; `waited` says who has
+    stood for a while.
     """
     action, reached = np.zeros((len(pose), 2)), point.copy()
     _pursue(routes.path, routes.count, routes.stop, routes.relative, routes.turn, routes.slowest,
-            clause, frame, reached, pose, action)  # fmt: skip
+            clause, frame, reached, pose, waited, action)  # fmt: skip
     return action, reached
 
 
@@ -101,7 +104,7 @@ def _head_for(pose, place, speed, action):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
+def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, waited, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):
         at = clause[row]
         if not math.isnan(turn[row, at]):
@@ -111,7 +114,7 @@ def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, po
         line = path[row, at, : count[row, at]]
         point[row] = _nearest(line, point[row], here)
         left = _remaining(line, point[row], here)
-        if len(line) > 1 and not (stop[row, at] and left < ARRIVED_M):
+        if len(line) > 1 and not (stop[row, at] and left < (NEARLY_M if waited[row] else ARRIVED_M)):
             _steer(line, point[row], here, left, stop[row, at], slowest[row, at], action[row])
 
 

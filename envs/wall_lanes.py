@@ -76,7 +76,8 @@ def _pieces(
     heading = np.arctan2(*(np.roll(line, -2, axis=0) - line)[first, ::-1].T)
     bend = np.abs(wrap(heading - _arrival(line[first], field)))
     price = approach + 0.3 * bend + _STRAY * stray + 3.0 * np.maximum(0.0, approach - free_m + 0.5)
-    price = np.where((last - first < len(line)) & (stray < 0.8), price, np.inf)
+    lost = stray + np.maximum(0.0, approach + 0.2 * bend - free_m)
+    price = np.where((last - first < len(line)) & (lost < 0.6), price, np.inf)
     chosen: list[int] = []
     for index in price.argsort(kind="stable").tolist():
         if not math.isfinite(price[index]) or len(chosen) == _CHOICES:
