@@ -125,7 +125,10 @@ class FilterSet:
         from embodied_cf.datasets.label_edit import Filter, filter_set, read_decisions
 
         rejected = read_decisions(self.decisions, self.label_set) if self.decisions else frozenset()
-        filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
+        done = filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
+        print(f"{self.out}: kept {done.kept:,} of {done.before:,} labels")
+        if done.unmatched:
+            print(f"{done.unmatched:,} decisions name no label of this dataset; were they made on another report?")
         return 0
 
 
