@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
-
 BOX, ROUND, BALL = 0, 1, 2
 MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
 """Colour roles. MAIN is the object's own colour."""
@@ -17,7 +16,7 @@ FIXED_RGB = ((0, 0, 0), (150, 105, 62), (120, 124, 130), (52, 52, 58), (236, 234
 
 
 class Part(NamedTuple):
-    """One body. A box has half sizes a along x and b along y; a round one radius a below and b above; a ball radius a."""
+    """One body. A box has half sizes a along x and b along y; a round one radius a below, b above; a ball radius a."""
 
     shape: int
     low: float
@@ -47,6 +46,7 @@ def _ball(low: float, high: float, a: float, role: int = MAIN, shade: float = 1.
     return Part(BALL, low, high, a, a, role, shade, **rest)
 
 
+_BLOSSOMS = ((0.2, 0.0, 0.68), (0.13, 0.12, 1.0), (-0.14, -0.07, 1.08), (-0.2, 0.06, 0.72), (0.0, 0.24, 0.88))
 PARTS: dict[str, tuple[Part, ...]] = {
     "chair": (
         _box(0.40, 0.49, 0.24, 0.24),
@@ -84,10 +84,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         _ball(0.58, 1.06, 0.13, LEAF, 0.85, x=0.15, y=0.1, rough=0.8),
         _ball(0.58, 1.14, 0.12, LEAF, 1.1, x=-0.13, y=-0.06, rough=0.8),
         _ball(0.56, 0.96, 0.11, LEAF, 1.0, x=-0.02, y=0.2, rough=0.8),
-        *(
-            _ball(z, z + 0.13, 0.065, x=x, y=y)
-            for x, y, z in ((0.2, 0.0, 0.68), (0.13, 0.12, 1.0), (-0.14, -0.07, 1.08), (-0.2, 0.06, 0.72), (0.0, 0.24, 0.88))
-        ),
+        *(_ball(z, z + 0.13, 0.065, x=x, y=y) for x, y, z in _BLOSSOMS),
     ),
     "tree": (
         _round(0.0, 1.15, 0.11, 0.08, TRUNK),
@@ -124,8 +121,8 @@ class Table(NamedTuple):
     first: Int32[np.ndarray, " k1"]
     shape: Int32[np.ndarray, " n"]
     role: Int32[np.ndarray, " n"]
-    value: Float64[np.ndarray, "n 10"]
-    """low, high, a, b, shade, x, y, nothing, rough, swing."""
+    value: Float64[np.ndarray, "n 9"]
+    """low, high, a, b, shade, x, y, rough, swing."""
     reach: Float64[np.ndarray, " k"]
     """Radius of a circle around each item that holds all its parts."""
 
@@ -133,7 +130,7 @@ class Table(NamedTuple):
 def table(items: tuple[tuple[Part, ...], ...]) -> Table:
     """Return parts in arrays."""
     rows = [part for parts in items for part in parts]
-    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, 0.0, p.rough, p.swing) for p in rows]
+    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, p.rough, p.swing) for p in rows]
     return Table(
         np.cumsum([0, *(len(parts) for parts in items)]).astype(np.int32),
         np.array([part.shape for part in rows], np.int32),

@@ -9,14 +9,14 @@ from typing import Any, TypeVar, cast
 import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 """Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised. Kernels are
 unwrapped first: a run-time type checker may have wrapped them, and numba would compile the wrapper."""
 
 
 def compiled(kernel: Kernel) -> Kernel:
     """Compile `kernel`, which other kernels call and Python does not, when it is first needed."""
-    return cast(Kernel, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
+    return cast(Kernel, numba.njit(**(_OPTIONS | {"no_cpython_wrapper": True}))(inspect.unwrap(kernel)))
 
 
 def kept(kernel: Kernel) -> Kernel:
@@ -26,9 +26,9 @@ def kept(kernel: Kernel) -> Kernel:
     in, so let `kernel` close over `fingerprint` of all files that it calls into.
     """
     try:
-        return cast(Kernel, numba.njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
+        return cast(Kernel, numba.njit(**(_OPTIONS | {"cache": True}))(inspect.unwrap(kernel)))
     except RuntimeError:  # numba found no directory to write to
-        return cast(Kernel, numba.njit(no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
+        return cast(Kernel, numba.njit(**_OPTIONS)(inspect.unwrap(kernel)))
 
 
 def fingerprint(*files: str) -> int:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from embodied_cf.envs import compiled as compiling
-from embodied_cf.envs import raycast_background
+from embodied_cf.envs import raycast_planes, raycast_shading, raycast_walls
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.raycast_background import draw_planes, draw_walls, gather_walls, place_walls
+from embodied_cf.envs.raycast_planes import draw_planes
+from embodied_cf.envs.raycast_walls import draw_walls, gather_walls, place_walls
 
 
 class Lens(NamedTuple):
@@ -68,14 +69,16 @@ class Rows(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """Which walls each column meets (scratch)."""
+    """Which walls each column meets (scratch, but for `closed`)."""
 
     closed: np.ndarray
     """Inverse depth of the wall that closes the view."""
     closing: np.ndarray
-    count: np.ndarray
+    """That wall, or -1."""
+    met: np.ndarray
+    """How many walls it meets."""
     near: np.ndarray
-    """Inverse depths, falling."""
+    """Inverse depths of the walls met, falling."""
     wall: np.ndarray
     top: np.ndarray
     bottom: np.ndarray
@@ -83,15 +86,13 @@ class Hits(NamedTuple):
     """What `_describe_wall` notes."""
 
 
-@compiled
-def _scratch(height, width, walls):
+def scratch(height: int, width: int, walls: int) -> tuple[Rows, Hits]:
+    """Return memory for `draw_backgrounds` to work in; made here, since numba compiles much for each allocation."""
+    column, meets = np.empty(width, np.int64), (width, walls + 1)
+    wall, top, bottom = (np.empty(meets, np.int64) for _ in range(3))
     rows = Rows(np.empty(height, np.int64), np.empty(height, np.int64))
-    meets = (width, walls + 1)
-    hits = Hits(
-        np.empty(width), np.empty(width, np.int64), np.empty(width, np.int64), np.empty(meets),
-        np.empty(meets, np.int64), np.empty(meets, np.int64), np.empty(meets, np.int64), np.empty((walls, 13)),
-    )  # fmt: skip
-    return rows, hits
+    near, about = np.empty(meets), np.empty((walls, 13))
+    return rows, Hits(np.empty(width), column, column.copy(), near, wall, top, bottom, about)
 
 
 @compiled
@@ -112,24 +113,28 @@ def _set_light(light, scene, yaw):
 
 
 def _make_kernel(stamp: int) -> Callable[..., None]:
-    def draw_backgrounds(begin, end, worlds, pose, rgb, depth, segment, closed, lights, lens, texture):
+    def draw_backgrounds(begin, end, worlds, pose, rgb, depth, segment, closed, lights, memory, lens, texture):
         """Draw worlds begin to end - 1 without things; set `closed` and `lights` for `draw_things`.
 
         `stamp` is here for numba's cache to see it.
         """
-        rows, hits = _scratch(depth.shape[1], depth.shape[2], worlds.walls.shape[1])
-        for b in range(begin, end):
+        rows, spare = memory
+        for b in range(begin, end + 0 * stamp):
             image = Image(rgb[b], depth[b], segment[b])
             world = World(
                 worlds.walls[b], worlds.wall_height[b], worlds.wall_style[b], worlds.wall_rgb[b], worlds.num_walls[b],
                 worlds.floor_style[b], worlds.floor_rgb[b], worlds.ceiling_style[b], worlds.ceiling_rgb[b],
                 worlds.ceiling_height[b],
             )  # fmt: skip
-            _set_light(lights[b], worlds.light[b], pose[b, 2] + stamp * 0.0)
+            hits = Hits(
+                closed[b], spare.closing, spare.met, spare.near, spare.wall, spare.top, spare.bottom, spare.about
+            )
+            _set_light(lights[b], worlds.light[b], pose[b, 2])
             _draw_background(image, rows, hits, world, pose[b], lights[b], lens, texture)
-            closed[b] = hits.closed
 
     return kept(draw_backgrounds)
 
 
-draw_backgrounds = _make_kernel(fingerprint(__file__, compiling.__file__, raycast_background.__file__))
+draw_backgrounds = _make_kernel(
+    fingerprint(__file__, compiling.__file__, raycast_shading.__file__, raycast_planes.__file__, raycast_walls.__file__)
+)

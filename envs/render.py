@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from embodied_cf.envs import catalogue, catalogue_people, raycast, raycast_things, textures
+from embodied_cf.envs.raycast_shading import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.raycast_things import FIRST_OBJECT, FIRST_PERSON
-from embodied_cf.envs.raycast_background import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State
-from embodied_cf.language.instruction import KINDS
 from embodied_cf.errors import UsageError
+from embodied_cf.language.instruction import KINDS
 
 __all__ = ["CEILING", "DOOR", "FIRST_OBJECT", "FIRST_PERSON", "FLOOR", "SKY", "WALL", "Camera", "Frames", "render"]
 
@@ -100,8 +100,9 @@ def render(worlds: Worlds, state: State, camera: Camera, threads: int = 1) -> Fr
     lens, (texture, *looks) = raycast.Lens(float(camera.focal), float(camera.height_m)), _looks()
 
     def draw(first: int, last: int) -> None:
-        raycast.draw_backgrounds(first, last, columns, moving[0], *pictures, lens, texture)
-        raycast_things.draw_things(first, last, columns, *moving, *pictures, lens, *looks)
+        memory = raycast.scratch(camera.height, camera.width, worlds.walls.shape[1])
+        raycast.draw_backgrounds(first, last, columns, moving[0], *pictures, memory, lens, texture)
+        raycast_things.draw_things(first, last, columns, *moving, *pictures, np.empty((16, 3)), lens, *looks)
 
     edges = [count * part // threads for part in range(threads + 1)]
     if threads == 1:

@@ -103,10 +103,10 @@ def test_the_middle_of_a_ball_is_one_radius_nearer_than_its_centre():
     _, depth, segmentation = picture(scene, Camera(65, 65, height_m=0.31))
     assert segmentation[32, 32] == FIRST_OBJECT
     assert depth[32, 32] == pytest.approx(2.0 - 0.31, abs=1e-6)
-    # three columns to the side it curves away: t**2 (1 + s**2) - 4 t + 4 = 0.31**2
-    side = 3 / 32.5
+    # one column to the side it curves away: t**2 (1 + s**2) - 4 t + 4 = 0.31**2
+    side = 1 / 32.5
     half = 2.0 / (1 + side**2)
-    assert depth[32, 35] == pytest.approx(half - math.sqrt(half**2 - (4.0 - 0.31**2) / (1 + side**2)), abs=1e-6)
+    assert depth[32, 33] == pytest.approx(half - math.sqrt(half**2 - (4.0 - 0.31**2) / (1 + side**2)), abs=1e-6)
 
 
 def test_a_cone_narrows_and_a_barrel_bulges():
@@ -282,7 +282,9 @@ def test_any_camera_anywhere_draws_every_pixel(size, fov, height, pose):
 
 
 def test_light_changes_with_the_side_and_shadows_lie_under_things():
-    lit = dataclasses.replace(turned(scenes.room([("box", "white", 2.0, 0.0)]), 0.0), light=np.array([0.3, 0.7, 0, 0.5]))
+    lit = dataclasses.replace(
+        turned(scenes.room([("box", "white", 2.0, 0.0)]), 0.0), light=np.array([0.3, 0.7, 0, 0.5])
+    )
     behind = picture(lit)[0][37, 34].astype(int)
     before = picture(dataclasses.replace(lit, light=np.array([0.3, 0.7, math.pi, 0.5])))[0][37, 34].astype(int)
     assert (before > behind + 40).all()
