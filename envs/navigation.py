@@ -23,8 +23,8 @@ from embodied_cf.datasets.randomness import number
 from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
 from embodied_cf.envs.planner import path_length
 from embodied_cf.envs.render import Camera, render
-from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.scene import MAX_PEOPLE
+from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import PERIOD_S, Noise, draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.envs.topdown import draw_map
@@ -121,7 +121,7 @@ class NavigationVectorEnv(VectorEnv):
         return self._observe(), gain, now.terminated, now.truncated, self._info()
 
     def _checked(self, actions: np.ndarray) -> Float64[np.ndarray, "b *a"]:
-        actions, shape = np.asarray(actions, np.float64), (self.num_envs, *self.single_action_space.shape)
+        actions, shape = np.asarray(actions, np.float64), self.action_space.shape
         if actions.shape != shape:
             raise UsageError(f"actions are {shape} for control={self.setting.control}, got {actions.shape}")
         broken = ~np.isfinite(actions).reshape(self.num_envs, -1).all(axis=1)
@@ -194,7 +194,7 @@ class NavigationEnv(gym.Env):
         observation, gain, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         return _first(observation), float(gain[0]), bool(terminated[0]), bool(truncated[0]), _first(info)
 
-    def render(self) -> UInt8[np.ndarray, "h w 3"] | None:  # type: ignore[override]
+    def render(self) -> UInt8[np.ndarray, "h w 3"] | None:
         """Return what the robot sees beside the map, with render_mode="rgb_array"."""
         pictures = self.vector.render()
         return pictures[0] if pictures else None

@@ -1,21 +1,23 @@
-"""The environments by id: `EmbodiedCF/Rooms-v0` and so on; see `navigation`."""
+"""The environments by id: `EmbodiedCF/Rooms-v0` and so on; see `navigation`.
+
+gymnasium 1.0 gave up entry points: who makes an environment imports `embodied_cf.envs` before, or has gymnasium do
+it by the id `embodied_cf.envs:EmbodiedCF/Rooms-v0`.
+"""
+
+from gymnasium.envs.registration import register
 
 WORLDS = ("Rooms", "Corridors", "Courtyard")
-SOCIAL = (3, 6)
-"""People in the social variants."""
+FEW, SOCIAL = (0, 2), (3, 6)
+"""Least and most number of people, as a rule and in the social variants."""
 
 
 def register_environments() -> None:
-    """Register every id with gymnasium, once. It is also the entry point `gymnasium.envs`."""
-    from gymnasium.envs.registration import register, registry  # importing it calls this function, too
-
+    """Register every id with gymnasium; the environments themselves are imported when one is made."""
     for world in WORLDS:
-        for suffix, people in (("", (0, 2)), ("-Social", SOCIAL)):
-            name = f"EmbodiedCF/{world}{suffix}-v0"
-            if name not in registry:
-                register(
-                    name,
-                    entry_point="embodied_cf.envs.navigation:NavigationEnv",
-                    vector_entry_point="embodied_cf.envs.navigation:NavigationVectorEnv",
-                    kwargs={"world": world.lower(), "people": people},
-                )
+        for suffix, people in (("", FEW), ("-Social", SOCIAL)):
+            register(
+                f"EmbodiedCF/{world}{suffix}-v0",
+                entry_point="embodied_cf.envs.navigation:NavigationEnv",
+                vector_entry_point="embodied_cf.envs.navigation:NavigationVectorEnv",
+                kwargs={"world": world.lower(), "people": people},
+            )
