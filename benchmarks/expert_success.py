@@ -24,7 +24,7 @@ from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, S
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.errors import UsageError
 from embodied_cf.language.grammar import mirror
-from embodied_cf.language.instruction import FAMILIES, TIME_LIMIT_S, Chain, Instruction, family
+from embodied_cf.language.instruction import FAMILIES, TIME_LIMIT_S, Chain, Instruction, PassBetween, family
 from embodied_cf.language.predicate import advance, begin, compile_instruction, stack_programs
 
 WORLDS = ("rooms", "corridors", "courtyard")
@@ -139,12 +139,20 @@ def something_else(task: Task, split: str) -> Instruction | None:
         others = candidates(task.scene, split, "object")
         options += [Chain((*instruction.parts[:-1], others[i])) for i in rng.permutation(len(others))[:3]]
     else:
-        same = [other for other in candidates(task.scene, split, family(instruction)) if type(other) is type(instruction)]
+        others = candidates(task.scene, split, family(instruction))
+        same = [other for other in others if type(other) is type(instruction) and not _share_a_gap(other, instruction)]
         options += [same[i] for i in rng.permutation(len(same))[:6]]
     for option in options:
         if _program(option, task) != _program(instruction, task) and _can_be_done(task, option):
             return option
     return None
+
+
+def _share_a_gap(one: Instruction, other: Instruction) -> bool:
+    """Whether two gaps lie at one thing: who drives through the one may well have come through the other."""
+    if not isinstance(one, PassBetween) or not isinstance(other, PassBetween):
+        return False
+    return not {one.first, one.second}.isdisjoint({other.first, other.second})
 
 
 def _program(instruction: Instruction, task: Task) -> bytes:
@@ -164,16 +172,17 @@ def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927)."""
     share = successes / total
     middle, half = share + z * z / (2 * total), z * np.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
-    return float((middle - half) / (1 + z * z / total)), float((middle + half) / (1 + z * z / total))
+    return float(max(0.0, middle - half) / (1 + z * z / total)), float((middle + half) / (1 + z * z / total))
 
 
 def show(cell: dict[str, object]) -> None:
-    print(f"{cell['world']:10} {cell['family']:12} touched {cell['touched wall, object, person']}  {cell['seconds']:.0f} s")
+    touched = cell["touched wall, object, person"]
+    print(f"{cell['world']:10} {cell['family']:12} touched {touched}  {cell['seconds']:.0f} s")
     for name in ("expert", "told otherwise", "random", "stands still"):
         if name in cell:
-            successes, total = cell[name]  # type: ignore[misc]
-            low, high = wilson(successes, total)
-            print(f"  {name:14} {successes:5} of {total:5} = {successes / total:7.2%}  [{low:.2%}, {high:.2%}]", flush=True)
+            done, total = cell[name]  # type: ignore[misc]
+            low, high = wilson(done, total)
+            print(f"  {name:14} {done:5} of {total:5} = {done / total:7.2%}  [{low:.2%}, {high:.2%}]", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
+
+from embodied_cf.envs.compiled import compiled, kept
 
 MOVES = np.array(
     [(1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, 1), (-1, -1), (1, -1),
@@ -13,7 +14,7 @@ MOVES = np.array(
 """Columns and rows of a move; the last eight lower the largest detour of a path from 8 % to 3 %."""
 
 
-@numba.njit(cache=True)
+@kept
 def clearance_of(
     shape: tuple[int, int],
     origin: Float64[np.ndarray, " 2"],
@@ -33,7 +34,7 @@ def clearance_of(
     return clearance
 
 
-@numba.njit(cache=True)
+@compiled
 def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):  # type: ignore[no-untyped-def]
     height, width = clearance.shape
     reach = far + radius
@@ -48,7 +49,7 @@ def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):  # type: ignor
                 clearance[row, column] = gap
 
 
-@numba.njit(cache=True)
+@compiled
 def segment_distance(x: float, y: float, x0: float, y0: float, x1: float, y1: float) -> float:
     """Return the distance of a point to a segment, m."""
     dx, dy = x1 - x0, y1 - y0
@@ -57,14 +58,14 @@ def segment_distance(x: float, y: float, x0: float, y0: float, x1: float, y1: fl
     return math.hypot(x - x0 - share * dx, y - y0 - share * dy)
 
 
-@numba.njit(cache=True)
+@compiled
 def _price(clearance: float, comfort: float, caution: float) -> float:
     """Cost of a metre."""
     lack = max(0.0, 1.0 - clearance / comfort)
     return 1.0 + caution * lack * lack
 
 
-@numba.njit(cache=True)
+@kept
 def dijkstra(
     clearance: Float32[np.ndarray, "h w"],
     free: Bool[np.ndarray, "h w"],
@@ -105,7 +106,7 @@ def dijkstra(
     return cost.reshape(height, width), parent.reshape(height, width)
 
 
-@numba.njit(cache=True)
+@compiled
 def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
     """Whether the cells that a slanted move grazes are free."""
     if abs(r - row) == 1 and abs(c - column) == 1:
@@ -117,7 +118,7 @@ def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
     return free[middle, column] and free[middle, c]
 
 
-@numba.njit(cache=True)
+@compiled
 def _push(heap, item):  # type: ignore[no-untyped-def]
     heap.append(item)
     child = len(heap) - 1
@@ -129,7 +130,7 @@ def _push(heap, item):  # type: ignore[no-untyped-def]
         child = above
 
 
-@numba.njit(cache=True)
+@compiled
 def _pop(heap):  # type: ignore[no-untyped-def]
     top = heap[0]
     last = heap.pop()
@@ -149,7 +150,7 @@ def _pop(heap):  # type: ignore[no-untyped-def]
     return top
 
 
-@numba.njit(cache=True)
+@kept
 def pull_straight(
     path: Float64[np.ndarray, "n 2"],
     clearance: Float32[np.ndarray, "h w"],
@@ -180,16 +181,16 @@ def pull_straight(
     return pulled
 
 
-@numba.njit(cache=True)
+@compiled
 def _line(a, b, clearance, origin, cell, comfort, caution):  # type: ignore[no-untyped-def]
     """Cost and smallest clearance of a straight line."""
     length = math.hypot(b[0] - a[0], b[1] - a[1])
-    pieces = max(1, int(math.ceil(length / (cell * 0.5))))
+    pieces = max(1, math.ceil(length / (cell * 0.5)))
     cost, gap = 0.0, np.inf
     for piece in range(pieces + 1):
         share = piece / pieces
-        column = int(round((a[0] + share * (b[0] - a[0]) - origin[0]) / cell))
-        row = int(round((a[1] + share * (b[1] - a[1]) - origin[1]) / cell))
+        column = round((a[0] + share * (b[0] - a[0]) - origin[0]) / cell)
+        row = round((a[1] + share * (b[1] - a[1]) - origin[1]) / cell)
         gap = min(gap, clearance[row, column])
         weight = 0.5 if piece in (0, pieces) else 1.0
         cost += weight * _price(clearance[row, column], comfort, caution)

@@ -5,12 +5,15 @@ Samples of (v, w) are driven ahead with people walking on at their present veloc
 """
 
 import math
+from collections.abc import Callable
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from embodied_cf.envs import _search
+from embodied_cf.envs import state as state_file
 from embodied_cf.envs._search import segment_distance
+from embodied_cf.envs.compiled import compiled, fingerprint, kept
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S, PERSON_RADIUS_M, ROBOT_RADIUS_M, State
 
@@ -45,16 +48,7 @@ def avoid(
     return action
 
 
-@numba.njit(cache=True)
-def _avoid_all(walls, position, radius, num_walls, num_objects, num_people, pose, person, wanted, restless, action):  # type: ignore[no-untyped-def]
-    for row in range(len(pose)):
-        obstacles = _nearby(
-            pose[row], walls[row, : num_walls[row]], position[row, : num_objects[row]], radius[row]
-        )
-        _choose(pose[row], obstacles, person[row, : num_people[row]], wanted[row], restless[row], action[row])
-
-
-@numba.njit(cache=True)
+@compiled
 def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
     """Obstacles that the robot could come near within the static horizon: rows x0, y0, x1, y1, radius, gap kept."""
     reach = ROBOT_RADIUS_M + MAX_SPEED * PERIOD_S * STATIC_HORIZON + 0.1
@@ -73,13 +67,15 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
     return found[:count]
 
 
-@numba.njit(cache=True)
+@compiled
 def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
-    standing = 0.0 if v == 0.0 else IMPATIENT if restless else STANDING
-    best = _price(pose, obstacles, person, v, w, restless)
     action[0], action[1] = v, w
+    if v == 0.0:  # nobody walks into a robot that stands
+        return
+    standing = IMPATIENT if restless else STANDING
+    best = _price(pose, obstacles, person, v, w, restless)
     if best == 0.0:
         return
     for speed_index in range(-1, len(SPEEDS)):
@@ -96,7 +92,7 @@ def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[
                 action[0], action[1] = speed, turn
 
 
-@numba.njit(cache=True)
+@compiled
 def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-def]
     """Price of coming close: 0 at ease, large where a gap is not kept."""
     x, y, yaw = pose[0], pose[1], pose[2]
@@ -120,13 +116,13 @@ def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-
     return 1000.0 * static + close
 
 
-@numba.njit(cache=True)
+@compiled
 def _kept(step, restless):  # type: ignore[no-untyped-def]
     """Gap to be kept to people some steps ahead, m."""
-    return 0.02 + 0.04 * step if restless else GAP_PERSON + 0.06 * step
+    return 0.05 + 0.03 * step if restless else GAP_PERSON + 0.06 * step
 
 
-@numba.njit(cache=True)
+@compiled
 def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
     """Gap from hull to hull to a person who walks on for a time, or who stops at once: whichever is smaller."""
     walking = math.hypot(person[0] + time * person[2] - x, person[1] + time * person[3] - y)
@@ -134,7 +130,7 @@ def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
     return min(walking, standing) - ROBOT_RADIUS_M - PERSON_RADIUS_M
 
 
-@numba.njit(cache=True)
+@compiled
 def _boxed_in(obstacles, x, y, yaw):  # type: ignore[no-untyped-def]
     """What lacks to the room for a full turn on the tightest arc, to the better side, m."""
     radius = MIN_SPEED / MAX_TURN
@@ -143,7 +139,7 @@ def _boxed_in(obstacles, x, y, yaw):  # type: ignore[no-untyped-def]
     return min(left, right)
 
 
-@numba.njit(cache=True)
+@compiled
 def _lack(obstacles, x, y, further):  # type: ignore[no-untyped-def]
     """By how much the gaps to walls and objects, and further ones, are not kept at a place, m."""
     worst = 0.0
@@ -151,3 +147,18 @@ def _lack(obstacles, x, y, further):  # type: ignore[no-untyped-def]
         kept = gap + further + radius + ROBOT_RADIUS_M
         worst = max(worst, kept - segment_distance(x, y, x0, y0, x1, y1))
     return worst
+
+
+def _make_kernel(version: int) -> Callable[..., None]:
+    def avoid_all(walls, position, radius, num_walls, num_objects, num_people, pose, person, wanted, restless,
+                  action):  # fmt: skip
+        _ = version  # a change in any of the files compiles anew
+        for row in range(len(pose)):
+            wall, thing = walls[row, : num_walls[row]], position[row, : num_objects[row]]
+            obstacles = _nearby(pose[row], wall, thing, radius[row])
+            _choose(pose[row], obstacles, person[row, : num_people[row]], wanted[row], restless[row], action[row])
+
+    return kept(avoid_all)
+
+
+_avoid_all = _make_kernel(fingerprint(__file__, _search.__file__, state_file.__file__))

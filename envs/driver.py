@@ -48,11 +48,17 @@ def drive(
 ) -> tuple[Float64[np.ndarray, "b 2"], Progress]:
     """Return the action v m/s, w rad/s of this step, and where on the routes it starts from. Who is done stands."""
     tracker = progress.tracker
-    wanted, point = pursue(routes, tracker.clause, tracker.origin, progress.point, state.pose)
+    waited = _has_waited(tracker)
+    wanted, point = pursue(routes, tracker.clause, tracker.origin, progress.point, state.pose, waited)
     wanted[tracker.done] = 0.0
-    action = avoid(worlds, state, wanted, _has_waited(tracker))
-    action[tracker.done] = 0.0
-    return action, replace(progress, point=point)
+    return avoid(worlds, state, wanted, waited), replace(progress, point=point)
+
+
+def is_lost(routes: Routes, progress: Progress) -> Bool[np.ndarray, " b"]:
+    """Return who has come to the end of a route that should have been enough, and is not done."""
+    each, clause = np.arange(len(progress.point)), progress.tracker.clause
+    followed = ~routes.stop[each, clause] & np.isnan(routes.turn[each, clause])
+    return followed & (progress.point >= routes.count[each, clause] - 1) & ~progress.tracker.done
 
 
 def _has_waited(tracker: Tracker) -> Bool[np.ndarray, " b"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from embodied_cf.envs.driver import Progress, drive, notice
+from embodied_cf.envs.driver import Progress, drive, is_lost, notice
 from embodied_cf.envs.dynamics import step
 from embodied_cf.envs.plans import QUIET, Planner, plan
 from embodied_cf.envs.pursuit import Route, Routes
@@ -55,7 +55,8 @@ class Expert:
         before = self.progress.tracker
         self.progress = notice(self.programs, self.progress, state)
         after = self.progress.tracker
-        self._plan_anew(np.flatnonzero((after.clause > before.clause) & ~after.done), state)
+        begins = (after.clause > before.clause) & ~after.done
+        self._plan_anew(np.flatnonzero(begins | is_lost(self._routes, self.progress)), state)
         action, self.progress = drive(self.worlds, self._routes, self.progress, state)
         return action
 
@@ -79,6 +80,7 @@ class Expert:
             found = planner.route(progress, _alone(state.take([row])))
             if found is not None:
                 clause = int(progress.tracker.clause[0])
+                self.progress.point[row] = 0
                 self.plans[row] = (*self.plans[row][:clause], found[0], *self.plans[row][clause + 1 :])
         if len(rows):
             self._routes = Routes.of(self.plans)

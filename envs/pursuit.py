@@ -1,14 +1,15 @@
 """Pure pursuit (Coulter 1992) over batches of routes, with explicit progress along them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from embodied_cf.envs import avoid, state
 from embodied_cf.envs.avoid import MIN_SPEED
+from embodied_cf.envs.compiled import compiled, fingerprint, kept
 from embodied_cf.envs.state import MAX_TURN, PERIOD_S
 
 SPACING_M = 0.1
@@ -18,7 +19,8 @@ CRUISE = 0.85
 LOOKAHEAD_M = 0.5
 WINDOW = 12
 """Points ahead among which the robot looks for where it is on the route."""
-ARRIVED_M = 0.05
+ARRIVED_M, NEARLY_M = 0.05, 0.3
+"""Way left to the end of a route at which the robot stops there; who has waited for people is content sooner."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ class Routes:
         return cls(
             np.stack([np.stack([_filled(route.path, longest) for route in plan]) for plan in filled]),
             np.array([[len(route.path) for route in plan] for plan in filled]),
-            *(np.array([[getattr(route, name) for route in plan] for plan in filled])
-              for name in ("stop", "relative", "turn", "slowest")),
+            *(
+                np.array([[getattr(route, name) for route in plan] for plan in filled])
+                for name in ("stop", "relative", "turn", "slowest")
+            ),
         )
 
 
@@ -72,14 +76,16 @@ def pursue(
     frame: Float64[np.ndarray, "b 3"],
     point: Int64[np.ndarray, " b"],
     pose: Float64[np.ndarray, "b 3"],
+    waited: Bool[np.ndarray, " b"],
 ) -> tuple[Float64[np.ndarray, "b 2"], Int64[np.ndarray, " b"]]:
     """Return the action (v m/s, w rad/s) that follows each robot's route, and the point it has come to.
 
-    `frame` is the pose where the clause began; `point` the index of the point reached before.
+    `frame` is the pose where the clause began; `point` the index of the point reached before; `waited` says who has
+    stood for a while.
     """
     action, reached = np.zeros((len(pose), 2)), point.copy()
     _pursue(routes.path, routes.count, routes.stop, routes.relative, routes.turn, routes.slowest,
-            clause, frame, reached, pose, action)  # fmt: skip
+            clause, frame, reached, pose, waited, action)  # fmt: skip
     return action, reached
 
 
@@ -92,37 +98,14 @@ def head_for(
     return action
 
 
-@numba.njit(cache=True)
-def _head_for(pose, place, speed, action):  # type: ignore[no-untyped-def]
-    for row in range(len(pose)):
-        dx, dy = place[row, 0] - pose[row, 0], place[row, 1] - pose[row, 1]
-        away = max(math.hypot(dx, dy), 0.1)
-        _take(math.atan2(dy, dx) - pose[row, 2], away, speed[row], 0.25, action[row])
-
-
-@numba.njit(cache=True)
-def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
-    for row in range(len(pose)):
-        at = clause[row]
-        if not math.isnan(turn[row, at]):
-            _take(frame[row, 2] + turn[row, at] - pose[row, 2], 0.0, CRUISE, slowest[row, at], action[row])
-            continue
-        here = _in_frame(pose[row], frame[row]) if relative[row, at] else (pose[row, 0], pose[row, 1], pose[row, 2])
-        line = path[row, at, : count[row, at]]
-        point[row] = _nearest(line, point[row], here)
-        left = _remaining(line, point[row], here)
-        if len(line) > 1 and not (stop[row, at] and left < ARRIVED_M):
-            _steer(line, point[row], here, left, stop[row, at], slowest[row, at], action[row])
-
-
-@numba.njit(cache=True)
+@compiled
 def _in_frame(pose, frame):  # type: ignore[no-untyped-def]
     dx, dy = pose[0] - frame[0], pose[1] - frame[1]
     cos, sin = math.cos(frame[2]), math.sin(frame[2])
     return cos * dx + sin * dy, cos * dy - sin * dx, pose[2] - frame[2]
 
 
-@numba.njit(cache=True)
+@compiled
 def _nearest(line, first, here):  # type: ignore[no-untyped-def]
     """Index of the point nearest to the robot, not before `first` nor far after it."""
     best, nearest = first, np.inf
@@ -133,7 +116,7 @@ def _nearest(line, first, here):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(cache=True)
+@compiled
 def _remaining(line, index, here):  # type: ignore[no-untyped-def]
     """Way left to the end, m; negative once the robot has driven past it."""
     last = len(line) - 1
@@ -144,7 +127,7 @@ def _remaining(line, index, here):  # type: ignore[no-untyped-def]
     return ((line[last, 0] - here[0]) * dx + (line[last, 1] - here[1]) * dy) / length
 
 
-@numba.njit(cache=True)
+@compiled
 def _steer(line, index, here, left, stop, slowest, action):  # type: ignore[no-untyped-def]
     """Head for a point ahead on the route, or ahead of its end; slow down before a stop."""
     last, steps = len(line) - 1, int(LOOKAHEAD_M / SPACING_M)
@@ -155,7 +138,7 @@ def _steer(line, index, here, left, stop, slowest, action):  # type: ignore[no-u
     _take(math.atan2(dy, dx) - here[2], max(math.hypot(dx, dy), 0.1), most, slowest, action)
 
 
-@numba.njit(cache=True)
+@compiled
 def _take(error, away, most, slowest, action):  # type: ignore[no-untyped-def]
     """Drive an arc to a point at an angle and a distance (0: none, take up the heading), slowly if it is tight."""
     error = (error + math.pi) % (2.0 * math.pi) - math.pi
@@ -167,3 +150,31 @@ def _take(error, away, most, slowest, action):  # type: ignore[no-untyped-def]
         turn = math.copysign(max(abs(turn), min(1.2, 1.5 * abs(error))), error)
     action[0] = speed
     action[1] = min(MAX_TURN, max(-MAX_TURN, turn))
+
+
+def _make_kernels(version: int) -> tuple[Callable[..., None], Callable[..., None]]:
+    def head_for(pose, place, speed, action):
+        _ = version  # a change in any of the files compiles anew
+        for row in range(len(pose)):
+            dx, dy = place[row, 0] - pose[row, 0], place[row, 1] - pose[row, 1]
+            away = max(math.hypot(dx, dy), 0.1)
+            _take(math.atan2(dy, dx) - pose[row, 2], away, speed[row], 0.25, action[row])
+
+    def pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, waited, action):
+        _ = version
+        for row in range(len(pose)):
+            at = clause[row]
+            if not math.isnan(turn[row, at]):
+                _take(frame[row, 2] + turn[row, at] - pose[row, 2], 0.0, CRUISE, slowest[row, at], action[row])
+                continue
+            here = _in_frame(pose[row], frame[row]) if relative[row, at] else (pose[row, 0], pose[row, 1], pose[row, 2])
+            line = path[row, at, : count[row, at]]
+            point[row] = _nearest(line, point[row], here)
+            left = _remaining(line, point[row], here)
+            if len(line) > 1 and not (stop[row, at] and left < (NEARLY_M if waited[row] else ARRIVED_M)):
+                _steer(line, point[row], here, left, stop[row, at], slowest[row, at], action[row])
+
+    return kept(head_for), kept(pursue)
+
+
+_head_for, _pursue = _make_kernels(fingerprint(__file__, avoid.__file__, state.__file__))

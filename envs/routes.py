@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from embodied_cf.envs import geometry
 from embodied_cf.envs.planner import Field, Grid, explore, resampled
 from embodied_cf.envs.pursuit import SPACING_M, Route
 from embodied_cf.envs.scene import Scene
@@ -100,11 +101,11 @@ def routes_for(ground: Ground, program: Program, clause: int, here: Pose) -> Ite
         case Rule.ARC_AROUND:
             return _around(task)
         case Rule.FORWARD:
-            return _forward()
+            return _forward(task)
         case Rule.TURN:
-            return _turn(task.side * math.radians(90))
+            return _turn(task, task.side * math.radians(90))
         case Rule.ADJUST:
-            return _turn(task.side * math.radians(32))
+            return _turn(task, task.side * math.radians(32))
         case Rule.STOP:
             return iter([Route(np.zeros((1, 2)), True, True)])
         case rule:
@@ -209,15 +210,27 @@ def _along_walls(task: Task, rule: Rule) -> Iterator[Route]:
         yield _route(np.concatenate([task.field.path(lane[0]), lane[1:]]), False)
 
 
-def _forward() -> Iterator[Route]:
+def _forward(task: Task) -> Iterator[Route]:
     for sideways in (0.0, 0.3, -0.3):
-        yield Route(resampled(np.array([[0.0, 0.0], [2.4, sideways]]), SPACING_M), False, True)
+        path = np.array([[0.0, 0.0], [2.4, sideways]])
+        if _fits(task, path):
+            yield Route(resampled(path, SPACING_M), False, True)
 
 
-def _turn(angle: float) -> Iterator[Route]:
+def _turn(task: Task, angle: float) -> Iterator[Route]:
     """Ever tighter arcs, then straight on."""
+    turned = np.linspace(0.0, angle, 12)
     for slowest in TURN_SPEEDS:
-        yield Route(np.zeros((1, 2)), False, turn=angle, slowest=slowest)
+        radius = slowest / 1.2 * math.copysign(1.0, angle)
+        arc = radius * np.stack([np.sin(turned), 1 - np.cos(turned)], axis=1)
+        if _fits(task, np.concatenate([arc, [arc[-1] + 0.5 * np.array([math.cos(angle), math.sin(angle)])]])):
+            yield Route(np.zeros((1, 2)), False, turn=angle, slowest=slowest)
+
+
+def _fits(task: Task, path: Path) -> bool:
+    """Whether the robot fits along a path in its own frame, with a little room to spare."""
+    points = task.here[:2] + resampled(path, SPACING_M / 2) @ geometry.rotation(task.here[2]).T
+    return bool(task.ground.grid.clearance_at(points).min() >= ROBOT_RADIUS_M + 0.08)
 
 
 def _length(offset: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, " n"]:

@@ -25,9 +25,7 @@ _STRAY = 4.0
 Path = Float64[np.ndarray, "n 2"]
 
 
-def lanes(
-    grid: Grid, walls: Float64[np.ndarray, "w 4"], field: Field, side: float, rule: Rule
-) -> Iterator[Path]:
+def lanes(grid: Grid, walls: Float64[np.ndarray, "w 4"], field: Field, side: float, rule: Rule) -> Iterator[Path]:
     """Yield lanes with the wall on a side (+1 left), those that are soonest done first."""
     free_m = WALL_APPROACH_M if rule == Rule.FOLLOW_WALL else KEEP_APPROACH_M
     options: list[tuple[float, Path]] = []
@@ -46,7 +44,8 @@ def _contours(grid: Grid, offset: float) -> Iterator[Path]:
         cells = contour[:, 0].astype(np.float64)
         if len(cells) * CELL_M > LENGTH_M:
             padded = np.concatenate([cells[-_SMOOTHED:], cells, cells[:_SMOOTHED]])
-            smooth = np.stack([np.convolve(axis, np.full(_SMOOTHED, 1 / _SMOOTHED), "same") for axis in padded.T], axis=1)
+            window = np.full(_SMOOTHED, 1 / _SMOOTHED)
+            smooth = np.stack([np.convolve(axis, window, "same") for axis in padded.T], axis=1)
             yield grid.origin + CELL_M * smooth[_SMOOTHED:-_SMOOTHED]
 
 
@@ -61,9 +60,7 @@ def _holds(line: Path, walls: Float64[np.ndarray, "w 4"], side: float, rule: Rul
     return (near + other <= CORRIDOR_M - 0.05) & (near <= (KEEP_SHARE - 0.03) * (near + other))
 
 
-def _pieces(
-    line: Path, holds: Bool[np.ndarray, " n"], field: Field, free_m: float
-) -> list[tuple[float, Path]]:
+def _pieces(line: Path, holds: Bool[np.ndarray, " n"], field: Field, free_m: float) -> list[tuple[float, Path]]:
     """Return (price, piece) for the best places to join a closed line: long enough to drive what is asked."""
     step = np.hypot(*(np.roll(line, -1, axis=0) - line).T)
     twice = np.concatenate([[0.0], np.cumsum(np.tile(step, 2))])
@@ -76,7 +73,8 @@ def _pieces(
     heading = np.arctan2(*(np.roll(line, -2, axis=0) - line)[first, ::-1].T)
     bend = np.abs(wrap(heading - _arrival(line[first], field)))
     price = approach + 0.3 * bend + _STRAY * stray + 3.0 * np.maximum(0.0, approach - free_m + 0.5)
-    price = np.where((last - first < len(line)) & (stray < 0.8), price, np.inf)
+    lost = stray + np.maximum(0.0, approach + 0.2 * bend - free_m)
+    price = np.where((last - first < len(line)) & (lost < 0.6), price, np.inf)
     chosen: list[int] = []
     for index in price.argsort(kind="stable").tolist():
         if not math.isfinite(price[index]) or len(chosen) == _CHOICES:
