@@ -24,14 +24,13 @@ def make_babyai(level: str = "BabyAI-GoToLocal-v0", tile: int = 8, **options: An
     Raises UsageError for an unknown level, MissingLibraryError without minigrid.
     """
     try:
-        import minigrid  # registers the levels
-        from minigrid.wrappers import RGBImgPartialObsWrapper
+        import minigrid.wrappers  # registers the levels
     except ModuleNotFoundError as error:
         raise MissingLibraryError(
             "the package minigrid is not installed", remedy="Install embodied-cf[babyai]."
         ) from error
-    del minigrid
-    env = RGBImgPartialObsWrapper(made(level, **options), tile_size=tile)
+    in_colour: Any = minigrid.wrappers.RGBImgPartialObsWrapper
+    env = in_colour(made(level, **options), tile_size=tile)
     return adapt(env, Wiring(instruction="mission", pose=grid_pose))
 
 
@@ -44,10 +43,12 @@ def grid_pose(env: gymnasium.Env) -> Float64[np.ndarray, " 3"]:
 
 def bot(env: gymnasium.Env, rng: np.random.Generator) -> Callable[[Mapping[str, Any]], int]:
     """Return minigrid's own expert for the episode that `env` has just begun; it reads the grid, not the image."""
-    from minigrid.utils.baby_ai_bot import BabyAIBot
+    import minigrid.utils.baby_ai_bot
 
     adapted: Any = env.unwrapped
-    expert, last = BabyAIBot(adapted.inner.unwrapped), [None]
+    make_bot: Any = minigrid.utils.baby_ai_bot.BabyAIBot
+    expert: Any = make_bot(adapted.inner.unwrapped)
+    last: list[Any] = [None]
 
     def act(observation: Mapping[str, Any]) -> int:
         last[0] = expert.replan(last[0])

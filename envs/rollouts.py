@@ -74,11 +74,10 @@ def write_rollouts(
     env = make_env()
     tree = features_of(env, plan.images)
     env.close()
+    indices = range(plan.episodes)
     starts = range(0, plan.episodes, plan.episodes_per_shard)
-    shards = [
-        partial(_episodes, make_env, make_policy, plan, card.name, range(at, min(at + plan.episodes_per_shard, plan.episodes)))
-        for at in starts
-    ]  # fmt: skip
+    parts = [indices[at : at + plan.episodes_per_shard] for at in starts]
+    shards = [partial(_episodes, make_env, make_policy, plan, card.name, part) for part in parts]
     write_dataset(directory, card, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
 
 
@@ -121,7 +120,9 @@ def roll_out(env: gymnasium.Env, make_policy: PolicyMaker, plan: Plan, index: in
     seed = number(plan.seed, "rollout", str(index)) % 2**31
     observation, info = env.reset(seed=seed)
     act = make_policy(env, generator(plan.seed, "rollout policy", str(index)))
-    seen, actions, rewards = [observation], [], []
+    seen: list[Observation] = [observation]
+    actions: list[Any] = []
+    rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated or len(actions) == plan.max_steps):
         actions.append(act(observation))

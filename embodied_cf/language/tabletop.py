@@ -6,6 +6,7 @@ Directions are those of the arm's base frame, which are also the camera's: left 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -92,7 +93,7 @@ _HELD_OUT: dict[type, tuple[str, ...]] = {
 
 def canonical(instruction: ArmInstruction) -> str:
     """Return the one form of an instruction that stands for all its phrasings."""
-    return _fill(_FORMS[type(instruction)][0], instruction, lambda choices: choices[0])
+    return _fill(_FORMS[type(instruction)][0], instruction, itemgetter(0))
 
 
 def phrase(instruction: ArmInstruction, rng: np.random.Generator, held_out: bool = False) -> str:
@@ -107,7 +108,7 @@ def phrasings(instruction: ArmInstruction) -> Iterator[str]:
     count = len(_WORDS["relation"]["in"]) if form in (Push, Place) else 1
     for template in (*_FORMS[form], *_HELD_OUT[form]):
         for word in range(count):
-            yield _fill(template, instruction, lambda choices, word=word: choices[word])
+            yield _fill(template, instruction, itemgetter(word))
 
 
 def parse(text: str) -> ArmInstruction:

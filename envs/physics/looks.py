@@ -92,8 +92,9 @@ class Looks:
 
     def _image(self, group: int, style: int, rgb: UInt8[np.ndarray, " 3"]) -> UInt8[np.ndarray, "t t 3"]:
         row = sum(len(styles) for styles in list(_STYLES.values())[:group]) + style
-        texel = textures()[row, : TILE * TILE].reshape(TILE, TILE, 1)
-        colour = (texel % 256 * rgb.astype(np.float64) + texel // 256 * second_colours()[row]) / 255
+        # a texel is two bytes, its weights of the own and of the second colour; the first level is the whole tile
+        weight = textures()[row].view(np.uint8).reshape(-1, 2)[: TILE * TILE].reshape(TILE, TILE, 2) / 255.0
+        colour = weight[..., :1] * rgb + weight[..., 1:] * second_colours()[row]
         return np.minimum(colour, 255).astype(np.uint8)
 
 

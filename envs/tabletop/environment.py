@@ -1,7 +1,7 @@
 """`EmbodiedCF/Tabletop-v0`: a gripper over a table that is told in words what to do."""
 
 import string
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -35,7 +35,7 @@ class TabletopEnv(gymnasium.Env):
     the right shape; MissingLibraryError where MuJoCo or OpenGL is absent.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": round(1 / PERIOD_S)}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / PERIOD_S)}  # noqa: RUF012 (as gymnasium has it)
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from jaxtyping import Float64
 
 from embodied_cf.envs.tabletop.dynamics import MAX_MOVE, MAX_ROTATION, Instant
 from embodied_cf.envs.tabletop.goals import AXES, PUSH_M, TOUCH_M, Goal, drop_point, is_at_place
-from embodied_cf.envs.tabletop.layout import BRICK_HALF, CAN_RADIUS, CUBE_HALF, BALL_RADIUS
+from embodied_cf.envs.tabletop.layout import BALL_RADIUS, BRICK_HALF, CAN_RADIUS, CUBE_HALF
 from embodied_cf.envs.tabletop.model import OPENING_M
 from embodied_cf.envs.tabletop.tasks import BEHIND_M
 from embodied_cf.language.tabletop import Place, Push, PushTo, Reach

@@ -100,7 +100,9 @@ def drop_point(goal: Goal, now: Instant) -> Float64[np.ndarray, " 2"]:
     other = now.position[goal.other, :2]
     assert isinstance(goal.instruction, Place)
     away = goal.radius + goal.other_radius + BESIDE_M / 2
-    return other + away * np.array({"left": (0.0, 1.0), "right": (0.0, -1.0)}.get(goal.instruction.relation, (0.0, 0.0)))
+    return other + away * np.array(
+        {"left": (0.0, 1.0), "right": (0.0, -1.0)}.get(goal.instruction.relation, (0.0, 0.0))
+    )
 
 
 def _holds(goal: Goal, now: Instant, lifted: bool) -> bool:

@@ -106,7 +106,9 @@ def _add_thing(library: Any, spec: Any, layout: Layout, index: int) -> None:
 def _add_bowl(shapes: Any, body: Any, look: dict) -> None:
     thick = 0.004
     base = [BOWL_RADIUS - thick, thick / 2, 0]
-    body.add_geom(type=shapes.mjGEOM_CYLINDER, size=base, pos=[0, 0, (thick - BOWL_HEIGHT) / 2], mass=_DISH_KG / 2, **look)
+    body.add_geom(
+        type=shapes.mjGEOM_CYLINDER, size=base, pos=[0, 0, (thick - BOWL_HEIGHT) / 2], mass=_DISH_KG / 2, **look
+    )
     ring = BOWL_RADIUS - thick / 2
     for stave in range(_STAVES):
         angle = 2 * math.pi * stave / _STAVES
@@ -136,7 +138,9 @@ def _add_hand(library: Any, spec: Any, layout: Layout) -> None:
         _add_servo(library, spec, name, inertia, 60.0 if slide else 10.0)
     for name, side in zip(FINGERS, (1, -1), strict=True):
         finger = hand.add_body(name=f"{name} finger", gravcomp=1)
-        finger.add_joint(name=name, type=library.mjtJoint.mjJNT_SLIDE, axis=(0, side, 0), range=(-0.002, OPENING_M + 0.002))
+        finger.add_joint(
+            name=name, type=library.mjtJoint.mjJNT_SLIDE, axis=(0, side, 0), range=(-0.002, OPENING_M + 0.002)
+        )
         half = list(_FINGER_HALF)
         finger.add_geom(type=box, size=half, pos=[0, side * half[1], half[2]], mass=_FINGER_KG, rgba=dark,
                         friction=[1.5, 0.02, 0.0005], condim=4)  # fmt: skip

@@ -143,4 +143,3 @@ def _is_free(layout: Layout, point: Float64[np.ndarray, " 2"], room: float, but:
     others = np.setdiff1d(np.arange(len(layout.kind)), but)
     gaps = np.linalg.norm(layout.position[others] - point, axis=1) - layout.radius[others]
     return bool(inside and gaps.min(initial=np.inf) > room)
-
