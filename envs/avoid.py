@@ -8,7 +8,7 @@ import math
 
 import numba
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from embodied_cf.envs._search import segment_distance
 from embodied_cf.envs.scene import Worlds
@@ -30,21 +30,26 @@ EASE_M = 0.35
 """Further distance from people within which a little is paid for closeness."""
 
 
-def avoid(worlds: Worlds, state: State, wanted: Float64[np.ndarray, "b 2"]) -> Float64[np.ndarray, "b 2"]:
-    """Return the action (v m/s, w rad/s) nearest to `wanted` that keeps clear of walls, objects and people."""
+def avoid(
+    worlds: Worlds, state: State, wanted: Float64[np.ndarray, "b 2"], restless: Bool[np.ndarray, " b"]
+) -> Float64[np.ndarray, "b 2"]:
+    """Return the action (v m/s, w rad/s) nearest to `wanted` that keeps clear of walls, objects and people.
+
+    The restless stand still only where nothing else is safe.
+    """
     action = np.empty_like(wanted)
     _avoid_all(worlds.walls, worlds.position, worlds.radius, worlds.num_walls, worlds.num_objects, worlds.num_people,
-               state.pose, state.person, wanted, action)  # fmt: skip
+               state.pose, state.person, wanted, restless, action)  # fmt: skip
     return action
 
 
 @numba.njit(cache=True)
-def _avoid_all(walls, position, radius, num_walls, num_objects, num_people, pose, person, wanted, action):  # type: ignore[no-untyped-def]
+def _avoid_all(walls, position, radius, num_walls, num_objects, num_people, pose, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):
         obstacles = _nearby(
             pose[row], walls[row, : num_walls[row]], position[row, : num_objects[row]], radius[row]
         )
-        _choose(pose[row], obstacles, person[row, : num_people[row]], wanted[row], action[row])
+        _choose(pose[row], obstacles, person[row, : num_people[row]], wanted[row], restless[row], action[row])
 
 
 @numba.njit(cache=True)
@@ -67,9 +72,10 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _choose(pose, obstacles, person, wanted, action):  # type: ignore[no-untyped-def]
+def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
+    standing = STANDING * v * (10.0 if restless else 1.0)
     best = _price(pose, obstacles, person, v, w)
     action[0], action[1] = v, w
     if best == 0.0:
@@ -80,7 +86,7 @@ def _choose(pose, obstacles, person, wanted, action):  # type: ignore[no-untyped
                 continue
             speed = 0.0 if speed_index < 0 else SPEEDS[speed_index]
             turn = 0.0 if speed_index < 0 else w if turn_index < 0 else TURNS[turn_index]
-            price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 if speed > 0.0 else STANDING * v
+            price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 if speed > 0.0 else standing
             if price < best:
                 price += _price(pose, obstacles, person, speed, turn)
             if price < best:

@@ -4,13 +4,11 @@ An object's frame: x to its front, y to its left, heights above the floor, metre
 RADIUS_M of the kind; a tree's crown alone reaches further, above the robot.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from embodied_cf.language.instruction import KINDS
 
 BOX, ROUND, BALL = 0, 1, 2
 MAIN, WOOD, METAL, DARK, PALE, LEAF, TRUNK = range(7)
@@ -31,9 +29,10 @@ class Part(NamedTuple):
     """Factor on the colour."""
     x: float = 0.0
     y: float = 0.0
-    yaw: float = 0.0
     rough: float = 0.0
     """How strongly leaves mottle it, in [0, 1]."""
+    swing: float = 0.0
+    """How far forward it moves at the height of a step, m."""
 
 
 def _box(low: float, high: float, a: float, b: float, role: int = MAIN, shade: float = 1.0, **rest: float) -> Part:
@@ -50,9 +49,11 @@ def _ball(low: float, high: float, a: float, role: int = MAIN, shade: float = 1.
 
 PARTS: dict[str, tuple[Part, ...]] = {
     "chair": (
-        _box(0.40, 0.50, 0.24, 0.24),
-        _box(0.50, 1.00, 0.035, 0.24, x=-0.205),
-        *(_box(0.0, 0.40, 0.03, 0.03, MAIN, 0.6, x=x, y=y) for x in (-0.2, 0.2) for y in (-0.2, 0.2)),
+        _box(0.40, 0.49, 0.24, 0.24),
+        _box(0.49, 0.53, 0.20, 0.20, MAIN, 1.12, x=0.02),
+        _box(0.49, 0.98, 0.03, 0.24, x=-0.21),
+        _box(0.62, 0.90, 0.01, 0.16, MAIN, 1.12, x=-0.175),
+        *(_box(0.0, 0.40, 0.032, 0.032, MAIN, 0.6, x=x, y=y) for x in (-0.2, 0.2) for y in (-0.2, 0.2)),
     ),
     "table": (
         _box(0.46, 0.54, 0.46, 0.29),
@@ -72,15 +73,21 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "barrel": (
         _round(0.0, 0.45, 0.26, 0.32),
         _round(0.45, 0.90, 0.32, 0.26),
-        _round(0.10, 0.16, 0.29, 0.29, DARK),
-        _round(0.74, 0.80, 0.29, 0.29, DARK),
+        _round(0.09, 0.16, 0.295, 0.295, DARK),
+        _round(0.74, 0.81, 0.295, 0.295, DARK),
+        _box(0.32, 0.58, 0.03, 0.10, PALE, x=0.29),
     ),
     "plant": (
         _round(0.0, 0.46, 0.21, 0.30),
-        _round(0.46, 0.54, 0.33, 0.33, MAIN, 0.85),
-        _ball(0.48, 0.92, 0.24, LEAF, rough=0.8),
-        _ball(0.62, 1.08, 0.15, LEAF, 0.85, x=0.14, y=0.1, rough=0.8),
-        _ball(0.60, 1.16, 0.14, LEAF, 1.1, x=-0.12, y=-0.06, rough=0.8),
+        _round(0.46, 0.55, 0.33, 0.33, MAIN, 0.85),
+        _ball(0.46, 0.88, 0.24, LEAF, rough=0.8),
+        _ball(0.58, 1.06, 0.13, LEAF, 0.85, x=0.15, y=0.1, rough=0.8),
+        _ball(0.58, 1.14, 0.12, LEAF, 1.1, x=-0.13, y=-0.06, rough=0.8),
+        _ball(0.56, 0.96, 0.11, LEAF, 1.0, x=-0.02, y=0.2, rough=0.8),
+        *(
+            _ball(z, z + 0.13, 0.065, x=x, y=y)
+            for x, y, z in ((0.2, 0.0, 0.68), (0.13, 0.12, 1.0), (-0.14, -0.07, 1.08), (-0.2, 0.06, 0.72), (0.0, 0.24, 0.88))
+        ),
     ),
     "tree": (
         _round(0.0, 1.15, 0.11, 0.08, TRUNK),
@@ -98,25 +105,27 @@ PARTS: dict[str, tuple[Part, ...]] = {
     ),
     "ball": (
         _ball(0.0, 0.64, 0.32),
-        *(_ball(0.2, 0.44, 0.12, PALE, x=x, y=y) for x, y in ((0.215, 0.0), (-0.215, 0.0))),
-        *(_ball(0.2, 0.44, 0.12, DARK, x=x, y=y) for x, y in ((0.0, 0.215), (0.0, -0.215))),
+        *(_ball(0.15, 0.49, 0.17, PALE, x=x) for x in (0.17, -0.17)),
+        *(_ball(0.15, 0.49, 0.17, MAIN, 0.5, y=y) for y in (0.17, -0.17)),
     ),
     "lamp": (
-        _round(0.0, 0.06, 0.22, 0.20, MAIN, 0.7),
-        _round(0.06, 1.10, 0.03, 0.03, METAL),
-        _round(1.00, 1.45, 0.30, 0.17),
+        _round(0.0, 0.07, 0.20, 0.18, MAIN, 0.75, x=-0.08),
+        _round(0.07, 1.50, 0.03, 0.03, METAL, x=-0.2),
+        _box(1.46, 1.51, 0.14, 0.025, METAL, x=-0.08),
+        _round(1.02, 1.44, 0.28, 0.16, x=0.01),
+        _ball(0.96, 1.08, 0.06, PALE, 1.2, x=0.01),
     ),
 }  # fmt: skip
 
 
 class Table(NamedTuple):
-    """Parts in arrays: those of item k are rows first[k]:first[k + 1]."""
+    """Parts in arrays: those of item k are rows first[k] to first[k + 1] - 1."""
 
     first: Int32[np.ndarray, " k1"]
     shape: Int32[np.ndarray, " n"]
     role: Int32[np.ndarray, " n"]
-    value: Float64[np.ndarray, "n 9"]
-    """low, high, a, b, shade, x, y, yaw, rough."""
+    value: Float64[np.ndarray, "n 10"]
+    """low, high, a, b, shade, x, y, nothing, rough, swing."""
     reach: Float64[np.ndarray, " k"]
     """Radius of a circle around each item that holds all its parts."""
 
@@ -124,7 +133,7 @@ class Table(NamedTuple):
 def table(items: tuple[tuple[Part, ...], ...]) -> Table:
     """Return parts in arrays."""
     rows = [part for parts in items for part in parts]
-    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, p.yaw, p.rough) for p in rows]
+    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, 0.0, p.rough, p.swing) for p in rows]
     return Table(
         np.cumsum([0, *(len(parts) for parts in items)]).astype(np.int32),
         np.array([part.shape for part in rows], np.int32),
@@ -137,9 +146,3 @@ def table(items: tuple[tuple[Part, ...], ...]) -> Table:
 def _reach(part: Part) -> float:
     own = np.hypot(part.a, part.b) if part.shape == BOX else max(part.a, part.b)
     return float(np.hypot(part.x, part.y) + own)
-
-
-@lru_cache(maxsize=1)
-def objects() -> Table:
-    """Return the parts of all KINDS."""
-    return table(tuple(PARTS[kind] for kind in KINDS))

@@ -8,24 +8,25 @@ from typing import Any, TypeVar, cast
 import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+"""Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised."""
 
 
 def compiled(kernel: Kernel) -> Kernel:
-    """Compile `kernel` on its first call, without Python's global lock and without reordering of sums."""
-    return cast(Kernel, numba.njit(nogil=True, error_model="numpy")(kernel))
+    """Compile `kernel`, which other kernels call and Python does not, when it is first needed."""
+    return cast(Kernel, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(kernel))
 
 
 def kept(kernel: Kernel) -> Kernel:
-    """Compile as `compiled` does and keep the result beside the source or else in the user's cache.
+    """Compile `kernel`, which Python calls, and keep the result beside the source or else in the user's cache.
 
     Where neither can be written, it is compiled in each process. numba looks only at the file that `kernel` is
     in, so let `kernel` close over `fingerprint` of all files that it calls into.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return cast(Kernel, numba.njit(cache=True, **options)(kernel))
+        return cast(Kernel, numba.njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(kernel))
     except RuntimeError:  # numba found no directory to write to
-        return cast(Kernel, numba.njit(**options)(kernel))
+        return cast(Kernel, numba.njit(no_cfunc_wrapper=True, **_OPTIONS)(kernel))
 
 
 def fingerprint(*files: str) -> int:

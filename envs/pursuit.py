@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from jaxtyping import Bool, Float64, Int32
+from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.envs.avoid import MIN_SPEED
 from embodied_cf.envs.state import MAX_TURN, PERIOD_S
@@ -19,43 +19,39 @@ LOOKAHEAD_M = 0.5
 WINDOW = 12
 """Points ahead among which the robot looks for where it is on the route."""
 ARRIVED_M = 0.05
-STAND_STEPS = 6
-"""Steps that a stop is held before the next part begins: two more than a stop asks for."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """How one part of an instruction is driven."""
+    """How one clause of an instruction is driven."""
 
     path: Float64[np.ndarray, "n 2"]
-    """Points SPACING_M apart, m; in the world, or in the frame of the robot where the part begins."""
+    """Points SPACING_M apart, m; in the world, or in the frame of the robot where the clause begins."""
     stop: bool
-    """Whether the robot stands at the end before it goes on."""
+    """Whether the robot stands at the end; if not, it drives straight on."""
     relative: bool = False
 
 
 @dataclass(frozen=True)
 class Routes:
-    """Routes of B robots with up to C parts of up to N points; the last part repeats, the last point too."""
+    """Routes of B robots for up to C clauses of up to N points; the last clause repeats, the last point too."""
 
     path: Float64[np.ndarray, "b c n 2"]
-    count: Int32[np.ndarray, "b c"]
+    count: Int64[np.ndarray, "b c"]
     stop: Bool[np.ndarray, "b c"]
     relative: Bool[np.ndarray, "b c"]
-    parts: Int32[np.ndarray, " b"]
 
     @classmethod
     def of(cls, plans: Sequence[Sequence[Route]]) -> "Routes":
-        """Stack plans of one or more parts."""
+        """Stack plans of one or more clauses."""
         longest = max(len(route.path) for plan in plans for route in plan)
         most = max(len(plan) for plan in plans)
         filled = [[*plan, *[plan[-1]] * (most - len(plan))] for plan in plans]
         return cls(
             np.stack([np.stack([_filled(route.path, longest) for route in plan]) for plan in filled]),
-            np.array([[len(route.path) for route in plan] for plan in filled], np.int32),
+            np.array([[len(route.path) for route in plan] for plan in filled]),
             np.array([[route.stop for route in plan] for plan in filled]),
             np.array([[route.relative for route in plan] for plan in filled]),
-            np.array([len(plan) for plan in plans], np.int32),
         )
 
 
@@ -63,57 +59,32 @@ def _filled(path: Float64[np.ndarray, "n 2"], size: int) -> Float64[np.ndarray, 
     return np.concatenate([path, np.repeat(path[-1:], size - len(path), axis=0)])
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far B robots are."""
-
-    part: Int32[np.ndarray, " b"]
-    """Part that is being driven; its number of parts when all are done."""
-    point: Int32[np.ndarray, " b"]
-    """Point of the part's path that the robot has come to."""
-    stood: Int32[np.ndarray, " b"]
-    """Steps for which it has stood at the part's end."""
-    frame: Float64[np.ndarray, "b 3"]
-    """Pose where the part began: the frame of relative paths."""
-
-    @classmethod
-    def at_start(cls, pose: Float64[np.ndarray, "b 3"]) -> "Progress":
-        """Begin the first part at a pose."""
-        none = np.zeros(len(pose), np.int32)
-        return cls(none, none, none, pose.copy())
-
-
 def pursue(
-    routes: Routes, progress: Progress, pose: Float64[np.ndarray, "b 3"]
-) -> tuple[Float64[np.ndarray, "b 2"], Progress]:
-    """Return the action (v m/s, w rad/s) that follows the routes, and the progress made."""
-    after = Progress(progress.part.copy(), progress.point.copy(), progress.stood.copy(), progress.frame.copy())
-    action = np.zeros((len(pose), 2))
-    _pursue(routes.path, routes.count, routes.stop, routes.relative, routes.parts,
-            after.part, after.point, after.stood, after.frame, pose, action)  # fmt: skip
-    return action, after
+    routes: Routes,
+    clause: Int64[np.ndarray, " b"],
+    frame: Float64[np.ndarray, "b 3"],
+    point: Int64[np.ndarray, " b"],
+    pose: Float64[np.ndarray, "b 3"],
+) -> tuple[Float64[np.ndarray, "b 2"], Int64[np.ndarray, " b"]]:
+    """Return the action (v m/s, w rad/s) that follows each robot's route, and the point it has come to.
+
+    `frame` is the pose where the clause began; `point` the index of the point reached before.
+    """
+    action, reached = np.zeros((len(pose), 2)), point.copy()
+    _pursue(routes.path, routes.count, routes.stop, routes.relative, clause, frame, reached, pose, action)
+    return action, reached
 
 
 @numba.njit(cache=True)
-def _pursue(path, count, stop, relative, parts, part, point, stood, frame, pose, action):  # type: ignore[no-untyped-def]
+def _pursue(path, count, stop, relative, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):
-        while part[row] < parts[row]:
-            index = part[row]
-            here = _in_frame(pose[row], frame[row]) if relative[row, index] else (pose[row, 0], pose[row, 1], pose[row, 2])
-            line = path[row, index, : count[row, index]]
-            point[row] = _nearest(line, point[row], here)
-            left = _remaining(line, point[row], here)
-            arrived = left < (ARRIVED_M if stop[row, index] else 0.15)
-            if arrived or stood[row] > 0:
-                stood[row] += 1
-            if stood[row] == 0:
-                _steer(line, point[row], here, left, stop[row, index], action[row])
-                break
-            if stop[row, index] and stood[row] <= STAND_STEPS:
-                break
-            part[row] += 1
-            point[row], stood[row] = 0, 0
-            frame[row] = pose[row]
+        at = clause[row]
+        here = _in_frame(pose[row], frame[row]) if relative[row, at] else (pose[row, 0], pose[row, 1], pose[row, 2])
+        line = path[row, at, : count[row, at]]
+        point[row] = _nearest(line, point[row], here)
+        left = _remaining(line, point[row], here)
+        if len(line) > 1 and not (stop[row, at] and left < ARRIVED_M):
+            _steer(line, point[row], here, left, stop[row, at], action[row])
 
 
 @numba.njit(cache=True)
@@ -138,9 +109,9 @@ def _nearest(line, first, here):  # type: ignore[no-untyped-def]
 def _remaining(line, index, here):  # type: ignore[no-untyped-def]
     """Way left to the end, m; negative once the robot has driven past it."""
     last = len(line) - 1
-    if index < last - 1 or last == 0:
-        return SPACING_M * (last - index) + (math.hypot(line[0, 0] - here[0], line[0, 1] - here[1]) if last == 0 else 0.0)
-    dx, dy = line[last, 0] - line[last - 1, 0], line[last, 1] - line[last - 1, 1]
+    if index < last - 1:
+        return SPACING_M * (last - index)
+    dx, dy = line[last, 0] - line[max(last - 1, 0), 0], line[last, 1] - line[max(last - 1, 0), 1]
     length = max(math.hypot(dx, dy), 1e-9)
     return ((line[last, 0] - here[0]) * dx + (line[last, 1] - here[1]) * dy) / length
 
@@ -148,8 +119,10 @@ def _remaining(line, index, here):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True)
 def _steer(line, index, here, left, stop, action):  # type: ignore[no-untyped-def]
     """Drive an arc to a point ahead on the route; slow down in bends and before a stop."""
-    ahead = min(len(line) - 1, index + int(LOOKAHEAD_M / SPACING_M))
-    dx, dy = line[ahead, 0] - here[0], line[ahead, 1] - here[1]
+    last, steps = len(line) - 1, int(LOOKAHEAD_M / SPACING_M)
+    ahead, beyond = min(last, index + steps), max(0, index + steps - last)
+    dx = line[ahead, 0] - here[0] + (0 if stop else beyond) * (line[last, 0] - line[last - 1, 0])
+    dy = line[ahead, 1] - here[1] + (0 if stop else beyond) * (line[last, 1] - line[last - 1, 1])
     away = max(math.hypot(dx, dy), 0.1)
     error = math.atan2(dy, dx) - here[2]
     error = (error + math.pi) % (2.0 * math.pi) - math.pi

@@ -18,6 +18,7 @@ from embodied_cf.envs.raycast import FIRST_OBJECT, FIRST_PERSON
 from embodied_cf.envs.raycast_background import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State
+from embodied_cf.language.instruction import KINDS
 from embodied_cf.errors import UsageError
 
 __all__ = ["CEILING", "DOOR", "FIRST_OBJECT", "FIRST_PERSON", "FLOOR", "SKY", "WALL", "Camera", "Frames", "render"]
@@ -127,7 +128,7 @@ def _looks() -> tuple[Any, ...]:
     """Return textures, catalogues and colours, as the kernels take them."""
     texel = textures.textures()
     texture = raycast.Texture(
-        texel.reshape(-1, 2),
+        texel.ravel(),
         textures.second_colours(),
         textures.level_offsets(),
         np.array([style in textures.STRETCHED for style in WALL_STYLES]),
@@ -139,5 +140,5 @@ def _looks() -> tuple[Any, ...]:
     )
     assert len(texel) == len(WALL_STYLES) + len(FLOOR_STYLES) + len(CEILING_STYLES)
     colours = _Colours(np.array([*COLOUR_RGB.values()], np.float64), np.array(catalogue.FIXED_RGB, np.float64))
-    people = (catalogue_people.body(), catalogue_people.swing(), catalogue_people.wardrobe())
-    return texture, catalogue.objects(), *people, colours
+    parts = catalogue.table((*(catalogue.PARTS[kind] for kind in KINDS), catalogue_people.BODY))
+    return texture, parts, catalogue_people.wardrobe(), colours

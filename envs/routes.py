@@ -1,119 +1,221 @@
-"""Routes that carry out instructions: one polyline for each part, planned from where the part before it ends."""
+"""Routes that may carry out a clause, the best first: polylines that keep to its meaning with some room to spare."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from embodied_cf.envs import geometry
 from embodied_cf.envs.planner import Field, Grid, explore, resampled
 from embodied_cf.envs.pursuit import SPACING_M, Route
 from embodied_cf.envs.scene import Scene
 from embodied_cf.envs.state import ROBOT_RADIUS_M
-from embodied_cf.errors import UsageError
-from embodied_cf.language.surroundings import Surroundings
+from embodied_cf.envs.wall_lanes import lanes
+from embodied_cf.language.predicate import Program
+from embodied_cf.language.predicate_geometry import blocked
+from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.predicate_rules import RING_M, SWEEP
 
 CAUTION = 4.0
-Pose = Float64[np.ndarray, " 3"]
+DOCK_M = 0.25
+"""Last piece of the way to a thing, driven straight towards it, so that the robot faces it."""
+NEAR_GAP_M, NEAR_WIDTH_M = 0.4, 0.3
+"""Where that piece begins: least gap between the hulls, and how much wider it may be."""
+BESIDE_GAP_M, BESIDE_SECTOR = (0.12, 0.55), math.radians(28)
+RUN_UP_M, RUN_OUT_M = 0.6, 0.8
+"""Straight piece before a gap and beyond it."""
+RINGS_M = (0.9, 0.7, 1.2, 1.6, 2.1)
+"""Distances from a thing's surface at which arcs around it are tried."""
+SPARE = math.radians(25)
+"""By how much an arc around a thing is longer than asked."""
+TURN_RADII_M = (0.7, 0.45, 0.25, 0.15)
 Path = Float64[np.ndarray, "n 2"]
-Mask = Bool[np.ndarray, "h w"]
+Pose = Float64[np.ndarray, " 3"]
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A scene, as language sees it and as the planner maps it."""
+    """A scene as the planner maps it."""
 
     scene: Scene
-    things: Surroundings
     grid: Grid
 
     @classmethod
     def of(cls, scene: Scene) -> "Ground":
         """Map a scene."""
-        return cls(scene, scene.surroundings(), Grid.of(scene))
-
-    def explore(self, here: Pose) -> Field:
-        """Find the ways from the robot's place, with care for narrow ones."""
-        return explore(self.grid, here[None, :2], CAUTION)
-
-    def seen_from(self, points: Path, target: Float64[np.ndarray, " 2"]) -> Bool[np.ndarray, " n"]:
-        """Return whether no wall stands between each point and a target's near edge."""
-        end = target + (points - target) * 0.02
-        return ~crosses(points, end, self.scene.walls).any(axis=1)
+        return cls(scene, Grid.of(scene))
 
 
-def crosses(begin: Path, end: Path, walls: Float64[np.ndarray, "w 4"]) -> Bool[np.ndarray, "n w"]:
-    """Return which of the segments begin-end cross which walls."""
-    along, wall = (end - begin)[:, None], walls[:, 2:] - walls[:, :2]
-    offset = walls[:, :2] - begin[:, None]
-    det = _cross(along, wall)
-    safe = np.where(np.abs(det) < 1e-12, np.inf, det)
-    t, u = _cross(offset, wall) / safe, _cross(offset, along) / safe
-    return (np.abs(det) >= 1e-12) & (t >= 0) & (t <= 1) & (u >= 0) & (u <= 1)
+@dataclass(frozen=True)
+class Task:
+    """One clause of a program, to be driven from a pose."""
+
+    ground: Ground
+    program: Program
+    clause: int
+    here: Pose
+
+    @property
+    def side(self) -> float:
+        return float(self.program.side[self.clause])
+
+    @property
+    def things(self) -> Float64[np.ndarray, "m 3"]:
+        return self.program.things[self.clause, : self.program.num_matches[self.clause]]
+
+    @property
+    def gaps(self) -> Float64[np.ndarray, "m 4"]:
+        return self.program.gaps[self.clause, : self.program.num_matches[self.clause]]
+
+    @cached_property
+    def field(self) -> Field:
+        """The ways from here, with care for narrow ones."""
+        return explore(self.ground.grid, self.here[None, :2], CAUTION)
+
+    @cached_property
+    def spots(self) -> Float64[np.ndarray, "k 2"]:
+        """Cells that can be reached, m."""
+        return self.ground.grid.centres[np.isfinite(self.field.cost)]
+
+    @cached_property
+    def costs(self) -> Float64[np.ndarray, " k"]:
+        return self.field.cost[np.isfinite(self.field.cost)]
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def routes_for(ground: Ground, program: Program, clause: int, here: Pose) -> Iterator[Route]:
+    """Yield routes for a clause that begins at a pose, the best first; none where nothing is in reach."""
+    task = Task(ground, program, clause, here)
+    match Rule(program.rule[clause]):
+        case Rule.GO_TO:
+            return _to_things(task)
+        case Rule.STOP_BESIDE:
+            return _beside(task)
+        case Rule.PASS_BETWEEN:
+            return _through(task)
+        case Rule.ARC_AROUND:
+            return _around(task)
+        case Rule.FORWARD:
+            return _forward()
+        case Rule.TURN:
+            return _turn(task.side, math.radians(90), TURN_RADII_M, 0.8)
+        case Rule.ADJUST:
+            return _turn(task.side, math.radians(32), (1.2, 0.8, 0.5), 0.9)
+        case Rule.STOP:
+            return iter([Route(np.zeros((1, 2)), True, True)])
+        case rule:
+            return _along_walls(task, rule)
 
 
-def cheapest(field: Field, wanted: Mask, extra: Float64[np.ndarray, "h w"] | float = 0.0) -> Path:
-    """Return the way to the wanted cell of least cost plus `extra`. Raises UsageError if none can be reached."""
-    cost = np.where(wanted, field.cost + extra, np.inf)
-    best = int(cost.argmin())
-    if not math.isfinite(cost.flat[best]):
-        raise UsageError("no way leads to where the instruction asks the robot to be",
-                         remedy="Use a scene in which its place is free.")  # fmt: skip
-    return field.path(field.grid.centres.reshape(-1, 2)[best])
-
-
-def to_route(path: Path, stop: bool) -> Route:
-    """Return the route along a path."""
-    if len(path) == 1:
-        return Route(path, stop)
+def _route(path: Path, stop: bool) -> Route:
     return Route(resampled(path, SPACING_M), stop)
 
 
-def end_pose(route: Route, here: Pose) -> Pose:
-    """Return where a route ends, and which way it faces there."""
-    path = route.path
-    if route.relative:
-        path = here[:2] + path @ geometry.rotation(here[2]).T
-    if len(path) < 2:
-        return np.array([*path[-1], here[2]])
-    dx, dy = path[-1] - path[max(0, len(path) - 4)]
-    return np.array([*path[-1], math.atan2(dy, dx)])
+def _to_things(task: Task) -> Iterator[Route]:
+    """Ways to the cells around a thing, one for each of several ever wider gaps."""
+    for wider in (0.0, 0.3):
+        options = []
+        for thing in task.things:
+            away = _length(task.spots - thing[:2]) - thing[2] - ROBOT_RADIUS_M - wider
+            options.append(_best(task, (away >= NEAR_GAP_M) & (away <= NEAR_GAP_M + NEAR_WIDTH_M), thing))
+        for cost, spot, middle in sorted(filter(None, options), key=lambda option: option[0]):
+            del cost
+            toward = (middle - spot) / np.hypot(*(middle - spot))
+            yield _route(np.concatenate([task.field.path(spot), [spot + DOCK_M * toward]]), True)
 
 
-def approach(ground: Ground, here: Pose, target: int, gap: tuple[float, float]) -> Route:
-    """Drive up to a thing and stop with a gap (m, least and most) between the hulls."""
-    field = ground.explore(here)
-    middle, radius = ground.things.position[target], ground.things.radius[target]
-    if target >= len(ground.scene.position):
-        radius = 0.0  # a door is a flat wall
-    offset = ground.grid.centres - middle
-    away = np.hypot(offset[..., 0], offset[..., 1]) - radius - ROBOT_RADIUS_M
-    wanted = ground.grid.free & (away >= gap[0]) & (away <= gap[1]) & np.isfinite(field.cost)
-    wanted[wanted] = ground.seen_from(ground.grid.centres[wanted], middle)
-    return to_route(cheapest(field, wanted), True)
+def _beside(task: Task) -> Iterator[Route]:
+    options = []
+    for thing in task.things:
+        sight = thing[:2] - task.here[:2]
+        normal = task.side * np.array([-sight[1], sight[0]]) / np.hypot(*sight)
+        offset = task.spots - thing[:2]
+        away = _length(offset)
+        gap = away - thing[2] - ROBOT_RADIUS_M
+        beside = offset @ normal >= math.cos(BESIDE_SECTOR) * away
+        options.append(_best(task, beside & (gap >= BESIDE_GAP_M[0]) & (gap <= BESIDE_GAP_M[1]), thing))
+    for _, spot, _ in sorted(filter(None, options), key=lambda option: option[0]):
+        yield _route(task.field.path(spot), True)
 
 
-def beside(ground: Ground, here: Pose, target: int, side: float) -> Route:
-    """Stop on one side (+1 left) of a thing as seen from the start."""
-    field = ground.explore(here)
-    middle, radius = ground.things.position[target], ground.things.radius[target]
-    sight = middle - ground.things.start[:2]
-    normal = side * np.array([-sight[1], sight[0]]) / np.hypot(*sight)
-    offset = ground.grid.centres - middle
-    away = np.hypot(offset[..., 0], offset[..., 1])
-    across = (offset @ normal) / np.maximum(away, 1e-6)
-    gap = away - radius - ROBOT_RADIUS_M
-    wanted = ground.grid.free & (gap >= 0.12) & (gap <= 0.5) & (across >= math.cos(math.radians(25)))
-    wanted &= np.isfinite(field.cost)
-    wanted[wanted] = ground.seen_from(ground.grid.centres[wanted], middle)
-    return to_route(cheapest(field, wanted), True)
+def _best(
+    task: Task, wanted: Bool[np.ndarray, " k"], thing: Float64[np.ndarray, " 3"]
+) -> tuple[float, Float64[np.ndarray, " 2"], Float64[np.ndarray, " 2"]] | None:
+    """Return cost, place and the thing's centre for the cheapest wanted cell from which the thing is seen."""
+    spots, costs = task.spots[wanted], task.costs[wanted]
+    if not len(spots):
+        return None
+    offset = thing[:2] - spots
+    surface = spots + offset * (1 - thing[2] / _length(offset))[:, None]
+    walls = task.ground.scene.walls
+    costs = np.where(blocked(spots, surface, np.broadcast_to(walls, (len(spots), *walls.shape))), np.inf, costs)
+    best = int(costs.argmin())
+    return (float(costs[best]), spots[best], thing[:2]) if math.isfinite(costs[best]) else None
 
 
-def plan(scene, instruction):
-    ground = Ground.of(scene)
-    return [approach(ground, scene.start, instruction, (0.15, 0.4))]
+def _through(task: Task) -> Iterator[Route]:
+    """Straight through the middle of a gap, the cheapest to come to first."""
+    options = []
+    for gap in task.gaps:
+        begin, end = gap[:2], gap[2:]
+        along = (end - begin) / np.hypot(*(end - begin))
+        across = np.array([-along[1], along[0]])
+        across *= -np.sign((task.here[:2] - begin) @ across) or 1.0
+        middle = (begin + end) / 2
+        before, after = middle - RUN_UP_M * across, middle + RUN_OUT_M * across
+        cost = float(task.field.at(before[None])[0])
+        if math.isfinite(cost):
+            options.append((cost, before, after))
+    for _, before, after in sorted(options, key=lambda option: option[0]):
+        yield _route(np.concatenate([task.field.path(before), [after]]), True)
+
+
+def _around(task: Task) -> Iterator[Route]:
+    """Arcs at several distances and from many sides, by the length of the way; those that hit something left out."""
+    options = []
+    sweep = np.linspace(0.0, SWEEP + SPARE, 24)
+    for thing in task.things:
+        for ring in RINGS_M:
+            for start in np.linspace(-np.pi, np.pi, 36, endpoint=False):
+                angle = start - task.side * sweep
+                arc = thing[:2] + (thing[2] + ring) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+                tight = task.ground.grid.clearance_at(arc).min()
+                cost = float(task.field.at(arc[:1])[0]) + (SWEEP + SPARE) * (thing[2] + ring)
+                if tight >= ROBOT_RADIUS_M + 0.1 and math.isfinite(cost):
+                    options.append((cost + 2.0 * max(0.0, 0.6 - tight), thing, arc))
+    for _, thing, arc in sorted(options, key=lambda option: option[0]):
+        path = np.concatenate([task.field.path(arc[0]), arc[1:]])
+        if _least_sweep(resampled(path, SPACING_M), thing, task.side) > -math.radians(25):
+            yield _route(path, False)
+
+
+def _least_sweep(path: Path, thing: Float64[np.ndarray, " 3"], side: float) -> float:
+    """Return how far a path goes the wrong way around a thing, rad, 0 or less."""
+    spoke = path - thing[:2]
+    inside = _length(spoke) - thing[2] <= RING_M[1]
+    angle = np.unwrap(np.arctan2(spoke[:, 1], spoke[:, 0]))
+    return float(np.minimum(0.0, np.cumsum(-side * np.diff(angle) * inside[1:])).min(initial=0.0))
+
+
+def _along_walls(task: Task, rule: Rule) -> Iterator[Route]:
+    for lane in lanes(task.ground.grid, task.ground.scene.walls, task.field, task.side, rule):
+        yield _route(np.concatenate([task.field.path(lane[0]), lane[1:]]), False)
+
+
+def _forward() -> Iterator[Route]:
+    for sideways in (0.0, 0.3, -0.3):
+        yield Route(resampled(np.array([[0.0, 0.0], [2.4, sideways]]), SPACING_M), False, True)
+
+
+def _turn(side: float, angle: float, radii: tuple[float, ...], straight: float) -> Iterator[Route]:
+    """Arcs of several radii, then straight on."""
+    for radius in radii:
+        turned = np.linspace(0.0, angle, 12)
+        arc = radius * np.stack([np.sin(turned), side * (1 - np.cos(turned))], axis=1)
+        end = arc[-1] + straight * np.array([math.cos(angle), side * math.sin(angle)])
+        yield Route(resampled(np.concatenate([arc, [end]]), SPACING_M), False, True)
+
+
+def _length(offset: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, " n"]:
+    return np.hypot(offset[:, 0], offset[:, 1])

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, Int32, UInt8
+from jaxtyping import Float64, Int32, UInt16
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.scene import CEILING_STYLES, FLOOR_STYLES, WALL_STYLES
@@ -30,8 +30,8 @@ _SECOND: dict[str, tuple[int, int, int]] = {
 
 
 @lru_cache(maxsize=1)
-def textures() -> UInt8[np.ndarray, "styles texels 2"]:
-    """Return all textures: walls, then floors, then ceilings in the order of their styles, levels one behind another."""
+def textures() -> UInt16[np.ndarray, "styles texels"]:
+    """Return own + 256 * second weight: walls, floors, ceilings by style, each with its levels one behind another."""
     wall, floor, ceiling = (
         [_mipmapped(_pattern(group, style)) for style in styles]
         for group, styles in (("wall", WALL_STYLES), ("floor", FLOOR_STYLES), ("ceiling", CEILING_STYLES))
@@ -51,13 +51,13 @@ def level_offsets() -> Int32[np.ndarray, " levels"]:
     return np.cumsum([0, *sizes[:-1]]).astype(np.int32)
 
 
-def _mipmapped(pattern: Pattern) -> UInt8[np.ndarray, "texels 2"]:
+def _mipmapped(pattern: Pattern) -> UInt16[np.ndarray, " texels"]:
     image = np.stack(pattern, axis=-1)
     levels = [cv2.resize(image, (TILE >> k, TILE >> k), interpolation=cv2.INTER_AREA) for k in range(LEVELS)]
     flat = np.concatenate([level.reshape(-1, 2) for level in levels])
     own = np.clip(np.round(flat[:, 0] * 255), 0, 255)
     second = np.clip(np.round(flat[:, 1] * 255), 0, 255 - own)
-    return np.stack([own, second], axis=1).astype(np.uint8)
+    return (own + 256 * second).astype(np.uint16)
 
 
 def _pattern(group: str, style: str) -> Pattern:

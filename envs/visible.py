@@ -1,7 +1,7 @@
 """What each frame shows, told from its segmentation: which objects, in which box, by how many pixels."""
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from embodied_cf.datasets.privileged import Visible, VisibleThing
 from embodied_cf.envs.render import FIRST_OBJECT
@@ -30,10 +30,10 @@ def visible_things(segmentation: UInt8[np.ndarray, "t h w"], scene: Scene) -> Vi
     return tuple(tuple(frame) for frame in frames)
 
 
-def bounding_boxes(mask: np.ndarray) -> Int64[np.ndarray, "t 4"]:
-    """Return x0, y0, x1, y1 (exclusive) around the true pixels of each mask (t, h, w); of no meaning where none is."""
+def bounding_boxes(mask: Bool[np.ndarray, "t h w"]) -> Int64[np.ndarray, "t 4"]:
+    """Return x0, y0, x1, y1 (exclusive) around the true pixels of each mask; of no meaning where none is."""
     _, height, width = mask.shape
-    columns, rows = mask.any(axis=1), mask.any(axis=2)
+    columns, rows = np.any(mask, axis=1), np.any(mask, axis=2)
     low = (columns.argmax(axis=1), rows.argmax(axis=1))
     high = (width - columns[:, ::-1].argmax(axis=1), height - rows[:, ::-1].argmax(axis=1))
     return np.stack([*low, *high], axis=1)

@@ -63,7 +63,8 @@ class Detector(nn.Module):
         self.to_middle, self.to_fine = nn.Conv2d(128, 72, 1), nn.Conv2d(72, 32, 1)
         self.merge = _Block(32)
         self.head = nn.Conv2d(32, 1 + 4 + len(KINDS) + len(COLOURS), 1)
-        nn.init.constant_(self.head.bias[:1].detach(), -3.0)  # most cells hold nothing
+        with torch.no_grad():
+            self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Side: TypeAlias = Literal["left", "right"]
+OTHER_SIDE: dict[Side, Side] = {"left": "right", "right": "left"}
 Family: TypeAlias = Literal["object", "referential", "continuous", "chained"]
 FAMILIES: tuple[Family, ...] = ("object", "referential", "continuous", "chained")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")

@@ -17,20 +17,51 @@ from embodied_cf.language.vocabulary import Command, Vocabulary
 
 VOCABULARY = Vocabulary(
     (
-        Command("forward", ("go forward", "move forward", "go straight", "drive straight ahead", "keep going straight",
-                            "continue straight", "head straight on", "move ahead", "proceed forward")),
-        Command("turn_left", ("turn left", "make a left turn", "take a left", "turn to the left", "turn sharply left",
-                              "swing around to the left", "make a left", "go around to the left")),
-        Command("turn_right", ("turn right", "make a right turn", "take a right", "turn to the right",
-                               "turn sharply right", "swing around to the right", "make a right",
-                               "go around to the right")),
-        Command("adjust_left", ("adjust left", "bear left", "veer left", "steer slightly to the left",
-                                "keep slightly left", "drift to the left", "ease to the left", "curve gently left")),
-        Command("adjust_right", ("adjust right", "bear right", "veer right", "steer slightly to the right",
-                                 "keep slightly right", "drift to the right", "ease to the right",
-                                 "curve gently right")),
-        Command("stop", ("stop", "stay where you are", "wait here", "do not move", "come to a halt", "stand still",
-                         "halt", "hold your position")),
+        Command(
+            "forward",
+            ("go forward", "move forward", "go straight", "drive straight ahead", "keep going straight",
+             "continue straight", "head straight on", "move ahead", "proceed forward", "drive forward",
+             "keep straight on", "go straight ahead"),
+            ("advance", "carry on along this line", "press onward", "travel dead ahead", "roll on in front of you"),
+        ),
+        Command(
+            "turn_left",
+            ("turn left", "make a left turn", "take a left", "turn to the left", "turn sharply left",
+             "swing around to the left", "make a left", "go around to the left", "turn left here",
+             "make a turn to the left", "steer hard left", "make a sharp turn to the left"),
+            ("hang a left", "bend sharply to the left", "wheel around to the left",
+             "perform a quarter turn to the left", "head off to the left"),
+        ),
+        Command(
+            "turn_right",
+            ("turn right", "make a right turn", "take a right", "turn to the right", "turn sharply right",
+             "swing around to the right", "make a right", "go around to the right", "turn right here",
+             "make a turn to the right", "steer hard right", "make a sharp turn to the right"),
+            ("hang a right", "bend sharply to the right", "wheel around to the right",
+             "perform a quarter turn to the right", "head off to the right"),
+        ),
+        Command(
+            "adjust_left",
+            ("adjust left", "bear left", "veer left", "steer slightly to the left", "keep slightly left",
+             "drift to the left", "ease to the left", "curve gently left", "turn slightly left",
+             "go slightly left", "shift a bit to the left", "steer a little left"),
+            ("lean left", "edge over to the left", "angle a touch to the left", "nudge your course left",
+             "slant somewhat to the left"),
+        ),
+        Command(
+            "adjust_right",
+            ("adjust right", "bear right", "veer right", "steer slightly to the right", "keep slightly right",
+             "drift to the right", "ease to the right", "curve gently right", "turn slightly right",
+             "go slightly right", "shift a bit to the right", "steer a little right"),
+            ("lean right", "edge over to the right", "angle a touch to the right", "nudge your course right",
+             "slant somewhat to the right"),
+        ),
+        Command(
+            "stop",
+            ("stop", "stay where you are", "wait here", "do not move", "come to a halt", "stand still", "halt",
+             "hold your position", "stop moving", "come to a stop", "stop on the spot", "stay still"),
+            ("freeze", "remain in place", "cease all motion", "park yourself here", "do not budge"),
+        ),
     )
 )  # fmt: skip
 UNLABELLED = ("reverse", "creeping", "swerve")

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from embodied_cf.language import connectives
+
 _REMEMBERED = 1 << 16
 """Distinct instructions whose parse is kept; the same few hundred come again and again."""
 _SPACE = re.compile(r"\s+")
-_THEN = re.compile(r"\s*(?:,|;)?\s*\b(?:and\s+)?then\b\s*|\s*;\s*")
 _SIDES = {"left": "right", "right": "left", "leftward": "rightward", "rightward": "leftward",
           "leftwards": "rightwards", "rightwards": "leftwards", "clockwise": "counterclockwise",
           "counterclockwise": "clockwise"}  # fmt: skip
@@ -21,6 +22,8 @@ class Command:
 
     name: str
     phrases: tuple[str, ...]
+    held_out: tuple[str, ...] = ()
+    """Understood, but said only where phrasings are wanted that no training text uses."""
 
     @property
     def mirror(self) -> str:
@@ -51,11 +54,19 @@ class Vocabulary:
 
     @cached_property
     def _by_phrase(self) -> Mapping[str, str]:
-        return {normalise(phrase): command.name for command in self.commands for phrase in command.phrases}
+        return {
+            normalise(phrase): command.name
+            for command in self.commands
+            for phrase in command.phrases + command.held_out
+        }
 
     @cached_property
     def _parsed(self) -> dict[str, tuple[str, ...] | None]:
         return {}
+
+    def command_of(self, phrase: str) -> str | None:
+        """Return the command that a single phrase names, or None."""
+        return self._by_phrase.get(normalise(phrase))
 
     def parse(self, instruction: str) -> tuple[str, ...] | None:
         """Return the commands that an instruction chains, or None if any clause is not a known phrase.
@@ -66,7 +77,7 @@ class Vocabulary:
         if instruction not in self._parsed:
             if len(self._parsed) >= _REMEMBERED:
                 self._parsed.clear()
-            clauses = [self._by_phrase.get(clause) for clause in _THEN.split(normalise(instruction))]
+            clauses = [self.command_of(clause) for clause in connectives.split(normalise(instruction))]
             known = tuple(clause for clause in clauses if clause is not None)
             self._parsed[instruction] = known if len(known) == len(clauses) else None
         return self._parsed[instruction]
@@ -75,7 +86,7 @@ class Vocabulary:
         """Return the instruction that chains `commands`; `phrase` picks a phrasing for each (default 0)."""
         picks = phrase if phrase is not None else [0] * len(commands)
         said = [self.phrases[self.index[name]][pick] for name, pick in zip(commands, picks, strict=True)]
-        return ", then ".join(said)
+        return connectives.join(tuple(said))
 
 
 def normalise(text: str) -> str:

@@ -4,7 +4,6 @@ Frames of training layouts with training names, boxes from segmentation; tested 
 never seen. 60 000 frames take an hour on one shared core. The numbers reached stand in docs/results/simulator.md.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,4 +221,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,54 @@
+"""One decision of the expert: where it is with its instruction, the action that its route asks for, made safe."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from embodied_cf.envs.avoid import avoid
+from embodied_cf.envs.pursuit import Routes, pursue
+from embodied_cf.envs.scene import Worlds
+from embodied_cf.envs.state import State
+from embodied_cf.language.predicate import Programs, Tracker, advance, begin
+from embodied_cf.language.predicate_tracker import STOP_M
+
+_PATIENCE = 2
+"""Steps that the robot waits for people before it would rather creep than stand: a long wait is a stop."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far B robots are."""
+
+    tracker: Tracker
+    """What the judge of the instruction remembers; its clause is the one that is driven."""
+    point: Int64[np.ndarray, " b"]
+    """Point of the clause's route that the robot has come to."""
+    fresh: Bool[np.ndarray, " b"]
+    """Whether the robot still stands where the tracker begins."""
+
+    @classmethod
+    def at_start(cls, programs: Programs, pose: Float64[np.ndarray, "b 3"]) -> "Progress":
+        """Begin the first clause at a pose."""
+        return cls(begin(programs, pose), np.zeros(len(pose), np.int64), np.ones(len(pose), bool))
+
+
+def decide(
+    worlds: Worlds, programs: Programs, routes: Routes, progress: Progress, state: State
+) -> tuple[Float64[np.ndarray, "b 2"], Progress]:
+    """Return the action v m/s, w rad/s of this step, and the progress made. Who is done stands still."""
+    tracker = advance(programs, progress.tracker, state.pose)
+    fresh = np.flatnonzero(progress.fresh)
+    if len(fresh):
+        tracker = tracker.replaced(fresh, progress.tracker.take(fresh))
+    point = np.where(tracker.clause == progress.tracker.clause, progress.point, 0)
+    wanted, point = pursue(routes, tracker.clause, tracker.origin, point, state.pose)
+    wanted[tracker.done] = 0.0
+    action = avoid(worlds, state, wanted, _has_waited(tracker))
+    action[tracker.done] = 0.0
+    return action, Progress(tracker, point, np.zeros(len(state), bool))
+
+
+def _has_waited(tracker: Tracker) -> Bool[np.ndarray, " b"]:
+    recent = tracker.recent[:, -_PATIENCE:] - tracker.pose[:, None, :2]
+    return (np.hypot(recent[..., 0], recent[..., 1]) <= STOP_M).all(axis=1)
