@@ -1,1 +1,5 @@
-"""Simulated worlds, dynamics and tasks (see docs: not built yet)."""
+"""Simulated worlds, dynamics, tasks and gymnasium environments. Importing it registers the environments' ids."""
+
+from embodied_cf.envs.registration import register_environments
+
+register_environments()

@@ -1,39 +1,41 @@
 """Exact counterfactuals: the same worlds, people and chance under other actions, and what that changes for people."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs.dynamics import checked, trail
+from embodied_cf.envs.dynamics import at, checked, trail
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import Noise, State
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """B runs of T steps. `states` has a leading time axis in every column: (t + 1, b, ...)."""
+    """B runs of T steps."""
 
-    states: State
+    columns: Mapping[str, np.ndarray]
+    """The columns of `State`, each (t + 1, b, ...)."""
 
     @property
     def pose(self) -> Float64[np.ndarray, "b t 3"]:
         """Robot's x, y m, yaw rad: T + 1 poses, the first is where the run began."""
-        return self.states.pose.swapaxes(0, 1)
+        return self.columns["pose"].swapaxes(0, 1)
 
     @property
     def person(self) -> Float64[np.ndarray, "b t p 4"]:
         """People's x, y m, vx, vy m/s at T + 1 instants."""
-        return self.states.person.swapaxes(0, 1)
+        return self.columns["person"].swapaxes(0, 1)
 
     @property
     def hit(self) -> UInt8[np.ndarray, "b t"]:
         """What the robot hit in each of the T steps: bits HIT_WALL, HIT_OBJECT, HIT_PERSON."""
-        return self.states.hit[1:].swapaxes(0, 1)
+        return self.columns["hit"][1:].swapaxes(0, 1)
 
     def state(self, step: int) -> State:
         """Return everything after `step` steps; 0 is the start."""
-        return State(**{item.name: getattr(self.states, item.name)[step] for item in fields(State)})
+        return at(self.columns, step)
 
 
 def branch(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> Rollout:

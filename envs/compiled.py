@@ -1,6 +1,10 @@
-"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again."""
+"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again.
+
+Tests wrap every function in a check of its annotations; kernels are unwrapped before they are compiled.
+"""
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,7 +18,7 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 def compiled(kernel: Kernel) -> Kernel:
     """Compile `kernel`, which other kernels call and Python does not, when it is first needed."""
-    return cast(Kernel, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(kernel))
+    return cast(Kernel, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
 
 
 def kept(kernel: Kernel) -> Kernel:
@@ -24,9 +28,9 @@ def kept(kernel: Kernel) -> Kernel:
     in, so let `kernel` close over `fingerprint` of all files that it calls into.
     """
     try:
-        return cast(Kernel, numba.njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(kernel))
+        return cast(Kernel, numba.njit(cache=True, no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
     except RuntimeError:  # numba found no directory to write to
-        return cast(Kernel, numba.njit(no_cfunc_wrapper=True, **_OPTIONS)(kernel))
+        return cast(Kernel, numba.njit(no_cfunc_wrapper=True, **_OPTIONS)(inspect.unwrap(kernel)))
 
 
 def fingerprint(*files: str) -> int:

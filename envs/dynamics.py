@@ -3,7 +3,8 @@
 `step` is pure: the same worlds, state, action and noise always give the same next state.
 """
 
-from dataclasses import astuple, fields
+from collections.abc import Mapping
+from dataclasses import fields
 
 import numpy as np
 from jaxtyping import Float64
@@ -26,11 +27,11 @@ def step(worlds: Worlds, state: State, action: np.ndarray, noise: Noise) -> Stat
     action = np.asarray(action)
     if action.ndim != 2:
         raise UsageError(f"an action is (b, 2) for b worlds, got {action.shape}")
-    return State(*(column[1] for column in astuple(trail(worlds, state, action[:, None], noise))))
+    return at(trail(worlds, state, action[:, None], noise), 1)
 
 
-def trail(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> State:
-    """Return the states of b runs of t steps, stacked in columns (t + 1, b, ...) that begin with `state`.
+def trail(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> dict[str, np.ndarray]:
+    """Return the columns of `State` for b runs of t steps, each (t + 1, b, ...), that begin with `state`.
 
     actions (b, t, 2). Worlds, state and noise have b rows, or one for all; noise has at least t steps.
     """
@@ -46,7 +47,12 @@ def trail(worlds: Worlds, state: State, actions: np.ndarray, noise: Noise) -> St
         worlds.person_goals, worlds.person_speed, worlds.num_people, actions,
         np.ascontiguousarray(noise.slip), np.ascontiguousarray(noise.person),
         *(columns[name] for name in _COLUMNS))  # fmt: skip
-    return State(**columns)
+    return columns
+
+
+def at(columns: Mapping[str, np.ndarray], step: int) -> State:
+    """Return the state after so many steps of a trail."""
+    return State(**{name: column[step] for name, column in columns.items()})
 
 
 def checked(actions: np.ndarray) -> Float64[np.ndarray, "b t 2"]:

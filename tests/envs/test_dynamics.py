@@ -47,7 +47,7 @@ def same(left, right):
 def crowded(seed, people=4, things=8, half=4.0):
     """A random room in which nothing touches anything, with one free-standing wall."""
     rng = generator(seed, "crowded")
-    spots = rng.permuted(np.stack(np.meshgrid(*[np.linspace(0.85 - half, half - 0.85, 5)] * 2), -1).reshape(-1, 2))
+    spots = rng.permutation(np.stack(np.meshgrid(*[np.linspace(0.85 - half, half - 0.85, 5)] * 2), -1).reshape(-1, 2))
     spots = spots[np.hypot(*spots.T) > 0.5]
     kinds = [KINDS[k] for k in rng.integers(len(KINDS), size=things)]
     objects = [(kind, "red", *spot) for kind, spot in zip(kinds, spots, strict=False)]
@@ -76,7 +76,9 @@ def test_straight_on_and_a_quarter_turn():
 
 def test_limits_of_the_drive_and_no_reversing():
     run = drive(room(), [(5.0, 0.0), (-1.0, 9.0), (0.0, -9.0)])
-    np.testing.assert_allclose(run.states.velocity[1:, 0], [[MAX_SPEED, 0], [0, MAX_TURN], [0, -MAX_TURN]], atol=1e-12)
+    np.testing.assert_allclose(
+        run.columns["velocity"][1:, 0], [[MAX_SPEED, 0], [0, MAX_TURN], [0, -MAX_TURN]], atol=1e-12
+    )
     assert run.pose[0, 1:, 0].tolist() == [pytest.approx(0.25)] * 3
 
 
@@ -90,7 +92,8 @@ def test_slip_scales_what_was_asked():
 def test_it_slides_along_a_wall_at_any_angle():
     slope = room(walls=[(1.0, -4.0, 3.0, 4.0)])
     run = drive(slope, [(1.0, 0.0)] * 16)
-    assert run.hit[0, 0] == 0 and run.hit[0, -1] == HIT_WALL
+    assert run.hit[0, 0] == 0
+    assert run.hit[0, -1] == HIT_WALL
     along = np.array([2.0, 8.0]) / math.hypot(2, 8)
     moved = run.pose[0, -1, :2] - run.pose[0, -2, :2]
     np.testing.assert_allclose(moved, along * along[0] * PERIOD_S, atol=1e-9)
@@ -108,23 +111,27 @@ def test_head_on_into_a_wall_and_a_corner():
 
 def test_objects_and_people_are_in_the_way():
     ball = drive(room([("ball", "red", 1.0, 0.0)]), [(1.0, 0.0)] * 8)
-    assert ball.hit[0, 0] == 0 and ball.hit[0, -1] == HIT_OBJECT
+    assert ball.hit[0, 0] == 0
+    assert ball.hit[0, -1] == HIT_OBJECT
     assert ball.pose[0, -1, 0] == pytest.approx(1.0 - ROBOT_RADIUS_M - RADIUS_M["ball"])
     person = replace(room(people=[(1.0, 0.0, 1.0, 0.0)]), person_speed=np.zeros(1))
     run = drive(person, [(1.0, 0.0)] * 8)
-    assert run.hit[0, -1] == HIT_PERSON and run.person[0, -1, 0].tolist() == [1, 0, 0, 0]
+    assert run.hit[0, -1] == HIT_PERSON
+    assert run.person[0, -1, 0].tolist() == [1, 0, 0, 0]
     assert run.pose[0, -1, 0] == pytest.approx(1.0 - ROBOT_RADIUS_M - PERSON_RADIUS_M)
 
 
 def test_a_wedge_too_narrow_to_enter_holds_the_robot():
     wedge = room(walls=[(0.2, 0.5, 3.0, 0.0), (0.2, -0.5, 3.0, 0.0)])
     run = drive(wedge, [(1.0, 0.1), (1.0, -0.1)] * 10)
-    assert (run.hit[0, -4:] & HIT_WALL).all() and run.pose[0, -1, 0] < 1.7
+    assert (run.hit[0, -4:] & HIT_WALL).all()
+    assert run.pose[0, -1, 0] < 1.7
 
 
 def test_a_robot_that_starts_inside_a_thing_can_leave_it():
     run = drive(room([("table", "red", -0.3, 0.0)]), [(1.0, 0.0)] * 8)
-    assert run.pose[0, -1, 0] > 1.0 and run.hit[0, -1] == 0
+    assert run.pose[0, -1, 0] > 1.0
+    assert run.hit[0, -1] == 0
 
 
 @pytest.mark.parametrize(
@@ -179,7 +186,9 @@ def test_one_world_for_many_branches_is_each_alone(seed, branches, steps):
 def test_shapes_of_a_rollout():
     worlds, state, actions, noise = crowd(3, 5)
     run = branch(worlds, state, actions, noise)
-    assert run.pose.shape == (3, 6, 3) and run.person.shape == (3, 6, MAX_PEOPLE, 4) and run.hit.shape == (3, 5)
+    assert run.pose.shape == (3, 6, 3)
+    assert run.person.shape == (3, 6, MAX_PEOPLE, 4)
+    assert run.hit.shape == (3, 5)
     assert same(run.state(0), state)
     assert same(branch(worlds, state, actions[:, :0], noise).state(0), state)
 
@@ -191,9 +200,9 @@ def gaps(worlds, places, radius):
     way = ends[..., 2:] - ends[..., :2]
     share = ((at - ends[..., :2]) * way).sum(-1) / np.maximum((way * way).sum(-1), 1e-9)
     wall = np.linalg.norm(at - ends[..., :2] - np.clip(share, 0, 1)[..., None] * way, axis=-1)
-    wall[..., np.arange(wall.shape[-1]) >= worlds.num_walls[:, None, None, None]] = np.inf
+    wall = np.where(np.arange(wall.shape[-1]) < worlds.num_walls[:, None, None, None], wall, np.inf)
     thing = np.linalg.norm(at - worlds.position[:, None, None], axis=-1) - worlds.radius[:, None, None]
-    thing[..., np.arange(thing.shape[-1]) >= worlds.num_objects[:, None, None, None]] = np.inf
+    thing = np.where(np.arange(thing.shape[-1]) < worlds.num_objects[:, None, None, None], thing, np.inf)
     return np.minimum(wall.min(-1), thing.min(-1)) - radius
 
 
@@ -201,7 +210,8 @@ def test_nobody_is_ever_inside_anything():
     worlds, state, actions, noise = crowd(40, 160)
     run = branch(worlds, state, actions, noise)
     people, robot = run.person[:, :, :4, :2], run.pose[:, :, None, :2]
-    assert gaps(worlds, people, PERSON_RADIUS_M).min() > -1e-6 and gaps(worlds, robot, ROBOT_RADIUS_M).min() > -1e-6
+    assert gaps(worlds, people, PERSON_RADIUS_M).min() > -1e-6
+    assert gaps(worlds, robot, ROBOT_RADIUS_M).min() > -1e-6
     assert np.linalg.norm(people - robot, axis=-1).min() > ROBOT_RADIUS_M + PERSON_RADIUS_M - 1e-6
     apart = np.linalg.norm(people[:, :, :, None] - people[:, :, None], axis=-1) + 9 * np.eye(4)
     assert apart.min() > 2 * PERSON_RADIUS_M - 1e-6
@@ -211,7 +221,8 @@ def test_people_keep_walking_and_do_not_shake():
     worlds, state, _, noise = crowd(40, 160)
     run = branch(worlds, state, np.zeros((40, 160, 2)), noise)
     speed = np.linalg.norm(run.person[:, :, :4, 2:], axis=-1)
-    assert speed.max() <= 1.3 * 1.1 + 1e-9 and speed[:, 8:].mean() > 0.5
+    assert speed.max() <= 1.3 * 1.1 + 1e-9
+    assert speed[:, 8:].mean() > 0.5
     path = run.person[:, :, :4, :2]
     away = np.stack([np.linalg.norm(path[:, t : t + 60] - path[:, t, None], axis=-1).max(1) for t in (10, 50, 90)])
     assert away.min() > 0.5, "each gets half a metre away within 15 s, always"
@@ -223,10 +234,11 @@ def test_people_visit_their_goals_in_turn():
     scene = room(people=[(-3.0, 0.0, 3.0, 0.0)], start=(0.0, 4.0, 0.0))
     run = drive(scene, np.zeros((80, 2)))
     there = np.flatnonzero(np.linalg.norm(run.person[0, :, 0, :2] - (3, 0), axis=-1) < 0.4)[0]
-    assert 5.6 / 1.1 < there * PERIOD_S < 8.0 and run.states.person_goal[there, 0, 0] == 1
+    assert 5.6 / 1.1 < there * PERIOD_S < 8.0
+    assert run.columns["person_goal"][there, 0, 0] == 1
     assert np.linalg.norm(run.person[0, there:, 0, :2] - (-3, 0), axis=-1).min() < 0.4
     stride = np.linalg.norm(np.diff(run.person[0, :, 0, :2], axis=0), axis=-1).sum()
-    turned = run.states.person_phase[-1, 0, 0] - run.states.person_phase[0, 0, 0]
+    turned = run.columns["person_phase"][-1, 0, 0] - run.columns["person_phase"][0, 0, 0]
     assert turned == pytest.approx(2 * math.pi / 1.4 * stride, rel=0.05)
 
 
@@ -234,7 +246,7 @@ def test_a_person_whose_goal_is_out_of_reach_gives_it_up():
     cell = [(1.5, -1.5, 1.5, 1.5), (1.5, 1.5, 4.5, 1.5), (4.5, 1.5, 4.5, -1.5), (4.5, -1.5, 1.5, -1.5)]
     scene = room(people=[(-2.0, 0.5, 3.0, 0.0)], walls=cell, start=(0.0, -4.0, 0.0))
     run = drive(scene, np.zeros((200, 2)))
-    assert set(run.states.person_goal[:, 0, 0].tolist()) == {0, 1, 2, 3}
+    assert set(run.columns["person_goal"][:, 0, 0].tolist()) == {0, 1, 2, 3}
     assert run.person[0, :, 0, 0].max() < 1.5 + 3.0
 
 
@@ -242,7 +254,8 @@ def test_people_walk_around_a_robot_that_stands_in_the_way_and_never_into_it():
     scene = room(people=[(-3.0, 0.0, 3.0, 0.0)])
     run = drive(scene, np.zeros((40, 2)))
     apart = np.linalg.norm(run.person[0, :, 0, :2], axis=-1)
-    assert apart.min() > ROBOT_RADIUS_M + PERSON_RADIUS_M and run.person[0, :, 0, 0].max() > 2.5
+    assert apart.min() > ROBOT_RADIUS_M + PERSON_RADIUS_M
+    assert run.person[0, :, 0, 0].max() > 2.5
     assert not run.hit.any()
 
 
@@ -253,7 +266,8 @@ def test_perturbation_is_nought_for_a_still_robot_and_for_whoever_cannot_see_it(
     moved = people_perturbation(stack([scene]), initial_state([scene]), actions, draw_noise([3], 16))
     assert moved.shape == (2, MAX_PEOPLE)
     assert moved[0].tolist() == [0.0] * MAX_PEOPLE
-    assert moved[1, 0] > 0.01 and not moved[1, 1:].any()
+    assert moved[1, 0] > 0.01
+    assert not moved[1, 1:].any()
 
 
 def test_perturbation_is_the_mean_squared_way_between_two_runs():

@@ -55,7 +55,8 @@ def test_limits_hold_and_tight_arcs_are_driven_slowly():
     rng = np.random.default_rng(0)
     chunk = np.cumsum(rng.normal(0.1, 0.2, (500, ROWS, 2)), axis=1)
     action = follow(chunk, rng.random((500, ROWS)) < 0.8)
-    assert action.min(axis=0)[0] >= 0 and (abs(action) <= np.array([MAX_SPEED, MAX_TURN]) + 1e-12).all()
+    assert action.min(axis=0)[0] >= 0
+    assert (abs(action) <= np.array([MAX_SPEED, MAX_TURN]) + 1e-12).all()
     tight = followed([[[0.2, 0.2]]])  # a quarter circle of radius 0.2 m
     np.testing.assert_allclose(tight, [0.3, 1.5])
 
