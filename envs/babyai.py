@@ -55,8 +55,3 @@ def bot(env: gymnasium.Env, rng: np.random.Generator) -> Callable[[Mapping[str, 
         return int(last[0])
 
     return act
-
-
-def register() -> None:
-    """Register `EmbodiedCF/BabyAI-v0`; `level` names one of BabyAI's own ids."""
-    gymnasium.register("EmbodiedCF/BabyAI-v0", "embodied_cf.envs.babyai:make_babyai")

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from embodied_cf.envs import dynamics
-from embodied_cf.envs.catalogue_people import swing
+from embodied_cf.envs.catalogue_people import BODY
 from embodied_cf.envs.physics.library import load_mujoco
 from embodied_cf.envs.physics.model import (
     JOINTS,
@@ -117,11 +117,11 @@ class Room:
     @cached_property
     def _limbs(self) -> list[tuple[np.ndarray, np.ndarray, Float64[np.ndarray, " g"]]]:
         """For each person: geoms that swing, by how much at the height of a step, and where they hang at rest."""
+        swing = {index: part.swing for index, part in enumerate(BODY) if part.swing}
         limbs = []
         for person in range(len(self.scene.person)):
-            names = {index: f"{PERSON.format(person)} {index}" for index in np.flatnonzero(swing()).tolist()}
-            geoms = np.array([self.model.geom(name).id for name in names.values()])
-            limbs.append((geoms, swing()[list(names)], self.model.geom_pos[geoms, 0].copy()))
+            geoms = np.array([self.model.geom(f"{PERSON.format(person)} {index}").id for index in swing])
+            limbs.append((geoms, np.array([*swing.values()]), self.model.geom_pos[geoms, 0].copy()))
         return limbs
 
     def _command(self, data: Any, action: Float64[np.ndarray, " 2"], slip: Float64[np.ndarray, " 2"]) -> None:
@@ -133,7 +133,9 @@ class Room:
         data.mocap_pos[:, :2] = person[:count, :2]
 
     def _touched(self, data: Any) -> int:
-        geoms = data.contact.geom[: data.ncon].ravel()
+        if not data.ncon:
+            return 0
+        geoms = data.contact.geom.ravel()
         return int(np.bitwise_or.reduce(self._solid[geoms], initial=0))
 
     def _place_people(self, data: Any, world: State) -> None:

@@ -59,7 +59,7 @@ class Looks:
         low, high, a, b = part.low * tall, part.high * tall, part.a * wide, part.b * wide
         half, colour = (high - low) / 2, np.minimum(rgb * part.shade, 255) / 255
         look = {"name": name, "pos": [part.x * wide, part.y * wide, low + half], "rgba": [*colour.tolist(), 1.0],
-                "quat": about_z(part.yaw), "contype": 0, "conaffinity": 0}  # fmt: skip
+                "contype": 0, "conaffinity": 0}  # fmt: skip
         if part.shape == BOX:
             body.add_geom(type=shapes.mjGEOM_BOX, size=[a, b, half], **look)
         elif part.shape == BALL:
@@ -92,9 +92,8 @@ class Looks:
 
     def _image(self, group: int, style: int, rgb: UInt8[np.ndarray, " 3"]) -> UInt8[np.ndarray, "t t 3"]:
         row = sum(len(styles) for styles in list(_STYLES.values())[:group]) + style
-        # a texel is two bytes, its weights of the own and of the second colour; the first level is the whole tile
-        weight = textures()[row].view(np.uint8).reshape(-1, 2)[: TILE * TILE].reshape(TILE, TILE, 2) / 255.0
-        colour = weight[..., :1] * rgb + weight[..., 1:] * second_colours()[row]
+        texel = textures()[row, : TILE * TILE].reshape(TILE, TILE, 1)  # the first level
+        colour = (texel % 256 * rgb.astype(np.float64) + texel // 256 * second_colours()[row]) / 255
         return np.minimum(colour, 255).astype(np.uint8)
 
 

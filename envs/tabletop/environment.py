@@ -140,8 +140,3 @@ def _action_space(chunks: bool) -> spaces.Box:
     rows = np.arange(1, CHUNK_ROWS + 1)[:, None] * limit
     rows[:, 6] = 1.0
     return spaces.Box(np.where(np.arange(7) == 6, 0, -rows).astype(np.float32), rows.astype(np.float32))
-
-
-def register() -> None:
-    """Register the ids; MuJoCo is loaded by the first environment that is made."""
-    gymnasium.register("EmbodiedCF/Tabletop-v0", "embodied_cf.envs.tabletop.environment:TabletopEnv")
