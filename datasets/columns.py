@@ -51,7 +51,7 @@ class Columns:
 
     def texts(self, key: str) -> list[str]:
         """Return a text feature, flattened, as str."""
-        return [_utf8(item) for item in _flatten(self.array(key))]
+        return [str(item, "utf-8", "replace") for item in _flatten(self.array(key))]
 
     def images(self, key: str) -> Sequence[memoryview]:
         """Return the encoded images of a feature, one per step."""
@@ -130,10 +130,8 @@ def _split(values: np.ndarray | list, lengths: np.ndarray) -> list:
 
 
 def _flatten(values: object) -> list:
-    if isinstance(values, (list, np.ndarray)):
-        return [item for part in values for item in _flatten(part)]
-    return [values]
-
-
-def _utf8(item: memoryview) -> str:
-    return bytes(item).decode("utf-8", errors="replace")
+    if not isinstance(values, (list, np.ndarray)):
+        return [values]
+    if len(values) and isinstance(values[0], memoryview):
+        return list(values)
+    return [item for part in values for item in _flatten(part)]

@@ -100,7 +100,7 @@ class Labels:
             "start < 0 or end <= start": bool(np.any((self.start < 0) | (self.end <= self.start))),
             "a score outside [0, 1]": not bool(np.all((self.score >= 0) & (self.score <= 1))),
             "an action that is not finite": not bool(np.isfinite(self.action).all()),
-            "a mask that is not a prefix": bool(np.any(np.diff(self.action_mask.astype(np.int8), axis=1) > 0)),
+            "a mask that is not a prefix": bool(np.any(self.action_mask[:, 1:] & ~self.action_mask[:, :-1])),
             "a counterfactual whose end is not start + mask.sum()": bool(
                 np.any(counterfactual & (self.end != self.start + lengths))
             ),

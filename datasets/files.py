@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from embodied_cf.errors import OutputError
 
@@ -92,20 +93,30 @@ def json_line(value: object) -> str:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file; a second holder, in any process, gets an OutputError at once."""
+    """Hold a lock file, removed afterwards; a second holder, in any process, gets an OutputError at once."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")  # noqa: SIM115 (closed below)
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(file, path):
             raise OutputError(
                 "another run is writing here",
                 where=path.parent,
                 remedy="Wait for it, or choose another output directory.",
-            ) from None
-        yield
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(file: IO[str], path: Path) -> bool:
+    """Take the lock. A file whose holder removed it since it was opened locks nobody out, so it does not count."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
 def _sync(path: Path) -> None:

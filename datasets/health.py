@@ -1,257 +1,26 @@
-"""Health checks of RLDS data: a catalogue of stable codes, and one small function per check.
+"""Health checks of RLDS data, one small function each; `health_issues` says what the codes mean.
 
-E is what breaks training or reading, W what misleads it, I what one should know. 1xx files and records,
-2xx features, 3xx flags and rewards, 4xx cameras, 5xx numbers, 6xx language, 7xx the spec and motion,
-8xx label sets. Nothing is ever repaired here.
+Nothing is ever repaired here.
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from embodied_cf.datasets.columns import Columns
+from embodied_cf.datasets.episode_view import EpisodeView, is_action
 from embodied_cf.datasets.features import STEPS, Features
-from embodied_cf.datasets.label_store import set_names, step_text_key
-from embodied_cf.datasets.statistics import (
-    CameraSummary,
-    LanguageSummary,
-    Look,
-    MotionSummary,
-    NumberSummary,
-)
-from embodied_cf.errors import RecordError
+from embodied_cf.datasets.health_issues import JUMP, Hit
+from embodied_cf.datasets.looks import CameraSummary, Look
+from embodied_cf.datasets.motion_statistics import MotionSummary
+from embodied_cf.datasets.statistics import LanguageSummary, NumberSummary
 
-Severity = Literal["error", "warning", "info"]
-_SEVERITIES: dict[str, Severity] = {"E": "error", "W": "warning", "I": "info"}
-JUMP = 20.0
-"""A stride this many times the typical one is not motion."""
 _RLDS_KEYS = ("reward", "discount", "is_first", "is_last", "is_terminal")
-_LANGUAGE = re.compile(r"instruction|language|caption|command|(^|[/_])(task|goal|prompt)s?($|[/_])")
 _TIMES = re.compile(r"(\d+)\s?x\s+[a-z]", re.IGNORECASE)
-_DETAILS = 4
-
-
-class Issue(NamedTuple):
-    """One thing that can be wrong: what is counted, what it means and what to do."""
-
-    code: str
-    name: str
-    counted: str
-    meaning: str
-    remedy: str
-
-
-_CATALOGUE = (
-    Issue("E101", "broken-record", "records", "A record's framing or checksum is wrong; it cannot be read.",
-          "Restore the shard from its source. Relabelling drops and counts such records."),
-    Issue("E102", "record-count", "splits", "The shards do not hold as many records as dataset_info.json promises.",
-          "Copy the shards again, or rebuild the metadata; readers that trust it skip or repeat episodes."),
-    Issue("W103", "duplicate-episode", "episodes", "The record equals an earlier one byte for byte.",
-          "Remove the copies: they weigh double in training and leak between splits."),
-    Issue("E104", "unreadable-feature", "features", "A record lacks a declared feature, or it cannot be decoded.",
-          "Re-export the episode, or correct features.json."),
-    Issue("E105", "uneven-steps", "features", "A per-step feature has another length than the episode has steps.",
-          "Re-export the episode; readers will fail or misalign it."),
-    Issue("E106", "empty-episode", "episodes", "The episode has no step.", "Leave it out."),
-    Issue("W107", "one-step-episode", "episodes", "The episode has a single step, so nothing follows its action.",
-          "Leave it out; no label can come of it."),
-    Issue("E201", "no-observation-or-action", "features", "Steps have no `observation` or no `action`.",
-          "Rebuild the dataset with the RLDS step keys."),
-    Issue("W202", "rlds-keys-absent", "features", "RLDS step keys are missing; tools that expect them will stop.",
-          "Rebuild the dataset with them, see https://github.com/google-research/rlds."),
-    Issue("W203", "float64-declared", "features", "features.json says float64, but records store 32 bits.",
-          "Do not rely on more than 7 digits, and do not compare exactly; declare float32."),
-    Issue("W204", "description-contradicts-shape", "features", "The description counts more or fewer dimensions.",
-          "Find out what the dimensions are before you write a spec; correct the text in features.json."),
-    Issue("W301", "no-is-last", "episodes", "is_last is nowhere true in the episode.",
-          "Take the end from the length, as this package does; loaders that cut at is_last join episodes."),
-    Issue("I302", "no-is-terminal", "episodes", "is_terminal is nowhere true: RLDS reads it as cut off, not ended.",
-          "For learners that bootstrap, decide whether the task was over."),
-    Issue("W303", "is-first-misplaced", "episodes", "is_first is not true at step 0 and nowhere else.",
-          "Take the start from the record; loaders that cut at is_first split or join episodes."),
-    Issue("W304", "is-last-misplaced", "episodes", "is_last is true before the last step.",
-          "Take the end from the length; check whether several episodes were written into one."),
-    Issue("W305", "is-terminal-misplaced", "episodes", "is_terminal is true before the last step.",
-          "Ignore the flag for this dataset, or rebuild it."),
-    Issue("I306", "rewards-all-zero", "steps", "No step has a reward.",
-          "Nothing to do for imitation; offline reinforcement learning needs a reward from elsewhere."),
-    Issue("W401", "blank-camera", "frames", "Every decoded frame of the camera is one flat colour.",
-          "Leave the camera out of the spec."),
-    Issue("W402", "camera-metadata", "statements", "Episode metadata says of a camera the opposite of its pictures.",
-          "Trust the pictures, not the flag; do not filter by it."),
-    Issue("E403", "undecodable-image", "frames", "The bytes are cut off, or no image.",
-          "Re-export the episode; relabelling quarantines it where the frame is needed."),
-    Issue("W404", "image-size", "frames", "The frame's size differs from features.json.",
-          "Correct the declared shape; batching readers fail on it."),
-    Issue("E501", "not-finite", "values", "Values are NaN or infinite.",
-          "Leave the episode out, or repair it at its source; one such value ends a training run."),
-    Issue("W502", "constant-action", "dimensions", "Action dimensions never change.",
-          "Mask them in normalisation (their spread is zero); check the spec's action columns."),
-    Issue("W503", "all-zero-actions", "features", "Every stored action is zero, as in the CAST release.",
-          "Take motion from poses: name the pose column in the spec and set last_action_valid = false."),
-    Issue("W601", "empty-instruction", "steps", "The instruction is the empty text.",
-          "If it means unlabelled, set language_padding = \"\" in the spec; relabelling can give it words."),
-    Issue("W602", "no-language", "features", "The dataset holds no instruction at all.",
-          "Relabel it: the hindsight and atomic labels need none."),
-    Issue("W603", "one-instruction", "episodes", "Every instruction is the same text.",
-          "A policy trained on this learns to ignore it; relabel for counterfactual instructions."),
-    Issue("W604", "language-metadata", "statements", "Episode metadata says the opposite of the language feature.",
-          "Trust the texts, not the flag; do not filter by it."),
-    Issue("E701", "spec-does-not-fit", "specs", "The spec names what the dataset has not.",
-          "Correct the spec; --suggest-spec writes a first guess."),
-    Issue("E702", "episode-breaks-contract", "episodes", "Read by the spec, the episode breaks the data contract.",
-          "Correct the spec, or leave the episode out; relabelling quarantines it."),
-    Issue("W703", "pose-jump", "steps", f"A stride is more than {JUMP:.0f} times the typical one.",
-          "Look for resets and lost odometry inside the episode; split it there."),
-    Issue("W704", "never-moves", "episodes", "By the spec's pose or effector columns the robot never moves.",
-          "Check the columns; there is no typical step, so relabelling refuses."),
-    Issue("I705", "still-episode", "episodes", "The robot stands still for the whole episode.",
-          "Leave it out if it should have moved."),
-    Issue("E801", "label-row", "episodes", "The label rows break the contract of datasets.contract.Labels.",
-          "Drop the label set and relabel; something other than embodied-cf has written it."),
-    Issue("E802", "label-range", "rows", "A label starts or ends outside its episode.",
-          "Drop the label set and relabel; it belongs to other episodes."),
-    Issue("E803", "label-source", "rows", "A label's source is not in labels/provenance.jsonl.",
-          "Copy the whole output directory; without it nobody can say where the label comes from."),
-    Issue("E804", "provenance-hash", "rows", "A row of labels/provenance.jsonl does not hash to its source.",
-          "The file was edited; restore it."),
-    Issue("E805", "step-text-length", "episodes", "The per-step hindsight text has another length than the episode.",
-          "Drop the label set and relabel."),
-    Issue("E806", "newer-schema", "label sets", "The label set was written by a newer schema; it is not read.",
-          "Install a newer embodied-cf."),
-    Issue("I807", "no-provenance", "label sets", "There are labels but no labels/provenance.jsonl.",
-          "Keep the whole output directory of a relabel run together."),
-)  # fmt: skip
-ISSUES: Mapping[str, Issue] = {issue.code: issue for issue in _CATALOGUE}
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A check's answer for one episode, or for the dataset."""
-
-    code: str
-    detail: str = ""
-    count: int = 1
-    step: int | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One code over the whole dataset."""
-
-    code: str
-    count: int
-    episode_id: str
-    """Where it was first seen; "" if it is the dataset's and no episode's."""
-    step: int | None
-    details: tuple[str, ...]
-    """The first few different ones."""
-
-    @property
-    def issue(self) -> Issue:
-        """What the code stands for."""
-        return ISSUES[self.code]
-
-    @property
-    def severity(self) -> Severity:
-        """error, warning or info."""
-        return _SEVERITIES[self.code[0]]
-
-    @property
-    def amount(self) -> str:
-        """The count with its unit: "1 episode", "25 episodes"."""
-        unit = self.issue.counted
-        return f"{self.count:,} {unit.removesuffix('s') if self.count == 1 and unit != 'statements' else unit}"
-
-    @property
-    def place(self) -> str:
-        """Episode and step of the first one."""
-        return self.episode_id if self.step is None else f"{self.episode_id} step {self.step}"
-
-
-@dataclass
-class Findings:
-    """Adds hits up, by code."""
-
-    _found: dict[str, Finding] = field(default_factory=dict)
-
-    def add(self, hits: Iterable[Hit], episode_id: str = "") -> None:
-        """Take in what a check found."""
-        for hit in hits:
-            old = self._found.get(hit.code, Finding(hit.code, 0, episode_id, hit.step, ()))
-            details = old.details if hit.detail in ("", *old.details) else (*old.details, hit.detail)[:_DETAILS]
-            self._found[hit.code] = Finding(hit.code, old.count + hit.count, old.episode_id, old.step, details)
-
-    def result(self) -> tuple[Finding, ...]:
-        """Return the findings, errors first."""
-        order = list(_SEVERITIES.values())
-        return tuple(sorted(self._found.values(), key=lambda found: (order.index(found.severity), found.code)))
 
 
 # --- one episode ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EpisodeView:
-    """An episode as far as it can be read: what does not decode stands in `unreadable`, with the reason."""
-
-    steps: int
-    """What most per-step features agree on."""
-    numbers: Mapping[str, np.ndarray]
-    """Numeric per-step features, (T, ...)."""
-    texts: Mapping[str, Sequence[Sequence[str]]]
-    """Per-step texts: for each step its slots, one unless the feature holds several."""
-    images: Mapping[str, Sequence[memoryview]]
-    facts: Mapping[str, bool]
-    """Boolean episode metadata."""
-    unreadable: Mapping[str, str]
-    uneven: Mapping[str, int]
-    """Per-step features of another length, with that length; they are in no other field."""
-
-
-def view_episode(columns: Columns, features: Features) -> EpisodeView:
-    """Decode whatever can be decoded of an episode; label sets are left to `check_labels`."""
-    own = {step_text_key(name) for name in set_names(features)}
-    values: dict[str, Any] = {}
-    facts, unreadable = {}, {}
-    for key, leaf in sorted(features.items()):  # TFDS reads features.json in an order of its own
-        if key in own or not (leaf.per_step or leaf.dtype == "bool") or key.startswith("labels"):
-            continue
-        try:
-            value = columns.array(key)
-        except RecordError as error:
-            unreadable[key] = error.what
-            continue
-        if leaf.per_step:
-            values[key] = value
-        elif isinstance(value, np.ndarray) and value.ndim == 0:
-            facts[key] = bool(value)
-    steps = _most_common([len(value) for value in values.values()])
-    even = {key: value for key, value in values.items() if len(value) == steps}
-    return EpisodeView(
-        steps,
-        {k: v for k, v in even.items() if isinstance(v, np.ndarray) and None not in features[k].shape[1:]},
-        {k: [_slots(step) for step in v] for k, v in even.items() if features[k].role == "text"},
-        {k: v for k, v in even.items() if features[k].role == "image" and features[k].sequence_rank == 1},
-        facts,
-        unreadable,
-        {key: len(value) for key, value in values.items() if len(value) != steps},
-    )
-
-
-def _most_common(lengths: Sequence[int]) -> int:
-    # ties go to the greater length: a truncated feature is likelier than an extended one
-    return max(lengths, key=lambda length: (lengths.count(length), length), default=0)
-
-
-def _slots(step: memoryview | list) -> list[str]:
-    if isinstance(step, list):
-        return [text for part in step for text in _slots(part)]
-    return [bytes(step).decode("utf-8", "replace")]
 
 
 def check_record(view: EpisodeView) -> Iterator[Hit]:
@@ -351,20 +120,6 @@ def _claim(view: EpisodeView, name: str) -> tuple[str, bool] | None:
 
 
 # --- the dataset ----------------------------------------------------------------------------------------------
-
-
-def language_keys(features: Features) -> list[str]:
-    """Return the per-step text features that read like instructions, label sets' own texts left out."""
-    own = {step_text_key(name) for name in set_names(features)}
-    return sorted(
-        key for key, leaf in features.items()
-        if leaf.per_step and leaf.role == "text" and key not in own and _LANGUAGE.search(key.removeprefix(f"{STEPS}/"))
-    )  # fmt: skip
-
-
-def is_action(key: str) -> bool:
-    """Whether a feature is the action, or a part of it."""
-    return key == f"{STEPS}/action" or key.startswith(f"{STEPS}/action/")
 
 
 def check_features(features: Features, strict: bool) -> Iterator[Hit]:

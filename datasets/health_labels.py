@@ -12,7 +12,7 @@ import numpy as np
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import SCHEMA_VERSION, Labels
 from embodied_cf.datasets.features import Features
-from embodied_cf.datasets.health import Hit
+from embodied_cf.datasets.health_issues import Hit
 from embodied_cf.datasets.label_store import decode_labels, set_key, set_names, step_text_key
 from embodied_cf.errors import RecordError
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages
+from embodied_cf.datasets.episode_view import EpisodeView, is_action, view_episode
 from embodied_cf.datasets.features import STEPS
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.film import frame_uri, spread_steps
-from embodied_cf.datasets.health import EpisodeView, is_action, view_episode
-from embodied_cf.datasets.inspection import Inspection
+from embodied_cf.datasets.inspection_result import Inspection
 from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.shards import read_at
 from embodied_cf.errors import RecordError

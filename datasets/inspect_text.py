@@ -1,17 +1,20 @@
 """An inspection as text for people."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embodied_cf.datasets.features import STEPS
-from embodied_cf.datasets.health import Finding
-from embodied_cf.datasets.inspection import Inspection
+from embodied_cf.datasets.health_issues import Finding
+from embodied_cf.datasets.inspection_result import Inspection
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 _FLAGS = {f"{STEPS}/{flag}" for flag in ("is_first", "is_last", "is_terminal")}
+_WIDE = 110
+"""Characters from which a line holds the quantiles too; narrower ones would break the features' names."""
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -23,7 +26,8 @@ def print_inspection(inspection: Inspection, console: "Console") -> None:
     size = f"{inspection.episodes:,} episodes, {inspection.steps:,} steps, {inspection.file_format}"
     console.print(Text.assemble((title, "bold"), f"  {size}"))
     console.print(Text(str(inspection.path), "dim"))
-    for table in (_split_table, _camera_table, _number_table, _language_table, _label_table):
+    numbers = partial(_number_table, wide=console.width >= _WIDE)
+    for table in (_split_table, _camera_table, numbers, _language_table, _label_table):
         filled = table(inspection)
         if filled.row_count:
             console.print()
@@ -67,14 +71,15 @@ def _camera_table(inspection: Inspection) -> "Table":
     return table
 
 
-def _number_table(inspection: Inspection) -> "Table":
-    table = _table("Numbers", "feature", numbers=("mean", "std", "min", "q01", "q99", "max", "zeros"))
+def _number_table(inspection: Inspection, wide: bool) -> "Table":
+    quantiles = ("q01", "q99") if wide else ()
+    table = _table("Numbers", "feature", numbers=("mean", "std", "min", *quantiles, "max", "zeros"))
     for column in inspection.numbers:
         if column.key in _FLAGS:
             continue
         name = column.key.removeprefix(f"{STEPS}/")
-        rows = zip(column.mean, column.std, column.minimum, column.q01, column.q99, column.maximum, column.zeros,
-                   strict=True)  # fmt: skip
+        between = (column.q01, column.q99) if wide else ()
+        rows = zip(column.mean, column.std, column.minimum, *between, column.maximum, column.zeros, strict=True)
         for index, (*values, zeros) in enumerate(rows):
             label = f"{name} (all)" if column.pooled else f"{name}[{index}]" if len(column.mean) > 1 else name
             _row(table, label, *(f"{value:.4g}" for value in values), f"{zeros:.0%}")
@@ -95,7 +100,7 @@ def _language_table(inspection: Inspection) -> "Table":
 def _label_table(inspection: Inspection) -> "Table":
     table = _table("Labels", "set", "kinds", "instructions per step", numbers=("different instructions",))
     for labels in inspection.label_sets:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in labels.kinds.items())
         balance = ", ".join(f"{many}: {steps:,}" for many, steps in labels.balance)
         _row(table, labels.name, kinds, balance, labels.instructions)
     return table

@@ -1,11 +1,9 @@
 """What a dataset holds and what is wrong with it: one streamed pass, one frozen result."""
 
-import dataclasses
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,30 +13,20 @@ import numpy as np
 from embodied_cf.datasets import health, health_labels
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages
+from embodied_cf.datasets.episode_view import EpisodeView, language_keys, view_episode
 from embodied_cf.datasets.episodes import EpisodeReader
 from embodied_cf.datasets.features import STEPS, load_tree
-from embodied_cf.datasets.health import EpisodeView, Finding, Findings, Hit
+from embodied_cf.datasets.health_issues import Findings, Hit
+from embodied_cf.datasets.inspection_result import FeatureRow, Inspection, SplitSummary
+from embodied_cf.datasets.label_statistics import LabelTally
+from embodied_cf.datasets.looks import CameraTally, Look, look_at
 from embodied_cf.datasets.motion import track_of
+from embodied_cf.datasets.motion_statistics import MotionTally
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.shards import Broken, Record, read_shard
 from embodied_cf.datasets.spec import DatasetSpec
-from embodied_cf.datasets.statistics import (
-    CameraSummary,
-    CameraTally,
-    LabelSetSummary,
-    LabelTally,
-    LanguageSummary,
-    LanguageTally,
-    LengthSummary,
-    Look,
-    MotionSummary,
-    MotionTally,
-    NumberSummary,
-    NumberTally,
-    look_at,
-    summarise_lengths,
-)
+from embodied_cf.datasets.statistics import LanguageTally, NumberTally, summarise_lengths
 from embodied_cf.errors import RecordError, SpecError
 
 Progress = Callable[[int, int], None]
@@ -47,84 +35,6 @@ _LOOKED_AT = 1000
 """Episodes whose frames are decoded before decoding thins out."""
 _FRAMES = 3
 _FLAGS = {f"{STEPS}/{flag}" for flag in ("is_first", "is_last", "is_terminal")}
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    """One split: what dataset_info.json promises, and what was counted."""
-
-    name: str
-    shards: int
-    promised: int
-    episodes: int
-    """Records that could be read."""
-    broken: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class FeatureRow:
-    """One line of the feature table. `shape` is that of one step for per-step features; None is any length."""
-
-    key: str
-    dtype: str
-    shape: tuple[int | None, ...]
-    role: str
-    description: str
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Everything that `embodied-cf inspect` says of a dataset."""
-
-    path: Path
-    name: str
-    version: str
-    file_format: str
-    spec: str
-    """Name of the spec that it was read by, "" if none."""
-    splits: tuple[SplitSummary, ...]
-    features: tuple[FeatureRow, ...]
-    numbers: tuple[NumberSummary, ...]
-    lengths: LengthSummary | None
-    language: tuple[LanguageSummary, ...]
-    cameras: tuple[CameraSummary, ...]
-    motion: MotionSummary | None
-    """None without a spec that fits."""
-    label_sets: tuple[LabelSetSummary, ...]
-    findings: tuple[Finding, ...]
-
-    @property
-    def episodes(self) -> int:
-        """Episodes that could be read."""
-        return sum(split.episodes for split in self.splits)
-
-    @property
-    def steps(self) -> int:
-        """Steps of all episodes."""
-        return sum(split.steps for split in self.splits)
-
-    @property
-    def fails_strict(self) -> bool:
-        """Whether an error or warning stands, which `--strict` answers with exit code 2."""
-        return any(finding.severity != "info" for finding in self.findings)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON values; numbers that do not exist (the mean of nothing) are null."""
-        plain = _plain(dataclasses.asdict(self))
-        told = [
-            {
-                **_plain(dataclasses.asdict(finding)),
-                "severity": finding.severity,
-                "name": finding.issue.name,
-                "counted": finding.issue.counted,
-                "meaning": finding.issue.meaning,
-                "remedy": finding.issue.remedy,
-            }
-            for finding in self.findings
-        ]
-        totals = {"episodes": self.episodes, "steps": self.steps, "fails_strict": self.fails_strict}
-        return {**plain, "findings": told, **totals}
 
 
 def inspect_dataset(
@@ -216,7 +126,7 @@ class _Survey:
             return None
         self._records += 1
         self._findings.add(self._repeated(record), episode_id)
-        view = health.view_episode(columns, self.dataset.features)
+        view = view_episode(columns, self.dataset.features)
         self._lengths[view.steps] += 1
         for hits in self._checks(view, columns, episode_id):
             self._findings.add(hits, episode_id)
@@ -295,7 +205,7 @@ class _Survey:
         self._motion.add(track[:, : 2 if body.kind == "nav" else 3], episode_id)
 
     def _language_keys(self) -> list[str]:
-        guessed = health.language_keys(self.dataset.features)
+        guessed = language_keys(self.dataset.features)
         if not self._spec:
             return guessed
         texts = [key for key, leaf in self.dataset.features.items() if leaf.per_step and leaf.role == "text"]
@@ -328,13 +238,3 @@ def _feature_rows(dataset: RldsDataset, declared: Mapping[str, tuple[int | None,
                    leaf.description)
         for key, leaf in sorted(dataset.features.items())
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

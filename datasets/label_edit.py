@@ -1,7 +1,6 @@
 """Label sets as a whole: list, filter, merge, drop. Each writes a new dataset; the source is never modified."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import KINDS, Labels
 from embodied_cf.datasets.features import load_tree
 from embodied_cf.datasets.files import atomic_directory, json_line, write_text
+from embodied_cf.datasets.label_statistics import LabelSetSummary, LabelTally
 from embodied_cf.datasets.label_store import (
     belongs_to,
     decode_labels,
@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 
 Edit = Callable[[str, bytes], bytes]
 """(episode id, record) to record."""
-
-
-@dataclass(frozen=True)
-class LabelSetSummary:
-    """What one label set holds."""
-
-    name: str
-    labels: int
-    kinds: Mapping[str, int]
-    instructions: int
-    """Distinct ones."""
-    mean_score: float
 
 
 @dataclass(frozen=True)
@@ -107,27 +95,12 @@ def read_decisions(path: Path, label_set: str) -> frozenset[tuple[str, str, int,
 
 def summarise_sets(dataset: RldsDataset) -> list[LabelSetSummary]:
     """Return a summary of each label set, streaming the whole dataset."""
-    names = set_names(dataset.features)
-    kinds: dict[str, Counter[str]] = {name: Counter() for name in names}
-    texts: dict[str, set[str]] = {name: set() for name in names}
-    score = dict.fromkeys(names, 0.0)
+    tallies = {name: LabelTally(name) for name in set_names(dataset.features)}
     for episode_id, record in dataset.records():
         columns = Columns(record, dataset.features, episode_id)
-        for name in names:
-            labels = decode_labels(columns, name)
-            kinds[name].update(labels.kind)
-            texts[name].update(labels.instruction)
-            score[name] += float(labels.score.sum(dtype=np.float64))
-    return [
-        LabelSetSummary(
-            name,
-            kinds[name].total(),
-            dict(sorted(kinds[name].items())),
-            len(texts[name]),
-            score[name] / max(1, kinds[name].total()),
-        )
-        for name in names
-    ]
+        for name, tally in tallies.items():
+            tally.add(decode_labels(columns, name), columns.steps)
+    return [tally.summary() for tally in tallies.values()]
 
 
 def drop_set(source: Path, out: Path, name: str) -> None:

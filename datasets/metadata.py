@@ -1,5 +1,6 @@
 """features.json and dataset_info.json, through TFDS' own classes; no TensorFlow is loaded."""
 
+import errno
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _COPY_LIMIT = 10 << 20
 """Bytes up to which a file beside the shards is carried over."""
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+"""What file systems without hard links answer, or with too many of them."""
 INFO = "dataset_info.json"
 FEATURES = "features.json"
 
@@ -89,7 +92,10 @@ def carry_over(source: Path, directory: Path, shards: Sequence[str]) -> None:
 
 
 def link_view(directory: Path, tree: "FeaturesDict", shards: Sequence[str]) -> None:
-    """Make `directory/views/steps`: hard links to the shards under metadata that shows no label sets."""
+    """Make `directory/views/steps`: hard links to the shards under metadata that shows no label sets.
+
+    Where the file system has no hard links, the view holds copies.
+    """
     view = directory / "views" / "steps"
     with disk_errors(view):
         view.mkdir(parents=True, exist_ok=True)
@@ -97,9 +103,19 @@ def link_view(directory: Path, tree: "FeaturesDict", shards: Sequence[str]) -> N
             link = view / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.unlink(missing_ok=True)
-            link.hardlink_to(directory / name)
+            _link_or_copy(directory / name, link)
     write_features(steps_only(tree), view)
     write_text(view / INFO, (directory / INFO).read_text(encoding="utf-8"))
+
+
+def _link_or_copy(file: Path, link: Path) -> None:
+    try:
+        link.hardlink_to(file)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with atomic_path(link) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def _edited(tree: "FeaturesDict", dropped: Any, step_texts: Mapping, top: Mapping) -> "FeaturesDict":

@@ -23,6 +23,8 @@ FORMATS = ("tfrecord", "array_record")
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
 _READ_BUFFER = 1 << 20
+_HOP_BUFFER = 1 << 12
+"""Small, because a hop to a header must not read what it passes over; whole records are read past the buffer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Broken:
 
 
 @runtime_checkable
-class _Hasher(Protocol):
+class Hasher(Protocol):
+    """What sees the bytes of a file as they are read, such as `hashlib.sha256()`."""
+
     def update(self, data: bytes, /) -> None: ...
 
 
@@ -64,7 +68,7 @@ class _NoHash:
 _NO_HASH = _NoHash()
 
 
-def read_shard(path: Path, file_format: str, hasher: _Hasher = _NO_HASH) -> Iterator[Record | Broken]:
+def read_shard(path: Path, file_format: str, hasher: Hasher = _NO_HASH) -> Iterator[Record | Broken]:
     """Yield the records of a shard in order, one in memory at a time; broken ones as `Broken`.
 
     `hasher` sees every byte of the file once the iterator is exhausted.
@@ -111,7 +115,7 @@ def frame(*parts: bytes) -> tuple[bytes, ...]:
     return length + _CRC.pack(masked_crc(length)), *parts, _CRC.pack(_masked(crc))
 
 
-def _read_tfrecord(path: Path, hasher: _Hasher) -> Iterator[Record | Broken]:
+def _read_tfrecord(path: Path, hasher: Hasher) -> Iterator[Record | Broken]:
     with open(path, "rb", buffering=_READ_BUFFER) as file:
         left, index = os.fstat(file.fileno()).st_size, 0
         while left:
@@ -136,7 +140,7 @@ def _read_tfrecord(path: Path, hasher: _Hasher) -> Iterator[Record | Broken]:
 
 
 def _hop_tfrecord(path: Path, wanted: Sequence[int]) -> Iterator[Record]:
-    with open(path, "rb", buffering=_READ_BUFFER) as file:
+    with open(path, "rb", buffering=_HOP_BUFFER) as file:
         left = os.fstat(file.fileno()).st_size
         for index in range(max(wanted, default=-1) + 1):
             header = file.read(_HEADER.size)
@@ -162,12 +166,12 @@ def _header_problem(header: bytes, left: int) -> str:
     return "the file ends inside a record" if length + _CRC.size > left else ""
 
 
-def _hash_rest(file: BinaryIO, hasher: _Hasher) -> None:
+def _hash_rest(file: BinaryIO, hasher: Hasher) -> None:
     while chunk := file.read(_READ_BUFFER):
         hasher.update(chunk)
 
 
-def _read_array_record(path: Path, hasher: _Hasher, wanted: Sequence[int] | None = None) -> Iterator[Record | Broken]:
+def _read_array_record(path: Path, hasher: Hasher, wanted: Sequence[int] | None = None) -> Iterator[Record | Broken]:
     from array_record.python.array_record_module import ArrayRecordReader
 
     if hasher is not _NO_HASH:

@@ -1,21 +1,17 @@
-"""What numbers, texts, pictures and paths look like over a whole dataset, from one pass in constant memory.
+"""What numbers and texts are like over a whole dataset, from one pass in constant memory.
 
 Each `...Tally` is fed episode by episode and gives a frozen summary at the end. Quantiles, histograms and
 medians come from seeded reservoirs: exact up to their capacity, an unbiased sample of it beyond.
 """
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
-from embodied_cf.datasets.contract import EncodedImages, Labels
-from embodied_cf.datasets.film import spread_steps
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.errors import RecordError
 
 CAPACITY = 8192
 """Rows that a reservoir keeps."""
@@ -24,9 +20,6 @@ WIDEST = 64
 BINS = 24
 MOST_TEXTS = 100_000
 """Distinct texts that are remembered one by one."""
-_LONGEST_STEPS = 256
-_BLANK_SPREAD = 8
-"""Grey levels: what JPEG makes of one flat colour stays well within, the darkest real picture does not."""
 
 
 class Reservoir:
@@ -195,185 +188,6 @@ class LanguageTally:
         ranked = sorted(self._episodes.items(), key=lambda item: (-item[1], item[0]))
         return LanguageSummary(self._key, self._steps, self._empty, len(self._episodes), tuple(ranked[:frequent]),
                                tuple(sorted(self._per_episode.items())))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one frame turned out to be; `problem` says why it is no image, and then the rest is empty."""
-
-    step: int
-    height: int = 0
-    width: int = 0
-    blank: bool = False
-    problem: str = ""
-
-
-def is_blank(frame: UInt8[np.ndarray, "h w 3"]) -> bool:
-    """Whether a frame shows one flat colour."""
-    return int(np.ptp(frame, axis=(0, 1)).max(initial=0)) <= _BLANK_SPREAD
-
-
-def look_at(images: EncodedImages, most: int) -> list[Look]:
-    """Decode up to `most` frames, spread over the episode; the other frames' headers and ends are checked."""
-    chosen = set(spread_steps(len(images), most))
-    return [look for step in range(len(images)) if (look := _look(images, step, step in chosen)) is not None]
-
-
-def _look(images: EncodedImages, step: int, decode: bool) -> Look | None:
-    if not decode:
-        return None if _framed(images.frames[step]) else Look(step, problem="cut off, or no image")
-    try:
-        frame = images.decode(step)
-    except RecordError as error:
-        return Look(step, problem=error.what)
-    return Look(step, frame.shape[0], frame.shape[1], is_blank(frame))
-
-
-def _framed(encoded: bytes | memoryview) -> bool:
-    """Whether bytes begin and end as a JPEG or PNG does; other formats are believed."""
-    head, tail = bytes(encoded[:4]), bytes(encoded[-32:])
-    if head[:2] == b"\xff\xd8":
-        return b"\xff\xd9" in tail
-    return b"IEND" in tail if head == b"\x89PNG" else len(head) == 4
-
-
-@dataclass(frozen=True)
-class CameraSummary:
-    """One camera. `sizes` are (height, width, frames) of the decoded frames."""
-
-    key: str
-    frames: int
-    decoded: int
-    blank: int
-    undecodable: int
-    sizes: tuple[tuple[int, int, int], ...]
-    declared: tuple[int | None, ...]
-    """Height, width, channels of features.json."""
-
-
-class CameraTally:
-    """Counts what looking at one camera's frames has shown."""
-
-    def __init__(self, key: str, declared: tuple[int | None, ...]) -> None:
-        self._key, self._declared = key, declared
-        self._frames = self._blank = self._broken = 0
-        self._sizes: Counter[tuple[int, int]] = Counter()
-
-    def add(self, frames: int, looks: Iterable[Look]) -> None:
-        """Take in one episode."""
-        self._frames += frames
-        for look in looks:
-            if look.problem:
-                self._broken += 1
-            else:
-                self._sizes[look.height, look.width] += 1
-                self._blank += look.blank
-
-    def summary(self) -> CameraSummary:
-        """Return the counts so far."""
-        sizes = tuple((*size, count) for size, count in self._sizes.most_common())
-        return CameraSummary(self._key, self._frames, self._sizes.total(), self._blank, self._broken, sizes,
-                             self._declared)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class LabelSetSummary:
-    """One label set: rows by kind, and how many different instructions one observation carries."""
-
-    name: str
-    kinds: tuple[tuple[str, int], ...]
-    instructions: int
-    """Different instructions; a lower bound beyond `MOST_TEXTS`."""
-    balance: tuple[tuple[int, int], ...]
-    """(different instructions that hold at a step, number of such steps)."""
-
-
-class LabelTally:
-    """Counts the rows of one label set."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._kinds: Counter[str] = Counter()
-        self._balance: Counter[int] = Counter()
-        self._instructions: set[str] = set()
-
-    def add(self, labels: Labels, steps: int) -> None:
-        """Take in the labels of one episode of `steps` steps."""
-        self._kinds.update(labels.kind)
-        if len(self._instructions) < MOST_TEXTS:
-            self._instructions.update(labels.instruction)
-        self._balance.update(instructions_per_step(labels, steps))
-
-    def summary(self) -> LabelSetSummary:
-        """Return the counts so far."""
-        return LabelSetSummary(self._name, tuple(sorted(self._kinds.items())), len(self._instructions),
-                               tuple(sorted(self._balance.items())))  # fmt: skip
-
-
-def instructions_per_step(labels: Labels, steps: int) -> list[int]:
-    """Return for each step how many different instructions hold there.
-
-    A hindsight row over [0, 2) and a counterfactual row at 0 with another text, in 3 steps: [2, 1, 0].
-    """
-    said: list[set[str]] = [set() for _ in range(steps)]
-    rows = zip(labels.kind, labels.start.tolist(), labels.end.tolist(), labels.instruction, strict=True)
-    for kind, start, end, instruction in rows:
-        for step in range(start, min(start + 1 if kind == "counterfactual" else end, steps)):
-            said[step].add(instruction)
-    return [len(texts) for texts in said]
-
-
-@dataclass(frozen=True)
-class Stride:
-    """How far the robot went from `step` to the next one, in the unit of its track."""
-
-    length: float
-    episode_id: str
-    step: int
-
-
-@dataclass(frozen=True)
-class MotionSummary:
-    """How the robot moves. `median` is over the steps in which it moves at all, 0 if it never does."""
-
-    episodes: int
-    still: tuple[str, ...]
-    """Some episodes in which it never moves."""
-    still_episodes: int
-    median: float
-    longest: tuple[Stride, ...]
-    """Longest first, a few hundred at most."""
-
-
-class MotionTally:
-    """Collects step lengths along the robot's track."""
-
-    def __init__(self) -> None:
-        self._episodes = self._still_episodes = 0
-        self._still: list[str] = []
-        self._sample = Reservoir(1, "motion")
-        self._longest: list[tuple[float, str, int]] = []
-
-    def add(self, positions: Float[np.ndarray, "t d"], episode_id: str) -> None:
-        """Take in the positions of one episode."""
-        lengths = np.linalg.norm(np.diff(positions, axis=0), axis=1)
-        self._episodes += 1
-        if not lengths.any():
-            self._still_episodes += 1
-            self._still = [*self._still, episode_id][:3]
-        self._sample.add(lengths[:, None])
-        strides = ((length, episode_id, step) for step, length in enumerate(lengths.tolist()))
-        self._longest = heapq.nlargest(_LONGEST_STEPS, [*self._longest, *strides])
-
-    def summary(self) -> MotionSummary:
-        """Return the motion so far."""
-        lengths = self._sample.rows[:, 0]
-        # jumps are what is looked for, so they must not decide what moving is, nor must a sensor's noise
-        top = np.quantile(lengths, 0.9) if len(lengths) else 0.0
-        moving = lengths[lengths > 0.1 * top]
-        longest = tuple(Stride(*stride) for stride in self._longest)
-        return MotionSummary(self._episodes, tuple(self._still), self._still_episodes,
-                             float(np.median(moving)) if len(moving) else 0.0, longest)  # fmt: skip
 
 
 def _numbers(values: Float[np.ndarray, " d"]) -> tuple[float, ...]:

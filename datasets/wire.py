@@ -41,7 +41,10 @@ def bytes_values(feature: Buffer) -> list[memoryview]:
     while at < size:
         if payload[at] != _ITEM_TAG:
             return _children(payload, 1)
-        length, at = _varint(payload, at + 1)
+        if at + 1 < size and payload[at + 1] < 0x80:
+            length, at = payload[at + 1], at + 2
+        else:
+            length, at = _varint(payload, at + 1)
         items.append(payload[at : at + length])
         at += length
     if at != size:

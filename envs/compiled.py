@@ -1,7 +1,4 @@
-"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again.
-
-Tests wrap every function in a check of its annotations; kernels are unwrapped before they are compiled.
-"""
+"""Compilation by numba, kept on disk where that is possible, so that a second process does not compile again."""
 
 import hashlib
 import inspect
@@ -13,7 +10,8 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-"""Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised."""
+"""Free of Python's global lock; no fastmath, so that results do not depend on how code is vectorised. Kernels are
+unwrapped first: a run-time type checker may have wrapped them, and numba would compile the wrapper."""
 
 
 def compiled(kernel: Kernel) -> Kernel:

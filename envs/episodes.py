@@ -1,4 +1,4 @@
-"""Many running episodes side by side: worlds, their state and chance, and how each stands with its instruction."""
+"""Many running episodes side by side: worlds, their state, and how each stands with its instruction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.envs.dynamics import step
 from embodied_cf.envs.scene import Worlds, stack
-from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, Noise, State, draw_noise, initial_state
+from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, Noise, State, initial_state
 from embodied_cf.envs.tasks import Task
 from embodied_cf.language.instruction import TIME_LIMIT_S, family
 from embodied_cf.language.predicate import Programs, Tracker, advance, begin, compile_instruction, stack_programs
@@ -25,8 +25,6 @@ class Episodes:
     state: State
     programs: Programs
     tracker: Tracker
-    noise: Noise
-    """For LONGEST periods."""
     start: Float64[np.ndarray, "b 3"]
     """Robot's pose at the start."""
     clock: Int64[np.ndarray, " b"]
@@ -72,8 +70,6 @@ class Episodes:
 
 
 def _exchanged(column, rows: np.ndarray, other):  # type: ignore[no-untyped-def] # records of arrays, or arrays
-    if isinstance(column, Noise):
-        return Noise(_exchanged(column.slip, rows, other.slip), _exchanged(column.person, rows, other.person))
     if not isinstance(column, np.ndarray):
         return column.replaced(rows, other)
     changed = column.copy()
@@ -82,23 +78,25 @@ def _exchanged(column, rows: np.ndarray, other):  # type: ignore[no-untyped-def]
 
 
 def start_episodes(tasks: Sequence[Task]) -> Episodes:
-    """Return the tasks at their start. The chance of each depends on its seed alone."""
+    """Return the tasks at their start."""
     scenes, count = [task.scene for task in tasks], len(tasks)
     programs = stack_programs([compile_instruction(task.instruction, task.scene.surroundings()) for task in tasks])
     state = initial_state(scenes)
     limit = [int(TIME_LIMIT_S[family(task.instruction)] / PERIOD_S) for task in tasks]
     none = np.zeros(count, np.int64)
     return Episodes(
-        stack(scenes), state, programs, begin(programs, state.pose),
-        draw_noise([task.seed for task in tasks], LONGEST), state.pose, none, np.array(limit, np.int64), none, none,
-        np.zeros(count), np.zeros(count, bool),
+        stack(scenes), state, programs, begin(programs, state.pose), state.pose, none, np.array(limit, np.int64),
+        none, none, np.zeros(count), np.zeros(count, bool),
     )  # fmt: skip
 
 
-def drive(now: Episodes, action: np.ndarray, collision_fails: bool = True) -> Episodes:
-    """Return the episodes one control period later under actions (b, 2), see `dynamics.step`."""
+def drive(now: Episodes, action: np.ndarray, noise: Noise, collision_fails: bool = True) -> Episodes:
+    """Return the episodes one control period later under actions (b, 2), see `dynamics.step`.
+
+    noise: of whole episodes, each read at its clock.
+    """
     over = np.flatnonzero(now.over)
-    state = step(now.worlds, now.state, action, now.noise.at(np.minimum(now.clock, LONGEST - 1)))
+    state = step(now.worlds, now.state, action, noise.at(np.minimum(now.clock, LONGEST - 1)))
     if len(over):
         state = state.replaced(over, now.state.take(over))
     tracker = advance(now.programs, now.tracker, state.pose)

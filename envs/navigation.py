@@ -20,11 +20,12 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Float64, UInt8
 
 from embodied_cf.datasets.randomness import number
-from embodied_cf.envs.episodes import Episodes, drive, start_episodes
+from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
 from embodied_cf.envs.planner import path_length
 from embodied_cf.envs.render import Camera, render
 from embodied_cf.envs.setting import Setting
-from embodied_cf.envs.state import PERIOD_S
+from embodied_cf.envs.scene import MAX_PEOPLE
+from embodied_cf.envs.state import PERIOD_S, Noise, draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.envs.topdown import draw_map
 from embodied_cf.envs.tracking import follow, seen_from
@@ -56,19 +57,28 @@ class NavigationVectorEnv(VectorEnv):
         self.single_action_space = self.setting.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.tasks: list[Task] = []
+        self.tasks: dict[int, Task] = {}
         """The task of each environment."""
+        kinds = {"shortest_path": np.float64, "instruction": object, "family": object, "seed": np.int64}
+        self._facts = {name: np.zeros(num_envs, kind) for name, kind in kinds.items()}
+        self._texts: tuple[str, ...] = ()
         self._camera = Camera(self.setting.size, self.setting.size)
         self._roots: list[int | None] = [None] * num_envs
         self._begun = [0] * num_envs
         self._episodes: Episodes | None = None
+        self._noise = Noise(np.zeros((num_envs, LONGEST, 2)), np.zeros((num_envs, LONGEST, MAX_PEOPLE, 2)))
 
     @property
     def episodes(self) -> Episodes:
-        """Everything that is simulated: what `branch` needs for counterfactuals."""
+        """Worlds, state and standing of what runs now. With `noise` it is what `branch` needs."""
         if self._episodes is None:
             raise UsageError("the environment has not begun", remedy="Call reset first.")
         return self._episodes
+
+    @property
+    def noise(self) -> Noise:
+        """A copy of all chance of the running episodes, from their start on; row i is at episodes.clock[i] now."""
+        return Noise(self._noise.slip.copy(), self._noise.person.copy())
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -81,15 +91,23 @@ class NavigationVectorEnv(VectorEnv):
         for row, root in enumerate(seeds or [None] * self.num_envs):
             if root is not None:
                 self._roots[row], self._begun[row] = root, 0
-        self.tasks = [self._next_task(row) for row in range(self.num_envs)]
-        self._episodes = start_episodes(self.tasks)
+        self._episodes = self._start(list(range(self.num_envs)))
         return self._observe(), self._info()
 
-    def _next_task(self, row: int) -> Task:
-        if self._roots[row] is None:
-            self._roots[row] = int(self.np_random.integers(2**63))
-        root, self._begun[row] = self._roots[row], self._begun[row] + 1
-        return self.setting.task(number(root or 0, "episode", str(self._begun[row])) >> 65)  # 63 bits
+    def _start(self, rows: Sequence[int]) -> Episodes:
+        facts = {name: column.copy() for name, column in self._facts.items()}
+        for row in rows:
+            self._begun[row] += 1
+            if self._roots[row] is None:
+                self._roots[row] = int(self.np_random.integers(2**63))
+            seed = number(self._roots[row] or 0, "episode", str(self._begun[row])) >> 65  # 63 bits
+            self.tasks[row] = self.setting.task(seed)
+            for name, value in facts_of(self.tasks[row], seed).items():
+                facts[name][row] = value
+        self._facts, self._texts = facts, tuple(task.text for _, task in sorted(self.tasks.items()))
+        fresh = draw_noise(facts["seed"][rows].tolist(), LONGEST)
+        self._noise.slip[rows], self._noise.person[rows] = fresh.slip, fresh.person
+        return start_episodes([self.tasks[row] for row in rows])
 
     def step(
         self, actions: np.ndarray
@@ -99,9 +117,7 @@ class NavigationVectorEnv(VectorEnv):
         over = np.flatnonzero(begun.over)
         now = self._drive(actions)
         if len(over):
-            for row in over.tolist():
-                self.tasks[row] = self._next_task(row)
-            now = now.replaced(over, start_episodes([self.tasks[row] for row in over.tolist()]))
+            now = now.replaced(over, self._start(over.tolist()))
         gain = np.where(begun.over, 0.0, progress_of(now) - progress_of(begun))
         self._episodes = now
         return self._observe(), gain, now.terminated, now.truncated, self._info()
@@ -118,11 +134,12 @@ class NavigationVectorEnv(VectorEnv):
     def _drive(self, actions: np.ndarray) -> Episodes:
         now = self.episodes
         if self.setting.control == "velocity":
-            return drive(now, actions, self.setting.collision_fails)
+            return drive(now, actions, self._noise, self.setting.collision_fails)
         origin = now.state.pose
         for step in range(self.setting.execute):
             chunk = seen_from(actions[:, step:], origin, now.state.pose)
-            now = drive(now, follow(chunk, np.ones(chunk.shape[:2], bool)), self.setting.collision_fails)
+            action = follow(chunk, np.ones(chunk.shape[:2], bool))
+            now = drive(now, action, self._noise, self.setting.collision_fails)
         return now
 
     def _observe(self) -> Observation:
@@ -130,7 +147,7 @@ class NavigationVectorEnv(VectorEnv):
         return {
             "image": render(now.worlds, now.state, self._camera).rgb,
             "pose": in_frame(now.start, now.state.pose).astype(np.float32),
-            "instruction": tuple(task.text for task in self.tasks),
+            "instruction": self._texts,
         }
 
     def _info(self) -> Info:
@@ -141,10 +158,7 @@ class NavigationVectorEnv(VectorEnv):
             "collisions": now.collisions,
             "wall_contacts": now.wall_contacts,
             "travelled": now.travelled,
-            "shortest_path": np.array([way_length(task) for task in self.tasks]),
-            "instruction": np.array([canonical(task.instruction) for task in self.tasks], object),
-            "family": np.array([family(task.instruction) for task in self.tasks], object),
-            "seed": np.array([task.seed for task in self.tasks], np.int64),
+            **self._facts,
         }
         return info | {f"_{name}": np.ones(self.num_envs, bool) for name in info}
 
@@ -154,7 +168,7 @@ class NavigationVectorEnv(VectorEnv):
             return None
         now = self.episodes
         seen = render(now.worlds, now.state, Camera(PICTURE, PICTURE)).rgb
-        maps = [draw_map(task.scene, PICTURE, state=now.state.take([row])) for row, task in enumerate(self.tasks)]
+        maps = [draw_map(task.scene, PICTURE, state=now.state.take([row])) for row, task in self.tasks.items()]
         return tuple(np.concatenate(pair, axis=1) for pair in zip(seen, maps, strict=True))
 
 
@@ -190,9 +204,11 @@ class NavigationEnv(gym.Env):
         return pictures[0] if pictures else None
 
 
-def way_length(task: Task) -> float:
-    """Return the length of the way that was planned for a task, m."""
-    return sum(path_length(route.path) for route in task.routes)
+def facts_of(task: Task, seed: int) -> dict[str, Any]:
+    """Return the part of the info that stays through an episode."""
+    way = sum(path_length(route.path) for route in task.routes)
+    return {"shortest_path": way, "instruction": canonical(task.instruction),
+            "family": family(task.instruction), "seed": seed}  # fmt: skip
 
 
 def progress_of(episodes: Episodes) -> Float64[np.ndarray, " b"]:

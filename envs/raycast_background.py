@@ -7,6 +7,7 @@ camera is level, each shows only above the highest one before it. Floor, ceiling
 
 Colours are three 16-bit lanes of one number, so that one product weighs all three.
 """
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import math
 

@@ -3,6 +3,7 @@
 Camera frame: x forward, y left; a pixel looks along (1, s, -v) from (0, 0, camera height). `closed` holds for each
 column the inverse depth of the wall that closes the view. Colours are lit here; they come as (red, green, blue).
 """
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import math
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from embodied_cf.envs import catalogue, catalogue_people, raycast, textures
-from embodied_cf.envs.raycast import FIRST_OBJECT, FIRST_PERSON
+from embodied_cf.envs import catalogue, catalogue_people, raycast, raycast_things, textures
+from embodied_cf.envs.raycast_things import FIRST_OBJECT, FIRST_PERSON
 from embodied_cf.envs.raycast_background import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State
@@ -95,12 +95,13 @@ def render(worlds: Worlds, state: State, camera: Camera, threads: int = 1) -> Fr
     frames = Frames(np.empty((*shape, 3), np.uint8), np.empty(shape, np.float32), np.empty(shape, np.uint8))
     columns = _Columns(*(np.ascontiguousarray(getattr(worlds, name)) for name in _Columns._fields))
     moving = [np.ascontiguousarray(part) for part in (state.pose, state.person, state.person_phase)]
-    lens = raycast.Lens(float(camera.focal), float(camera.height_m))
+    closed, lights = np.empty((count, camera.width)), np.empty((count, 5))
+    pictures = (frames.rgb, frames.depth, frames.segmentation, closed, lights)
+    lens, (texture, *looks) = raycast.Lens(float(camera.focal), float(camera.height_m)), _looks()
 
     def draw(first: int, last: int) -> None:
-        raycast.draw_worlds(
-            first, last, columns, *moving, frames.rgb, frames.depth, frames.segmentation, lens, *_looks()
-        )
+        raycast.draw_backgrounds(first, last, columns, moving[0], *pictures, lens, texture)
+        raycast_things.draw_things(first, last, columns, *moving, *pictures, lens, *looks)
 
     edges = [count * part // threads for part in range(threads + 1)]
     if threads == 1:

@@ -2,6 +2,7 @@
 
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ class Setting:
     """Control periods for which a chunk is followed before the next is asked for."""
     collision_fails: bool = True
     """Whether hitting an object or a person ends the episode."""
+    pool: int = 0
+    """How many tasks there are, each made once and kept; 0: a new one for each episode."""
 
     def __post_init__(self) -> None:
         if self.control not in ("chunk", "velocity"):
@@ -65,7 +68,16 @@ class Setting:
         return spaces.Box(-reach, reach, (CHUNK, 2), np.float32)
 
     def task(self, seed: int) -> Task:
-        """Return the task of a seed."""
+        """Return the task of an episode's seed."""
+        return _kept(self, seed % self.pool) if self.pool else self.new_task(seed)
+
+    def new_task(self, seed: int) -> Task:
+        """Make the task of a seed, which takes much longer than a step."""
         families = (self.family,) if self.family else FAMILIES
         chosen = families[int(generator(seed, "family").integers(len(families)))]
         return make_task(self.world, chosen, self.split, seed, self.people)
+
+
+@lru_cache(maxsize=4096)
+def _kept(setting: Setting, number: int) -> Task:
+    return setting.new_task(number)

@@ -21,7 +21,7 @@ __all__ = ["Judgement", "Program", "Programs", "Tracker", "advance", "begin", "c
            "stack_programs"]  # fmt: skip
 
 MOVED_M = 0.25
-"""Who has not moved so far since the start has carried out nothing but "stop"."""
+"""Who has not driven so far since the start has carried out nothing but a first "stop" or a turn."""
 ALMOST = 0.99
 """Most progress before success."""
 
@@ -61,10 +61,11 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
     now = replace(tracker, **moved_to(tracker, pose))
     each = np.arange(len(programs))
     rule, needs_stop = programs.rule[each, now.clause], programs.stops[each, now.clause]
-    now, there, broken, share = _find(programs, now, rule)
+    there, broken, share, memory = _find(programs, now, rule)
     last = now.clause == programs.count - 1
     stopped = _stopped(now, rule)
-    reached = there & (stopped | ~needs_stop) & ((now.moved >= MOVED_M) | (rule == Rule.STOP))
+    active = (now.moved >= MOVED_M) | (rule == Rule.TURN) | ((rule == Rule.STOP) & (now.clause == 0))
+    reached = there & (stopped | ~needs_stop) & active
     failed = ~reached & (broken | (stopped & (needs_stop | ~last)))
     success = reached & last
     progress = np.minimum((now.clause + np.minimum(share, 1.0)) / programs.count, ALMOST)
@@ -73,6 +74,7 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
         done=success | failed,
         success=success,
         progress=np.where(success, 1.0, np.maximum(tracker.progress, progress)),
+        **memory,
     )
     now = _next_clause(now, np.flatnonzero(reached & ~last))
     over = np.flatnonzero(tracker.done)
@@ -81,8 +83,8 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
 
 def _find(
     programs: Programs, now: Tracker, rule: np.ndarray
-) -> tuple[Tracker, Bool[np.ndarray, " b"], Bool[np.ndarray, " b"], Float64[np.ndarray, " b"]]:
-    """Apply each row's rule: the tracker with what the rules remember, and their findings."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Apply each row's rule: whether its demand holds or cannot hold any more, the share done, what to remember."""
     there, broken, share = np.zeros(len(now), bool), np.zeros(len(now), bool), np.zeros(len(now))
     memory = {name: getattr(now, name).copy() for name in ("along", "astray", "swept", "crossed")}
     for kind in np.flatnonzero(np.bincount(rule)).tolist():
@@ -91,7 +93,7 @@ def _find(
         there[rows], broken[rows], share[rows] = finding.there, finding.broken, finding.progress
         for name, column in finding.memory.items():
             memory[name][rows, *map(slice, column.shape[1:])] = column
-    return replace(now, **memory), there, broken, share
+    return there, broken, share, memory
 
 
 def _stopped(now: Tracker, rule: np.ndarray) -> Bool[np.ndarray, " b"]:

@@ -8,17 +8,17 @@ from jaxtyping import Bool, Float64
 _TINY = 1e-12
 
 
-def wrap(angle: Float64[np.ndarray, "*n"]) -> Float64[np.ndarray, "*n"]:
+def wrap(angle: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     """Return angles in [-pi, pi)."""
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
-def length(vector: Float64[np.ndarray, "*n 2"]) -> Float64[np.ndarray, "*n"]:
+def length(vector: Float64[np.ndarray, "... 2"]) -> Float64[np.ndarray, "..."]:
     """Return the lengths of vectors; ten times as fast as hypot, which guards against overflow."""
     return np.sqrt(vector[..., 0] * vector[..., 0] + vector[..., 1] * vector[..., 1])
 
 
-def cross(a: Float64[np.ndarray, "*n 2"], b: Float64[np.ndarray, "*n 2"]) -> Float64[np.ndarray, "*n"]:
+def cross(a: Float64[np.ndarray, "... 2"], b: Float64[np.ndarray, "... 2"]) -> Float64[np.ndarray, "..."]:
     """Return a x b: positive where b points to the left of a."""
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 

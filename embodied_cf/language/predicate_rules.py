@@ -35,7 +35,7 @@ FORWARD_M, FORWARD_WITHIN_M, STRAIGHT, SWERVE, DRIFT_M = 2.0, 3.0, radians(20), 
 TURN, TURN_WRONG = (radians(60), radians(120)), radians(30)
 ADJUST, ADJUST_WRONG, ADJUST_M = (radians(15), radians(50)), radians(15), 1.0
 """Heading change to the right side, the most to the wrong side, and how far an adjustment drives."""
-MANOEUVRE_M, SETTLED = 4.0, 0.05
+MANOEUVRE_M, SETTLED = 4.0, 0.03
 """Path within which a turn or adjustment is over; heading change in one step from which it goes on, rad."""
 HALT_M = 2.0
 """Path within which "stop" must stop."""

@@ -1,10 +1,12 @@
 """What `embodied-cf relabel` and `demo` show a person: progress, result, where to look."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.rlds import open_dataset
@@ -24,6 +27,8 @@ from embodied_cf.relabel.dry_run import DryRunResult, dry_run
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import RunResult, relabel
 
+_TOLD = 3
+"""Quarantined episodes and dropped records that are named on the screen; the files have all."""
 OWN_DATA = """\
 Your own data (any RLDS dataset that TFDS wrote; nothing of it is modified):
   embodied-cf inspect  DATASET/1.0.0 --suggest-spec my_spec.toml   # a first guess of what is where: look it over
@@ -90,26 +95,39 @@ def _print(result: RunResult, console: Console) -> None:
         f"[bold]{result.out}[/bold]: {result.episodes:,} episodes, {result.steps:,} steps, "
         f"{result.labels:,} labels in {result.timing['seconds']:.1f} s{kept}"
     )
-    if result.quarantined_episodes:
-        console.print(
-            f"{result.quarantined_episodes} episodes passed through without labels; "
-            f"reasons in {result.out}/labels/quarantine.jsonl"
-        )
-    if result.dropped_records:
-        console.print(
-            f"{result.dropped_records} unreadable records were dropped; see {result.out}/labels/manifest.jsonl"
-        )
+    if result.exit_code:
+        _print_left_out(result, console)
     if result.usage is not None:
         cost = "" if result.usage["cost_usd"] is None else f", {result.usage['cost_usd']:.4f} USD"
         console.print(f"{result.usage['requests']} requests ({result.usage['cached']} answers were cached){cost}")
 
 
+def _print_left_out(result: RunResult, console: Console) -> None:
+    labels = Path(result.out) / "labels"
+    report = json.loads((labels / "report.json").read_text(encoding="utf-8"))
+    if result.quarantined_episodes:
+        console.print(f"Passed through without labels: {result.quarantined_episodes:,} (quarantined episodes)")
+        for row in report["quarantined"]["first"][:_TOLD]:
+            console.print(Text(f"  {row['reason']}"))
+        console.print(f"  All reasons: {labels / 'quarantine.jsonl'}", soft_wrap=True)
+    if result.dropped_records:
+        console.print(f"Left out: {result.dropped_records:,} (records that cannot be read)")
+        for row in report["dropped_records"]["first"][:_TOLD]:
+            rest = "; nothing after it can be read either" if row["rest_lost"] else ""
+            console.print(Text(f"  {row['shard']}, record {row['index']}: {row['problem']}{rest}"))
+        console.print("  Restore the file from its source and relabel into another directory to have them.")
+
+
 def _print_dry_run(tried: DryRunResult, console: Console) -> None:
-    table = Table("episode", "steps", "kind", "instruction", "command", "score")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("episode", "steps", "kind", "instruction", "command", "score"):
+        table.add_column(name, no_wrap=name != "instruction")
     for row in tried.labels:
+        # split, shard and record: the dataset is the same for all
+        place = str(row["episode"]).split("/", 2)[-1]
         steps = f"{row['start']}-{row['end']}"
-        table.add_row(str(row["episode"]), steps, str(row["kind"]), str(row["instruction"]), str(row["command"]),
-                      f"{row['score']:.2f}")  # fmt: skip
+        cells = (place, steps, str(row["kind"]), str(row["instruction"]), str(row["command"]), f"{row['score']:.2f}")
+        table.add_row(*map(Text, cells))
     console.print(table)
     console.print(f"With pictures: [bold]{tried.preview}[/bold]")
     if tried.forecast_for_all is not None:

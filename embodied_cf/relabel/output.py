@@ -54,6 +54,8 @@ class Output:
         self._refuse_source(source)
         standing = self._standing_header()
         if standing is None:
+            if self.path.exists() and not self.path.is_dir():
+                raise OutputError("it is a file", where=self.path, remedy="Choose another output directory.")
             if self.path.exists() and any(item.name != "labels" for item in self.path.iterdir()):
                 raise OutputError(
                     "the directory is not empty and not a relabel run",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Int64
@@ -154,8 +155,9 @@ class Pipeline:
         texts = hindsight_texts(labels, len(context.track))
         counts["steps"] += len(context.track)
         counts["uncovered steps"] += texts.count("")
-        counts["branch points"] += len(np.unique(proposals.start))
-        counts["branch points without counterfactual"] += _bare(proposals.start, labels)
+        branch = set(proposals.start.tolist())
+        counts["branch points"] += len(branch)
+        counts["branch points without counterfactual"] += len(branch - _branched(labels))
         counts["unanswered proposals"] += len(proposals.unanswered)
         rejected = (*_rejections(judged), *_turned_down(context.captions), *_unanswered(proposals))
         return Relabelled(labels, texts, rejected, counts)
@@ -177,17 +179,15 @@ def _rows(synthesis: Synthesis, rows: Int64[np.ndarray, " k"]) -> Synthesis:
 
 
 def _counts(judged: Judged, kept: np.ndarray, infeasible: Sequence[str]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    counts.update([f"infeasible: {reason}" for reason in infeasible if reason])
-    for kind, verdict, keep in zip(judged.labels.kind, judged.verdict.tolist(), kept.tolist(), strict=True):
-        if keep:
-            counts[f"{kind} {NAMES[verdict]}"] += 1
+    outcomes = Counter(compress(zip(judged.labels.kind, judged.verdict.tolist(), strict=True), kept.tolist()))
+    counts = Counter({f"{kind} {NAMES[verdict]}": count for (kind, verdict), count in outcomes.items()})
+    counts.update({f"infeasible: {reason}": count for reason, count in Counter(infeasible).items() if reason})
     return counts
 
 
-def _bare(branch: np.ndarray, labels: Labels) -> int:
-    counterfactual = np.array([kind == "counterfactual" for kind in labels.kind], bool)
-    return len(np.setdiff1d(branch, labels.start[counterfactual]))
+def _branched(labels: Labels) -> set[int]:
+    """Return the steps that have a counterfactual."""
+    return {start for start, kind in zip(labels.start.tolist(), labels.kind, strict=True) if kind == "counterfactual"}
 
 
 def _rejections(judged: Judged) -> list[Rejection]:

@@ -42,7 +42,7 @@ def _other_commands(context: Context, branch: Int64[np.ndarray, " b"], rng: np.r
     factual = np.array([index[name] for name in context.segments.commands_at(branch)], np.int64)
     start = np.repeat(branch, len(vocabulary.names))
     command = np.tile(np.arange(len(vocabulary.names)), len(branch))
-    other = command != np.repeat(factual, len(vocabulary.names))
+    other = (command != np.repeat(factual, len(vocabulary.names))) & ~context.carried_out[command, start]
     start, command = start[other], command[other]
     draws = rng.random((2, len(start)))
     return Proposals(

@@ -71,9 +71,8 @@ def _held(context: Context, steps: list[int], answers: list[Answer], rng: np.ran
         tuple(proposed.object_name or "" for proposed in said),
     )
     factual = context.segments.commands_at(start)
-    return proposals.take(
-        np.flatnonzero([proposed.command != fact for proposed, fact in zip(said, factual, strict=True)])
-    )
+    other = np.array([proposed.command != fact for proposed, fact in zip(said, factual, strict=True)], bool)
+    return proposals.take(np.flatnonzero(other & ~context.carried_out[proposals.command, start]))
 
 
 def _rows(steps: list[int], answers: list[Answer], last: int) -> Iterator[tuple[int, int, Proposed]]:

@@ -39,7 +39,9 @@ class Provenance:
 
     def of_all(self, kind: str, commands: tuple[str, ...], reasons: tuple[str, ...]) -> tuple[str, ...]:
         """Return the source of each (command, reason) pair."""
-        return tuple([self.of(kind, command, reason) for command, reason in zip(commands, reasons, strict=True)])
+        pairs = list(zip(commands, reasons, strict=True))
+        source = {pair: self.of(kind, *pair) for pair in set(pairs)}
+        return tuple([source[pair] for pair in pairs])
 
     def lines(self, sources: Iterable[str]) -> Iterator[str]:
         """Yield lines of provenance.jsonl for some sources, in order; the sha256 of `row` begins with the source."""

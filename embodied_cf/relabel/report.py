@@ -40,12 +40,11 @@ from embodied_cf.relabel.report_views import Branch, EpisodeView, Viewer
 
 SHOWN = 12
 """Episodes that the page shows."""
-SAMPLED = 200
+SAMPLED = 60
 """Episodes that language balance looks at."""
 _OBSERVATIONS = 600
-_SHARDS, _DEPTH = 16, 32
-"""The sample comes from the first records of so many shards: TFDS shuffles records as it writes them, so these
-stand for the rest, and reading no further bounds the cost."""
+_SHARDS = 16
+"""The sample comes from so many shards, picked at random, which bounds the files that are opened."""
 _USER_INFO = re.compile(r"//[^/@\s]*@")
 
 
@@ -114,11 +113,19 @@ def _sample(dataset: RldsDataset, setting: Setting, options: RelabelOptions) -> 
 
 
 def _records(dataset: RldsDataset, rng: np.random.Generator) -> list[tuple[str, int, int]]:
-    """Return (split, shard, record) of up to SAMPLED records in random order."""
+    """Return (split, shard, record) of up to SAMPLED records in random order, every record of a shard as likely.
+
+    Not the first ones: a dataset that nobody shuffled begins with one scene or one task.
+    """
     shards = [shard for shard in dataset.shards() if shard.records]
     some = [shards[at] for at in rng.permutation(len(shards))[:_SHARDS].tolist()]
-    pool = [(shard.split, shard.index, at) for shard in some for at in range(min(shard.records, _DEPTH))]
-    return [pool[at] for at in rng.permutation(len(pool))[:SAMPLED].tolist()]
+    ends = np.cumsum([shard.records for shard in some], dtype=np.int64)
+    picked = rng.permutation(ends[-1] if len(ends) else 0)[:SAMPLED]
+    where = np.searchsorted(ends, picked, side="right")
+    return [
+        (some[shard].split, some[shard].index, int(at) - int(ends[shard]) + some[shard].records)
+        for shard, at in zip(where.tolist(), picked.tolist(), strict=True)
+    ]
 
 
 def _episodes(

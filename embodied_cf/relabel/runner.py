@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -68,7 +69,6 @@ def relabel(options: RelabelOptions, progress: Progress = lambda episodes, steps
         seconds = time.monotonic() - started
         result = _summed(output, resumed, seconds, usage)
         write_report(output, setting, options, usage=usage, timing=result.timing)
-    _lock(output).unlink(missing_ok=True)
     return result
 
 
@@ -149,7 +149,8 @@ def _in_processes(jobs: Sequence[ShardJob], setting: Setting, options: RelabelOp
 def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output) -> ShardJob:
     dataset = setting.dataset
     before = sum(other.records for other in dataset.shards(shard.split)[: shard.index])
-    limit = shard.records if options.limit is None else max(0, options.limit - before)
+    # not what dataset_info.json promises: if a file holds more, nothing of it is left behind
+    limit = sys.maxsize if options.limit is None else max(0, options.limit - before)
     prefix = dataset.episode_id(shard, 0).removesuffix("00000")
     target = output.path / shard.name
     return ShardJob(shard, dataset.file_format, target, output.part(shard), prefix, limit)

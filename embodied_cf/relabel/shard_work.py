@@ -12,7 +12,7 @@ from embodied_cf.datasets.episodes import EpisodeReader
 from embodied_cf.datasets.files import json_line
 from embodied_cf.datasets.label_store import encode_labels
 from embodied_cf.datasets.rlds import Shard
-from embodied_cf.datasets.shards import Broken, Record, ShardWriter, read_shard
+from embodied_cf.datasets.shards import Broken, Hasher, Record, ShardWriter, read_shard
 from embodied_cf.errors import BudgetError, EmbodiedError, RecordError, VlmError
 from embodied_cf.relabel.output import JOINED, write_part
 from embodied_cf.relabel.pipeline import Pipeline, Relabelled
@@ -80,10 +80,21 @@ def _tasks(jobs: list[ShardJob]) -> Iterator[tuple[ShardJob, Record | Broken | s
     """Yield every record of every job, and after a job's last one the sha256 of its source file."""
     for job in jobs:
         digest = hashlib.sha256()
-        for record in read_shard(job.shard.path, job.file_format, digest):
-            if record.index < job.limit:
-                yield job, record
+        for record in _records(job, digest):
+            yield job, record
         yield job, digest.hexdigest()
+
+
+def _records(job: ShardJob, digest: Hasher) -> Iterator[Record | Broken]:
+    """Yield a shard's records up to the limit, and a `Broken` for those that the metadata promises in vain."""
+    found, rest_lost = 0, False
+    for record in read_shard(job.shard.path, job.file_format, digest):
+        found, rest_lost = record.index + 1, isinstance(record, Broken) and record.rest_lost
+        if record.index < job.limit:
+            yield record
+    if found < min(job.shard.records, job.limit) and not rest_lost:
+        promised = f"dataset_info.json promises {job.shard.records} records"
+        yield Broken(found, f"the file ends before it, though {promised}", rest_lost=True)
 
 
 Item = tuple[Record | Broken | str, bytes, Relabelled | None, str]

@@ -5,6 +5,7 @@ from (seed, episode).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,8 +13,10 @@ from jaxtyping import Bool, Float, Float32, Int8, Int64
 
 from embodied_cf.datasets.contract import Episode, Labels
 from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.datasets.motion import future_chunks
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.segments import Segments
+from embodied_cf.language.verdict import PASS
 from embodied_cf.vlm.captions import Captions
 
 
@@ -28,6 +31,21 @@ class Context:
     captions: Captions
     body: Embodiment
     meaning: Meaning
+
+    @cached_property
+    def future(self) -> tuple[Float32[np.ndarray, "m h a"], Bool[np.ndarray, "m h"]]:
+        """What the robot really did after each of the m = T - 1 steps that have a successor, as chunks with masks."""
+        return future_chunks(self.track, self.body, *self._ranges)
+
+    @cached_property
+    def carried_out(self) -> Bool[np.ndarray, "c m"]:
+        """Which commands what it really did carries out, whatever the segment there is called."""
+        return self.meaning.of_track(self.track, *self._ranges) == PASS
+
+    @property
+    def _ranges(self) -> tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]:
+        start, last = np.arange(len(self.track) - 1), len(self.track) - 1
+        return start, np.minimum(start + self.body.chunk_length, last)
 
 
 @dataclass(frozen=True)
@@ -62,13 +80,13 @@ class Proposals:
         return Proposals(
             self.start[rows],
             self.command[rows],
-            tuple(self.instruction[row] for row in picked),
+            tuple([self.instruction[row] for row in picked]),
             self.priority[rows],
             self.score[rows],
-            tuple(self.reason[row] for row in picked),
+            tuple([self.reason[row] for row in picked]),
             self.seen[rows],
             self.box[rows],
-            tuple(self.thing[row] for row in picked),
+            tuple([self.thing[row] for row in picked]),
         )
 
     @property

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, Int64
 
 from embodied_cf.datasets.contract import Labels
-from embodied_cf.datasets.motion import future_chunks
 from embodied_cf.language.meaning import judge
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
@@ -71,7 +70,7 @@ class ProgramVerifier:
         verdict = judge(table, meaning.vocabulary, labels.instruction)
         told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
         verdict[told] = hindsight_verdicts(context, labels.take(told))
-        command = np.array([meaning.vocabulary.index.get(name, -1) for name in labels.command], np.int64)
+        command = _commands(context, labels)
         carried = np.where(command >= 0, table[np.maximum(command, 0), np.arange(len(labels))], UNKNOWN)
         reason = [CONTRADICTS if FAIL in pair else "" for pair in zip(verdict.tolist(), carried.tolist(), strict=True)]
         for row in self._other_side(labels, verdict):
@@ -97,18 +96,27 @@ class ProgramVerifier:
         return support
 
     def _not_new(self, context: Context, candidates: Candidates) -> list[int]:
-        """Return counterfactual rows that stay as close to the real future as their known part allows."""
+        """Return counterfactual rows that ask for what the robot did in fact, by command or by motion.
+
+        By motion: they stay as close to the real future as its known part allows.
+        """
         labels = candidates.labels
         rows = np.arange(candidates.factual, len(labels))
-        horizon, last = context.body.chunk_length, len(context.track) - 1
-        start, which = np.unique(labels.start[rows].astype(np.int64), return_inverse=True)
-        real, known = future_chunks(context.track, context.body, start, np.minimum(start + horizon, last))
-        real, known = real[which], known[which]
+        start = labels.start[rows]
+        real, known = (part[start] for part in context.future)
         both = known & labels.action_mask[rows]
         gap = _gap(context, labels.action[rows], real) * both
         # a path bends away quadratically, so a shorter known future may differ by less
-        share = (both.sum(axis=1) / horizon) ** 2
-        return rows[gap.max(axis=1, initial=0.0) < self.different * share].tolist()
+        share = (both.sum(axis=1) / context.body.chunk_length) ** 2
+        close = gap.max(axis=1, initial=0.0) < self.different * share
+        command = _commands(context, labels)[rows]
+        return rows[close | (command >= 0) & context.carried_out[command, start]].tolist()
+
+
+def _commands(context: Context, labels: Labels) -> Int64[np.ndarray, " n"]:
+    """Return the command index of each row, -1 where it has none."""
+    index = {**context.meaning.vocabulary.index, "": -1}
+    return np.array([index[name] for name in labels.command], np.int64)
 
 
 def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:
@@ -133,6 +141,8 @@ def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n
             verdicts[row] = FAIL
         if len(clauses) == 1 and verdicts[row] != PASS:
             single[row] = vocabulary.index[clauses[0]]
+    if not single:
+        return verdicts
     rows, command = np.array([*single], np.int64), np.array([*single.values()], np.int64)
     start, end = labels.start[rows].astype(np.int64), labels.end[rows].astype(np.int64)
     whole = context.meaning.of_track(context.track, start, end)[command, np.arange(len(rows))]
@@ -160,19 +170,19 @@ def _gap(
 
 def _repeated(labels: Labels, factual: int, reason: list[str]) -> Iterator[tuple[int, str]]:
     """Yield kept rows that say again what another row says, or that contradict a factual row in its words."""
-    texts = [_normalise(text) for text in labels.instruction]
-    start, end = labels.start.tolist(), labels.end.tolist()
     said: set[tuple[int, int, str]] = set()
     held: dict[str, list[tuple[int, int]]] = {}
-    for row, text in enumerate(texts):
-        if reason[row]:
+    texts = map(_normalise, labels.instruction)
+    rows = zip(texts, labels.start.tolist(), labels.end.tolist(), reason, strict=True)
+    for row, (text, start, end, rejected) in enumerate(rows):
+        if rejected:
             continue
-        key = (start[row], end[row] if row < factual else -1, text)
+        key = (start, end if row < factual else -1, text)
         if key in said:
             yield row, DUPLICATE
             continue
         said.add(key)
         if row < factual:
-            held.setdefault(text, []).append((start[row], end[row]))
-        elif any(low <= start[row] < high for low, high in held.get(text, ())):
+            held.setdefault(text, []).append((start, end))
+        elif text in held and any(low <= start < high for low, high in held[text]):
             yield row, CONFLICT

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from embodied_cf.errors import VlmError
 from embodied_cf.vlm import wire
@@ -22,8 +22,10 @@ from embodied_cf.vlm.cache import Cache, NoCache, SqliteCache
 from embodied_cf.vlm.options import ClientOptions, load_hook
 from embodied_cf.vlm.question import Answer, Asker, Json, Picture, Question, Sheet, lay_out
 from embodied_cf.vlm.retry import Failure, delay_s, is_worth_waiting
-from embodied_cf.vlm.transport import Transport
 from embodied_cf.vlm.usage import Usage
+
+if TYPE_CHECKING:
+    from embodied_cf.vlm.transport import Transport
 
 _CLOSED_TO_US = (401, 402, 404, 405)
 """Statuses that every further question would meet too."""
@@ -42,7 +44,7 @@ class VlmClient:
         self._slots = asyncio.Semaphore(options.concurrency)
         # whoever asks a million questions at once must not have them all rendered before the first is sent
         self._door = asyncio.Semaphore(2 * options.concurrency)
-        self._transport: Transport | None = None
+        self._transport: "Transport | None" = None
         self._pending: dict[str, asyncio.Task[Answer]] = {}
         self._chance = random.Random()  # for backoff only: no answer depends on it
         self._structured: bool | None = None  # whether the server takes response_format; None: not known yet
@@ -212,7 +214,7 @@ class VlmClient:
             self.usage.cost_usd += spent
         return outcome
 
-    async def _timed(self, server: Transport, sheet: Sheet, body: Json) -> wire.Reply | Failure:
+    async def _timed(self, server: "Transport", sheet: Sheet, body: Json) -> wire.Reply | Failure:
         start = time.perf_counter()
         response = await server.post(body)
         if isinstance(response, Failure):
@@ -223,12 +225,14 @@ class VlmClient:
             return Failure("not a completion", "the response is no chat completion", True, maybe_billed=True)
         return wire.with_estimates(reply, input_tokens(wire.text_of(body), sheet.pictures))
 
-    def _server(self, with_images: bool) -> Transport:
+    def _server(self, with_images: bool) -> "Transport":
         """Return the connection, made when first needed: cache and forecasts need neither key nor leave."""
         options = self.options
         if with_images:
             check_images_allowed(options.base_url, options.send_images)
         if self._transport is None:
+            from embodied_cf.vlm.transport import Transport  # half a second that replays and dry runs need not pay
+
             self._transport = Transport(
                 options.base_url,
                 read_key(options.api_key_env, options.base_url),

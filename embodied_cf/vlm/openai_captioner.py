@@ -14,6 +14,7 @@ from embodied_cf.errors import RecordError, UsageError
 from embodied_cf.language.segments import Segments
 from embodied_cf.vlm.captions import Captions, Hindsight, SeenObject
 from embodied_cf.vlm.client import ask_all
+from embodied_cf.vlm.path_picture import draw_path
 from embodied_cf.vlm.question import Answer, Asker, Picture, Prompt, Question
 from embodied_cf.vlm.templates import load_prompts
 from embodied_cf.vlm.windows import Range, described_steps, overlap, windows
@@ -168,10 +169,12 @@ class OpenAICaptioner:
             "candidates": [candidate.text for candidate in candidates],
         }
         prompt = self.prompts["filter"]
+        track = episode.pose if self.kind == "nav" else episode.effector
+        drawn = () if track is None else (draw_path(track[start : end + 1], self.kind),)
         return Question(
             prompt,
-            values,
-            tuple(frames.frames[step] for step in steps),
+            {**values, "drawn": bool(drawn), "arm": self.kind == "arm"},
+            (*(frames.frames[step] for step in steps), *drawn),
             schema=filter_schema(prompt, len(candidates)),
             where=f"{episode.episode_id}, steps {start} to {end}",
             expected_output_tokens=40 * len(candidates),

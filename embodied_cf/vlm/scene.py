@@ -21,7 +21,7 @@ from embodied_cf.vlm.captions import Box, Captions, SeenObject
 from embodied_cf.vlm.motion import MotionCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
 
-_LEAST_PIXELS = 0.002
+_LEAST_PIXELS = 0.004
 """Share of the frame below which nobody could name a thing."""
 _PHANTOM_OFFSET = (1.2, 2.5)
 """How far beside a real thing a made-up one is said to stand, in widths of the real one's box."""

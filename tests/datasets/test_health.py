@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from tiny import flat_picture, picture, tiny_episode, tiny_features, write_records
 
-from embodied_cf.datasets import health, health_labels
+from embodied_cf.datasets import health, health_issues, health_labels
 from embodied_cf.datasets.contract import Labels
 from embodied_cf.datasets.features import flatten
-from embodied_cf.datasets.health import ISSUES, Finding, Findings, Hit
+from embodied_cf.datasets.health_issues import ISSUES, Finding, Findings, Hit
 from embodied_cf.datasets.inspection import inspect_dataset
 from embodied_cf.datasets.label_store import encode_labels, label_features
 from embodied_cf.datasets.writer import encode_example
@@ -326,7 +326,7 @@ def _labelled(directory, labels, texts=("go on",) * 6, provenance=ROW, broken=b"
 def test_a_sound_label_set_counts_and_has_no_finding(tmp_path):
     inspection = inspect_dataset(_labelled(tmp_path / "x", _labels()))
     assert inspection.findings == ()
-    assert inspection.label_sets[0].kinds == (("counterfactual", 2), ("hindsight", 2))
+    assert inspection.label_sets[0].kinds == {"counterfactual": 2, "hindsight": 2}
     assert inspection.label_sets[0].balance == ((1, 10), (2, 2))  # two texts at step 4 of both episodes
 
 
@@ -390,7 +390,7 @@ def test_schema_version_of_a_description():
 
 
 def test_codes_are_unique_and_say_what_to_do():
-    codes = [issue.code for issue in health._CATALOGUE]
+    codes = [issue.code for issue in health_issues._CATALOGUE]
     assert len(set(codes)) == len(codes) == len(ISSUES)
     for issue in ISSUES.values():
         assert re.fullmatch(r"[EWI]\d{3}", issue.code)

@@ -29,6 +29,16 @@ def printed(inspection, width=120):
     return out.getvalue()
 
 
+def test_names_stay_whole_on_a_narrow_screen(source):
+    inspection = inspect_dataset(source[0])
+    lines = [line.split() for line in printed(inspection, 80).splitlines()]
+    names = {line[0] for line in lines if line}
+    wanted = {row.key.removeprefix("steps/") for row in inspection.features if row.role == "tensor" and row.shape}
+    assert wanted <= {name.split("[")[0] for name in names}
+    assert ["feature", "mean", "std", "min", "max", "zeros"] in lines
+    assert "q99" in printed(inspection, 120)
+
+
 def page(inspection, path, **options):
     write_inspection_html(inspection, path, **options)
     return path.read_text()

@@ -11,19 +11,10 @@ from tiny import flat_picture, picture
 
 from embodied_cf.datasets import statistics
 from embodied_cf.datasets.contract import EncodedImages, Labels
-from embodied_cf.datasets.statistics import (
-    BINS,
-    CAPACITY,
-    CameraTally,
-    LanguageTally,
-    MotionTally,
-    NumberTally,
-    Reservoir,
-    instructions_per_step,
-    is_blank,
-    look_at,
-    summarise_lengths,
-)
+from embodied_cf.datasets.label_statistics import instructions_per_step
+from embodied_cf.datasets.looks import CameraTally, is_blank, look_at
+from embodied_cf.datasets.motion_statistics import MotionTally
+from embodied_cf.datasets.statistics import BINS, CAPACITY, LanguageTally, NumberTally, Reservoir, summarise_lengths
 
 numbers = arrays.arrays(np.float64, st.tuples(st.integers(0, 12), st.just(2)), elements=st.floats(-1e6, 1e6))
 

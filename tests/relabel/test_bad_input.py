@@ -14,7 +14,7 @@ from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.features import flatten
 from embodied_cf.datasets.rlds import open_dataset
-from embodied_cf.datasets.shards import ShardWriter
+from embodied_cf.datasets.shards import ShardWriter, read_shard
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.datasets.writer import DatasetCard, write_dataset
 
@@ -143,7 +143,8 @@ def test_a_flipped_bit_drops_one_record_and_says_so(source, tmp_path):
     _shard(source).write_bytes(raw)
     done = run("relabel", source, tmp_path / "out", "--spec", "bridge")
     assert done.returncode == 3
-    assert "1 unreadable records were dropped" in done.stderr
+    told = " ".join(done.stderr.split())
+    assert "arm_logs-train.tfrecord-00000-of-00002, record 0: the data's checksum is wrong" in told
     dataset = open_dataset(tmp_path / "out")
     assert [shard.records for shard in dataset.shards()] == [3, 4]
     assert len(list(read_episodes(dataset, load_spec("bridge")))) == 7
@@ -156,6 +157,28 @@ def test_a_truncated_shard_keeps_what_comes_before(source, tmp_path):
     done = run("relabel", source, tmp_path / "out", "--spec", "bridge")
     assert done.returncode == 3
     assert [shard.records for shard in open_dataset(tmp_path / "out").shards()] == [4, 3]
+    assert "record 3: the file ends inside a record; nothing after it" in " ".join(done.stderr.split())
+
+
+def test_a_shard_cut_between_two_records_is_told_of(source, tmp_path):
+    """Every checksum is right, yet fewer records are there than the metadata promises."""
+    with ShardWriter(tmp_path / "short", "tfrecord") as writer:
+        for record in list(read_shard(_shard(source), "tfrecord"))[:2]:
+            writer.write(record.data)
+    shutil.copy(tmp_path / "short", _shard(source))
+    done = run("relabel", source, tmp_path / "out", "--spec", "bridge")
+    assert done.returncode == 3
+    assert "record 2: the file ends before it, though dataset_info.json promises 4" in " ".join(done.stderr.split())
+    assert [shard.records for shard in open_dataset(tmp_path / "out").shards()] == [2, 4]
+
+
+def test_records_beyond_what_the_metadata_promises_are_kept(source, tmp_path):
+    info = source / "dataset_info.json"
+    told = json.loads(info.read_text())
+    told["splits"][0]["shardLengths"] = ["1", "4"]
+    info.write_text(json.dumps(told))
+    assert run("relabel", source, tmp_path / "out", "--spec", "bridge").returncode == 0
+    assert [shard.records for shard in open_dataset(tmp_path / "out").shards()] == [4, 4]
 
 
 def _with_episode(tmp_path, change):
@@ -188,6 +211,7 @@ def test_an_unusable_episode_passes_through_without_labels(tmp_path, change, rea
     assert done.returncode == 3
     assert json.loads((tmp_path / "result.json").read_text())["quarantined_episodes"] == 1
     (line,) = (tmp_path / "out" / "labels" / "quarantine.jsonl").read_text().splitlines()
+    assert reason in " ".join(done.stderr.split())
     told = json.loads(line)
     assert told["episode"] == "changed/1.0.0/train/00000/00001"
     assert reason in told["reason"]
@@ -238,6 +262,13 @@ def test_a_directory_that_holds_something_else(source, tmp_path):
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     refused(run("relabel", source, tmp_path / "out", "--spec", "bridge"), "not empty and not a relabel run")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_where_the_output_should_go(source, tmp_path):
+    (tmp_path / "out").write_text("precious")
+    refused(run("relabel", source, tmp_path / "out", "--spec", "bridge"), "it is a file", "Choose another")
+    assert (tmp_path / "out").read_text() == "precious"
+    assert not list(tmp_path.glob(".*")), "no lock is left behind"
 
 
 def test_two_runs_exclude_each_other(source, tmp_path):

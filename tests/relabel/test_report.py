@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.label_edit import read_decisions
-from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.sample import SampleSize, write_sample
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.relabel import report
@@ -152,6 +153,25 @@ def test_the_sample_is_bounded(run, monkeypatch):
     numbers, html = written(run)
     assert numbers["sampled_episodes"] == 3
     assert len({record["episode"] for _, _, record in Page(html).labels}) == 1
+
+
+def test_the_sample_reaches_every_record_of_a_shard():
+    shards = (Shard(Path(), "a", "train", 0, 3), Shard(Path(), "b", "train", 1, 0), Shard(Path(), "c", "test", 0, 1000))
+    dataset = RldsDataset(Path(), "d", "1.0.0", "tfrecord", {}, {"train": shards[:2], "test": shards[2:]})
+    draws = [report._records(dataset, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(len(set(places)) == report.SAMPLED for places in draws)
+    records = {
+        split: {at for places in draws for name, _, at in places if name == split} for split in ("train", "test")
+    }
+    assert records["train"] == {0, 1, 2}
+    assert min(records["test"]) < 20
+    assert max(records["test"]) > 979
+    assert max(records["test"]) < 1000
+
+
+def test_a_dataset_without_records_is_sampled_as_nothing():
+    dataset = RldsDataset(Path(), "d", "1.0.0", "tfrecord", {}, {"train": (Shard(Path(), "a", "train", 0, 0),)})
+    assert report._records(dataset, np.random.default_rng(0)) == []
 
 
 def test_usage_is_shown_and_a_password_is_not(run):

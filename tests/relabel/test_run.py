@@ -1,9 +1,12 @@
 """The main job end to end: what comes out, checked by program over the whole output."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,13 +69,17 @@ def test_every_frame_is_covered_and_every_branch_point_has_a_counterfactual(rela
 
 def test_no_counterfactual_repeats_the_fact_or_contradicts_its_chunk(episodes):
     checked = 0
-    for episode, meaning, _, segments in episodes:
+    for episode, meaning, body, segments in episodes:
         labels = episode.labels["labels"]
         rows = np.flatnonzero([kind == "counterfactual" for kind in labels.kind])
         cf = labels.take(rows)
         factual = segments.commands_at(cf.start)
         assert all(ours != fact for ours, fact in zip(cf.command, factual, strict=True))
-        track = episode.pose if episode.pose is not None else episode.effector
+        track = track_of(episode, body)
+        start = cf.start.astype(np.int64)
+        done = meaning.of_track(track, start, np.minimum(start + body.chunk_length, len(track) - 1))
+        command = [meaning.vocabulary.index[name] for name in cf.command]
+        assert (done[command, np.arange(len(cf))] != PASS).all()
         table = meaning.of_chunks(cf.action, cf.action_mask, track[cf.start])
         assert (judge(table, meaning.vocabulary, cf.instruction) == PASS).all()
         checked += len(cf)
@@ -220,7 +227,7 @@ def test_tensorflow_and_its_like_stay_out(driving, tmp_path):
     code = (
         "import sys; from pathlib import Path; from embodied_cf.relabel.options import RelabelOptions;"
         "from embodied_cf.relabel.runner import relabel; relabel(RelabelOptions(Path(sys.argv[1]), Path(sys.argv[2])));"
-        "print([m for m in ('tensorflow', 'torch', 'jax', 'numba') if m in sys.modules])"
+        "print([m for m in ('tensorflow', 'torch', 'jax', 'numba', 'openai') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, driving, tmp_path / "out"], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
@@ -235,3 +242,20 @@ def test_the_source_is_never_written_to(driving, tmp_path):
     for inside in (copy, copy / "labels"):
         with pytest.raises(OutputError, match="is the source, or lies inside it"):
             relabel(RelabelOptions(copy, inside))
+
+
+@pytest.mark.parametrize(("code", "copied"), [(errno.EPERM, True), (errno.ENOSPC, False)])
+def test_a_file_system_without_hard_links_gets_copies(driving, tmp_path, monkeypatch, code, copied):
+    def refuse(link, target):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    if not copied:
+        with pytest.raises(OutputError, match="No space left on device"):
+            relabel(RelabelOptions(driving, tmp_path / "out"))
+        return
+    relabel(RelabelOptions(driving, tmp_path / "out"))
+    for shard in open_dataset(tmp_path / "out").shards():
+        copy = tmp_path / "out" / "views" / "steps" / shard.name
+        assert copy.read_bytes() == shard.path.read_bytes()
+        assert copy.stat().st_nlink == 1

@@ -94,6 +94,13 @@ def test_what_the_robot_did_anyway_is_no_counterfactual(context):
     assert judged(context, labels(cf(2, "go straight", "forward", STRAIGHT))).reason == (SAME_AS_FACTUAL,)
 
 
+def test_a_command_that_the_real_future_carries_out_is_no_counterfactual(context):
+    """At step 15 the segment is still "forward", yet the chunk turns left: another left turn is no news."""
+    wider = arcs(np.array([1.6]), np.array([0.9]), 8)[0]
+    table = labels(cf(15, "turn left", "turn_left", wider), cf(2, "turn left", "turn_left", wider))
+    assert judged(context, table).reason == (SAME_AS_FACTUAL, "")
+
+
 def test_a_chunk_cannot_show_turning_on_the_spot(context):
     table = labels(("atomic", 0, 8, "turn left", "turn_left", STAND))
     assert judged(context, table, 0).reason == (CANNOT_SHOW,)

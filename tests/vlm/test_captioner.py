@@ -91,6 +91,23 @@ def test_filter_sees_the_window_and_joins_by_candidate(server: Loopback) -> None
     assert all(h.reason.startswith("instructions ") for h, _ in verdicts)
 
 
+def test_filter_sees_the_path_drawn(server: Loopback) -> None:
+    """Frames of one window, then the drawing, which is mostly white; the words say which image is which."""
+    track = np.stack([np.arange(21) * 0.1, np.zeros(21), np.zeros(21)], axis=1)
+    episode = replace(EPISODE, pose=track)
+
+    async def run() -> None:
+        async with VlmClient(server.options()) as client:
+            await OpenAICaptioner(client, "nav", CHOICE).caption(episode, SEGMENTS)
+
+    asyncio.run(run())
+    line = next(line for line in by_name(server, "filter") if "image 1 at step 4," in line["text"])
+    assert line["colours"] == [CYCLE[4], CYCLE[8], CYCLE[12], "white"]
+    assert line["text"].startswith("The first 3 images are frames")
+    assert "The last image is a drawing of the path that it took from step 4 to step 12" in line["text"]
+    assert "height of the gripper" not in line["text"]
+
+
 def test_objects_belong_to_the_first_frame(server: Loopback) -> None:
     captions = caption(server.options())
     assert {seen.step for seen in captions.objects} == {0, 3, 6, 9, 12, 15, 18}
