@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs.episodes import Episodes, present_noise, settle
+from embodied_cf.envs.episodes import Episodes, present, settle
 from embodied_cf.envs.navigation import NavigationEnv, NavigationVectorEnv
 from embodied_cf.envs.physics import library
 from embodied_cf.envs.physics.dynamics import Room, RoomState
@@ -44,7 +44,7 @@ class PhysicalVectorEnv(NavigationVectorEnv):
         return episodes
 
     def _move(self, now: Episodes, action: Float64[np.ndarray, "b 2"]) -> Episodes:
-        state, noise = now.state, present_noise(now)
+        state, noise = now.state, present(now, self._noise)
         for row in np.flatnonzero(~now.over).tolist():
             self.states[row] = self.rooms[row].step(
                 self.states[row], action[[row]], Noise(noise.slip[[row]], noise.person[[row]])
