@@ -1,7 +1,7 @@
 """`EmbodiedCF/Tabletop-v0`: a gripper over a table that is told in words what to do."""
 
 import string
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -42,7 +42,7 @@ class TabletopEnv(gymnasium.Env):
         task: str = "any",
         split: str = "train",
         size: int = 96,
-        action: Literal["row", "chunk"] = "row",
+        action: str = "row",
         render_mode: str | None = None,
     ) -> None:
         if task not in ("any", *SKILLS):
@@ -121,7 +121,7 @@ class TabletopEnv(gymnasium.Env):
         }
 
 
-def _observation_space(size: int) -> spaces.Dict:
+def _observation_space(size: int) -> spaces.Space:
     slack = np.array([0.05, 0.05, 0.05, 0.2, 0.2, 0.2, 0.0], np.float32)  # a blow moves the hand past its limits
     low, high = np.array([*LOW, 0.0], np.float32) - slack, np.array([*HIGH, 1.0], np.float32) + slack
     return spaces.Dict(

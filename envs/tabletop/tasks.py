@@ -112,7 +112,7 @@ def _can_push_to(layout: Layout, index: int, other: int) -> bool:
     apart = layout.position[other] - layout.position[index]
     distance = float(np.hypot(*apart))
     gap = distance - layout.radius[index] - layout.radius[other]
-    return gap > 0.08 and _is_lane(layout, index, apart / distance, distance, but=other)
+    return bool(gap > 0.08) and _is_lane(layout, index, apart / distance, distance, but=other)
 
 
 def _is_lane(layout: Layout, index: int, ahead: Float64[np.ndarray, " 2"], length: float, but: int) -> bool:
@@ -120,7 +120,7 @@ def _is_lane(layout: Layout, index: int, ahead: Float64[np.ndarray, " 2"], lengt
     start = layout.position[index] - ahead * (layout.radius[index] + BEHIND_M)
     end = layout.position[index] + ahead * length
     lane = start + (end - start) * np.linspace(0, 1, 16)[:, None]
-    return all(_is_free(layout, point, _HAND_M, (index, but)) for point in lane)
+    return _are_free(layout, lane, _HAND_M, (index, but))
 
 
 def _relations(layout: Layout, index: int, other: int) -> Iterator[Relation]:
@@ -134,12 +134,14 @@ def _relations(layout: Layout, index: int, other: int) -> Iterator[Relation]:
         away = layout.radius[index] + layout.radius[other] + BESIDE_M / 2
         spot = layout.position[other] + [0.0, sign * away]
         is_new = np.hypot(*(spot - layout.position[index])) > 2 * BESIDE_M
-        if is_new and _is_free(layout, spot, layout.radius[index] + 0.03, (index, other)):
+        if is_new and _are_free(layout, spot[None], float(layout.radius[index]) + 0.03, (index, other)):
             yield side
 
 
-def _is_free(layout: Layout, point: Float64[np.ndarray, " 2"], room: float, but: tuple[int, ...]) -> bool:
-    inside = _NEAREST <= point[0] <= _FURTHEST and abs(point[1]) <= _SIDE
-    others = np.setdiff1d(np.arange(len(layout.kind)), but)
-    gaps = np.linalg.norm(layout.position[others] - point, axis=1) - layout.radius[others]
-    return bool(inside and gaps.min(initial=np.inf) > room)
+def _are_free(layout: Layout, points: Float64[np.ndarray, "p 2"], room: float, but: tuple[int, ...]) -> bool:
+    """Return whether all points are within reach and have room around them."""
+    x, y = points.T
+    inside = (x >= _NEAREST) & (x <= _FURTHEST) & (np.abs(y) <= _SIDE)
+    others = [index for index in range(len(layout.kind)) if index not in but]
+    gaps = np.linalg.norm(layout.position[others] - points[:, None], axis=2) - layout.radius[others]
+    return bool(inside.all() and gaps.min(initial=np.inf) > room)
