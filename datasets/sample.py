@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.datasets.writer import DatasetCard, Example, write_dataset
@@ -106,7 +107,7 @@ def _episode(size: SampleSize, rng: np.random.Generator, name: str) -> Example:
     return {
         "steps": {
             "observation": {
-                "image": [_jpeg(draw(at, posts, colours, size.image)) for at in pose],
+                "image": [encode_jpeg(draw(at, posts, colours, size.image)) for at in pose],
                 "pose": pose.astype(np.float32),
             },
             "action": (command * [_STEP_M, 1.0] / PERIOD_S).astype(np.float32),
@@ -190,9 +191,3 @@ def _draw_post(image: UInt8[np.ndarray, "h w 3"], scale: float, column: float, c
     shade = 0.55 + 0.45 * np.sqrt(np.clip(1 - ((columns - column) / max(half, 1e-6)) ** 2, 0, 1))
     rows = slice(max(0, math.ceil(top)), min(size, math.floor(bottom) + 1))
     image[rows, columns] = (shade[:, None] * np.array(colour)).astype(np.uint8)
-
-
-def _jpeg(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    import cv2
-
-    return bytes(cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])[1])

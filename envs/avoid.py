@@ -24,8 +24,10 @@ STATIC_HORIZON = 3
 """Control steps for which walls and objects are looked ahead: the robot can stop within one."""
 GAP_OBJECT, GAP_PERSON, GAP_WALL = 0.06, 0.12, 0.03
 """Distances kept from hull to hull, m; from people 0.06 m more for each step ahead."""
-STANDING = 1.2
-"""Price of standing still where it is not wanted, per m/s."""
+STANDING = 3.0
+"""Price of standing still where it is not wanted."""
+IMPATIENT = 8.0
+"""The same for the restless."""
 EASE_M = 0.35
 """Further distance from people within which a little is paid for closeness."""
 
@@ -75,8 +77,8 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
-    standing = STANDING * v * (10.0 if restless else 1.0)
-    best = _price(pose, obstacles, person, v, w)
+    standing = 0.0 if v == 0.0 else IMPATIENT if restless else STANDING
+    best = _price(pose, obstacles, person, v, w, restless)
     action[0], action[1] = v, w
     if best == 0.0:
         return
@@ -88,33 +90,40 @@ def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[
             turn = 0.0 if speed_index < 0 else w if turn_index < 0 else TURNS[turn_index]
             price = (speed - v) ** 2 + 0.25 * (turn - w) ** 2 if speed > 0.0 else standing
             if price < best:
-                price += _price(pose, obstacles, person, speed, turn)
+                price += _price(pose, obstacles, person, speed, turn, restless)
             if price < best:
                 best = price
                 action[0], action[1] = speed, turn
 
 
 @numba.njit(cache=True)
-def _price(pose, obstacles, person, v, w):  # type: ignore[no-untyped-def]
+def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-def]
     """Price of coming close: 0 at ease, large where a gap is not kept."""
     x, y, yaw = pose[0], pose[1], pose[2]
     static, close = 0.0, 0.0
     half = 0.5 * w * PERIOD_S
     chord = v * PERIOD_S * (1.0 if abs(half) < 1e-9 else math.sin(half) / half)
-    now = _lack(obstacles, x, y)
+    tight, boxed = _lack(obstacles, x, y, 0.0), _boxed_in(obstacles, x, y, yaw)
     for step in range(1, HORIZON + 1):
         x += chord * math.cos(yaw + half)
         y += chord * math.sin(yaw + half)
         yaw += 2.0 * half
         if step <= STATIC_HORIZON and v > 0.0:
-            static = max(static, _lack(obstacles, x, y) - now)
+            static = max(static, _lack(obstacles, x, y, 0.0) - tight)
+        if step == 1 and v > 0.0:
+            static = max(static, _boxed_in(obstacles, x, y, yaw) - boxed)
         for index in range(len(person)):
-            gap = _person_gap(person[index], step * PERIOD_S, x, y)
-            lack = GAP_PERSON + 0.06 * step - gap
+            lack = _kept(step, restless) - _person_gap(person[index], step * PERIOD_S, x, y)
             # people do not walk into a robot that stands; what is further ahead may still change
-            weight = 1.0 if v == 0.0 else 100.0 if step <= 2 else 10.0
+            weight = 3.0 if v == 0.0 else 100.0 if step <= 2 else 1.0 if restless else 10.0
             close = max(close, weight * lack / step if lack > 0.0 else 0.3 * max(0.0, 1.0 + lack / EASE_M) / step)
     return 1000.0 * static + close
+
+
+@numba.njit(cache=True)
+def _kept(step, restless):  # type: ignore[no-untyped-def]
+    """Gap to be kept to people some steps ahead, m."""
+    return 0.02 + 0.04 * step if restless else GAP_PERSON + 0.06 * step
 
 
 @numba.njit(cache=True)
@@ -126,9 +135,19 @@ def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _lack(obstacles, x, y):  # type: ignore[no-untyped-def]
-    """By how much the gaps to walls and objects are not kept at a place, m."""
+def _boxed_in(obstacles, x, y, yaw):  # type: ignore[no-untyped-def]
+    """What lacks to the room for a full turn on the tightest arc, to the better side, m."""
+    radius = MIN_SPEED / MAX_TURN
+    left = _lack(obstacles, x - radius * math.sin(yaw), y + radius * math.cos(yaw), radius)
+    right = _lack(obstacles, x + radius * math.sin(yaw), y - radius * math.cos(yaw), radius)
+    return min(left, right)
+
+
+@numba.njit(cache=True)
+def _lack(obstacles, x, y, further):  # type: ignore[no-untyped-def]
+    """By how much the gaps to walls and objects, and further ones, are not kept at a place, m."""
     worst = 0.0
     for x0, y0, x1, y1, radius, gap in obstacles:
-        worst = max(worst, gap + radius + ROBOT_RADIUS_M - segment_distance(x, y, x0, y0, x1, y1))
+        kept = gap + further + radius + ROBOT_RADIUS_M
+        worst = max(worst, kept - segment_distance(x, y, x0, y0, x1, y1))
     return worst

@@ -1,6 +1,6 @@
-"""One decision of the expert: where it is with its instruction, the action that its route asks for, made safe."""
+"""The steps of the expert: to notice how far its instruction is done, and to drive on along the route, safely."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -33,20 +33,26 @@ class Progress:
         return cls(begin(programs, pose), np.zeros(len(pose), np.int64), np.ones(len(pose), bool))
 
 
-def decide(
-    worlds: Worlds, programs: Programs, routes: Routes, progress: Progress, state: State
-) -> tuple[Float64[np.ndarray, "b 2"], Progress]:
-    """Return the action v m/s, w rad/s of this step, and the progress made. Who is done stands still."""
+def notice(programs: Programs, progress: Progress, state: State) -> Progress:
+    """Return the progress after a step has led to `state`; a clause that begins now begins with its first point."""
     tracker = advance(programs, progress.tracker, state.pose)
     fresh = np.flatnonzero(progress.fresh)
     if len(fresh):
         tracker = tracker.replaced(fresh, progress.tracker.take(fresh))
     point = np.where(tracker.clause == progress.tracker.clause, progress.point, 0)
-    wanted, point = pursue(routes, tracker.clause, tracker.origin, point, state.pose)
+    return Progress(tracker, point, np.zeros(len(state), bool))
+
+
+def drive(
+    worlds: Worlds, routes: Routes, progress: Progress, state: State
+) -> tuple[Float64[np.ndarray, "b 2"], Progress]:
+    """Return the action v m/s, w rad/s of this step, and where on the routes it starts from. Who is done stands."""
+    tracker = progress.tracker
+    wanted, point = pursue(routes, tracker.clause, tracker.origin, progress.point, state.pose)
     wanted[tracker.done] = 0.0
     action = avoid(worlds, state, wanted, _has_waited(tracker))
     action[tracker.done] = 0.0
-    return action, Progress(tracker, point, np.zeros(len(state), bool))
+    return action, replace(progress, point=point)
 
 
 def _has_waited(tracker: Tracker) -> Bool[np.ndarray, " b"]:

@@ -109,9 +109,7 @@ class NavigationVectorEnv(VectorEnv):
         self._noise.slip[rows], self._noise.person[rows] = fresh.slip, fresh.person
         return start_episodes([self.tasks[row] for row in rows])
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(self, actions: np.ndarray) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Info]:
         """Carry out actions (b, 8, 2) or (b, 2). Raises UsageError for another shape or what is not finite."""
         actions, begun = self._checked(actions), self.episodes
         over = np.flatnonzero(begun.over)
@@ -193,9 +191,7 @@ class NavigationEnv(gym.Env):
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, Info]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, Info]:
         """Begin the first episode of a seed, or without one the next episode."""
         super().reset(seed=seed)
         observation, info = self.vector.reset(seed=seed)

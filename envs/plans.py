@@ -1,10 +1,10 @@
 """Plans: a route for every clause of an instruction, rehearsed without people and without slip before it is kept."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embodied_cf.envs.driver import Progress, decide
+from embodied_cf.envs.driver import Progress, drive, notice
 from embodied_cf.envs.dynamics import step
 from embodied_cf.envs.pursuit import Route, Routes
 from embodied_cf.envs.routes import Ground, routes_for
@@ -12,7 +12,7 @@ from embodied_cf.envs.scene import Scene, Worlds, stack
 from embodied_cf.envs.state import HIT_OBJECT, MAX_PEOPLE, PERIOD_S, Noise, State, initial_state
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import TIME_LIMIT_S, Instruction, family
-from embodied_cf.language.predicate import Programs, compile_instruction, stack_programs
+from embodied_cf.language.predicate import Program, compile_instruction, stack_programs
 
 QUIET = Noise(np.zeros((1, 1, 2)), np.zeros((1, 1, MAX_PEOPLE, 2)))
 """One step in which nothing is left to chance."""
@@ -22,47 +22,71 @@ SLACK = 0.75
 """Share of the time limit within which a rehearsal must succeed: people may be in the way later."""
 
 
+@dataclass(frozen=True)
+class Planner:
+    """One instruction in one scene."""
+
+    ground: Ground
+    program: Program
+    empty: Worlds
+    """The scene without its people."""
+    steps: int
+    """Control periods that a rehearsal may take."""
+
+    @classmethod
+    def of(cls, scene: Scene, instruction: Instruction) -> "Planner":
+        """Raise InstructionError for words that fit nothing in the scene."""
+        program = compile_instruction(instruction, scene.surroundings())
+        steps = int(TIME_LIMIT_S[family(instruction)] * SLACK / PERIOD_S)
+        return cls(Ground.of(scene), program, stack([replace(scene, **_NOBODY)]), steps)
+
+    def route(self, progress: Progress, state: State) -> tuple[Route, Progress, State] | None:
+        """Return a route for the clause that begins at `state`, and how and where it ends; None if none is found.
+
+        Progress and state are of one robot.
+        """
+        clause = int(progress.tracker.clause[0])
+        options = routes_for(self.ground, self.program, clause, state.pose[0])
+        for _, route in zip(range(TRIES), options, strict=False):
+            end = self._rehearse(route, progress, state)
+            if end is not None:
+                return route, *end
+        return None
+
+    def _rehearse(self, route: Route, progress: Progress, state: State) -> tuple[Progress, State] | None:
+        """Drive a route until its clause ends well; None if it does not, or something is hit."""
+        programs = stack_programs([self.program])
+        clause = int(progress.tracker.clause[0])
+        table = Routes.of([[route] * (clause + 1)])
+        for _ in range(self.steps):
+            action, progress = drive(self.empty, table, progress, state)
+            state = step(self.empty, state, action, QUIET)
+            progress = notice(programs, progress, state)
+            if progress.tracker.success[0] or progress.tracker.clause[0] > clause:
+                return progress, state
+            if progress.tracker.done[0] or state.hit[0] & HIT_OBJECT:
+                return None
+        return None
+
+
 def plan(scene: Scene, instruction: Instruction) -> tuple[Route, ...]:
-    """Return a route for each clause that, with nobody about, carries the instruction out in time.
+    """Return a route for each clause that, with nobody about, carries the instruction out well within its time.
 
     Raises InstructionError for words that fit nothing, UsageError where no such route is found.
     """
-    program = compile_instruction(instruction, scene.surroundings())
-    programs, worlds, ground = stack_programs([program]), stack([replace(scene, **_NOBODY)]), Ground.of(scene)
-    state = initial_state([scene])
-    progress, routes = Progress.at_start(programs, state.pose), ()
-    left = int(TIME_LIMIT_S[family(instruction)] * SLACK / PERIOD_S)
-    for clause in range(int(program.count)):
-        for _, route in zip(range(TRIES), routes_for(ground, program, clause, state.pose[0]), strict=False):
-            found = _rehearse(worlds, programs, (*routes, route), progress, state, left)
-            if found is not None:
-                state, progress, left = found
-                routes = (*routes, route)
-                break
-        else:
+    planner = Planner.of(scene, instruction)
+    state = initial_state([replace(scene, **_NOBODY)])
+    progress = replace(Progress.at_start(stack_programs([planner.program]), state.pose), fresh=np.zeros(1, bool))
+    routes: list[Route] = []
+    for clause in range(int(planner.program.count)):
+        found = planner.route(progress, state)
+        if found is None:
             raise UsageError(f"clause {clause + 1} of the instruction cannot be carried out here",
                              remedy="Choose another instruction for the scene, or another start.")  # fmt: skip
-    return routes
+        route, progress, state = found
+        routes.append(route)
+    return tuple(routes)
 
 
 _NOBODY = {"person": np.zeros((0, 2)), "person_goals": np.zeros((0, 1, 2)), "person_speed": np.zeros(0),
            "person_look": np.zeros(0, np.int32)}  # fmt: skip
-
-
-def _rehearse(
-    worlds: Worlds, programs: Programs, routes: tuple[Route, ...], progress: Progress, state: State, steps: int
-) -> tuple[State, Progress, int] | None:
-    """Drive the last of the routes; return where its clause ends and the steps left, or None if it does not."""
-    table, clause = Routes.of([routes]), len(routes) - 1
-    for step_index in range(steps):
-        action, after = decide(worlds, programs, table, progress, state)
-        if after.tracker.success[0]:
-            return state, after, 0
-        if after.tracker.clause[0] > clause:
-            return state, progress, steps - step_index
-        if after.tracker.done[0]:
-            return None
-        state, progress = step(worlds, state, action, QUIET), after
-        if state.hit[0] & HIT_OBJECT:
-            return None
-    return None

@@ -26,10 +26,15 @@ class Route:
     """How one clause of an instruction is driven."""
 
     path: Float64[np.ndarray, "n 2"]
-    """Points SPACING_M apart, m; in the world, or in the frame of the robot where the clause begins."""
+    """Points SPACING_M apart, m; one point to stand still."""
     stop: bool
     """Whether the robot stands at the end; if not, it drives straight on."""
     relative: bool = False
+    """Whether the points are in the frame of the robot where the clause begins, and not in the world."""
+    turn: float = math.nan
+    """Heading to take up and keep instead of following points: rad from where the clause begins."""
+    slowest: float = MIN_SPEED
+    """Speed in the tightest bends, m/s."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Routes:
     count: Int64[np.ndarray, "b c"]
     stop: Bool[np.ndarray, "b c"]
     relative: Bool[np.ndarray, "b c"]
+    turn: Float64[np.ndarray, "b c"]
+    slowest: Float64[np.ndarray, "b c"]
 
     @classmethod
     def of(cls, plans: Sequence[Sequence[Route]]) -> "Routes":
@@ -50,8 +57,8 @@ class Routes:
         return cls(
             np.stack([np.stack([_filled(route.path, longest) for route in plan]) for plan in filled]),
             np.array([[len(route.path) for route in plan] for plan in filled]),
-            np.array([[route.stop for route in plan] for plan in filled]),
-            np.array([[route.relative for route in plan] for plan in filled]),
+            *(np.array([[getattr(route, name) for route in plan] for plan in filled])
+              for name in ("stop", "relative", "turn", "slowest")),
         )
 
 
@@ -71,20 +78,41 @@ def pursue(
     `frame` is the pose where the clause began; `point` the index of the point reached before.
     """
     action, reached = np.zeros((len(pose), 2)), point.copy()
-    _pursue(routes.path, routes.count, routes.stop, routes.relative, clause, frame, reached, pose, action)
+    _pursue(routes.path, routes.count, routes.stop, routes.relative, routes.turn, routes.slowest,
+            clause, frame, reached, pose, action)  # fmt: skip
     return action, reached
 
 
+def head_for(
+    pose: Float64[np.ndarray, "b 3"], place: Float64[np.ndarray, "b 2"], speed: Float64[np.ndarray, " b"]
+) -> Float64[np.ndarray, "b 2"]:
+    """Return the action (v m/s, w rad/s) that drives an arc towards each place, at most at a speed."""
+    action = np.zeros((len(pose), 2))
+    _head_for(pose, place, speed, action)
+    return action
+
+
 @numba.njit(cache=True)
-def _pursue(path, count, stop, relative, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
+def _head_for(pose, place, speed, action):  # type: ignore[no-untyped-def]
+    for row in range(len(pose)):
+        dx, dy = place[row, 0] - pose[row, 0], place[row, 1] - pose[row, 1]
+        away = max(math.hypot(dx, dy), 0.1)
+        _take(math.atan2(dy, dx) - pose[row, 2], away, speed[row], 0.25, action[row])
+
+
+@numba.njit(cache=True)
+def _pursue(path, count, stop, relative, turn, slowest, clause, frame, point, pose, action):  # type: ignore[no-untyped-def]
     for row in range(len(pose)):
         at = clause[row]
+        if not math.isnan(turn[row, at]):
+            _take(frame[row, 2] + turn[row, at] - pose[row, 2], 0.0, CRUISE, slowest[row, at], action[row])
+            continue
         here = _in_frame(pose[row], frame[row]) if relative[row, at] else (pose[row, 0], pose[row, 1], pose[row, 2])
         line = path[row, at, : count[row, at]]
         point[row] = _nearest(line, point[row], here)
         left = _remaining(line, point[row], here)
         if len(line) > 1 and not (stop[row, at] and left < ARRIVED_M):
-            _steer(line, point[row], here, left, stop[row, at], action[row])
+            _steer(line, point[row], here, left, stop[row, at], slowest[row, at], action[row])
 
 
 @numba.njit(cache=True)
@@ -117,23 +145,25 @@ def _remaining(line, index, here):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _steer(line, index, here, left, stop, action):  # type: ignore[no-untyped-def]
-    """Drive an arc to a point ahead on the route; slow down in bends and before a stop."""
+def _steer(line, index, here, left, stop, slowest, action):  # type: ignore[no-untyped-def]
+    """Head for a point ahead on the route, or ahead of its end; slow down before a stop."""
     last, steps = len(line) - 1, int(LOOKAHEAD_M / SPACING_M)
-    ahead, beyond = min(last, index + steps), max(0, index + steps - last)
-    dx = line[ahead, 0] - here[0] + (0 if stop else beyond) * (line[last, 0] - line[last - 1, 0])
-    dy = line[ahead, 1] - here[1] + (0 if stop else beyond) * (line[last, 1] - line[last - 1, 1])
-    away = max(math.hypot(dx, dy), 0.1)
-    error = math.atan2(dy, dx) - here[2]
+    ahead, beyond = min(last, index + steps), 0 if stop else max(0, index + steps - last)
+    dx = line[ahead, 0] + beyond * (line[last, 0] - line[last - 1, 0]) - here[0]
+    dy = line[ahead, 1] + beyond * (line[last, 1] - line[last - 1, 1]) - here[1]
+    most = min(CRUISE, left / (2.0 * PERIOD_S)) if stop else CRUISE
+    _take(math.atan2(dy, dx) - here[2], max(math.hypot(dx, dy), 0.1), most, slowest, action)
+
+
+@numba.njit(cache=True)
+def _take(error, away, most, slowest, action):  # type: ignore[no-untyped-def]
+    """Drive an arc to a point at an angle and a distance (0: none, take up the heading), slowly if it is tight."""
     error = (error + math.pi) % (2.0 * math.pi) - math.pi
-    speed = CRUISE * max(0.0, math.cos(error)) ** 2
-    if stop:
-        speed = min(speed, left / (2.0 * PERIOD_S))
-    speed = max(MIN_SPEED, speed)
+    speed = max(min(slowest, most), min(most, CRUISE * max(0.0, math.cos(error)) ** 2), MIN_SPEED)
     if abs(error) > 0.5 * math.pi:
         turn = math.copysign(MAX_TURN, error)
     else:
-        turn = 2.0 * speed * math.sin(error) / away
+        turn = 2.0 * speed * math.sin(error) / away if away > 0.0 else 0.0
         turn = math.copysign(max(abs(turn), min(1.2, 1.5 * abs(error))), error)
     action[0] = speed
     action[1] = min(MAX_TURN, max(-MAX_TURN, turn))

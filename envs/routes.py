@@ -30,7 +30,10 @@ RINGS_M = (0.9, 0.7, 1.2, 1.6, 2.1)
 """Distances from a thing's surface at which arcs around it are tried."""
 SPARE = math.radians(25)
 """By how much an arc around a thing is longer than asked."""
-TURN_RADII_M = (0.7, 0.45, 0.25, 0.15)
+TURN_SPEEDS = (0.5, 0.3, 0.12)
+"""Speeds at which turns are tried, m/s: the faster, the wider."""
+LINE_M = 0.4
+"""Least distance from the line of a gap at which it is clear on which side the robot is."""
 Path = Float64[np.ndarray, "n 2"]
 Pose = Float64[np.ndarray, " 3"]
 
@@ -99,9 +102,9 @@ def routes_for(ground: Ground, program: Program, clause: int, here: Pose) -> Ite
         case Rule.FORWARD:
             return _forward()
         case Rule.TURN:
-            return _turn(task.side, math.radians(90), TURN_RADII_M, 0.8)
+            return _turn(task.side * math.radians(90))
         case Rule.ADJUST:
-            return _turn(task.side, math.radians(32), (1.2, 0.8, 0.5), 0.9)
+            return _turn(task.side * math.radians(32))
         case Rule.STOP:
             return iter([Route(np.zeros((1, 2)), True, True)])
         case rule:
@@ -161,7 +164,10 @@ def _through(task: Task) -> Iterator[Route]:
         begin, end = gap[:2], gap[2:]
         along = (end - begin) / np.hypot(*(end - begin))
         across = np.array([-along[1], along[0]])
-        across *= -np.sign((task.here[:2] - begin) @ across) or 1.0
+        height = float((task.here[:2] - begin) @ across)
+        if abs(height) < LINE_M:
+            continue
+        across *= -np.sign(height)
         middle = (begin + end) / 2
         before, after = middle - RUN_UP_M * across, middle + RUN_OUT_M * across
         cost = float(task.field.at(before[None])[0])
@@ -173,17 +179,17 @@ def _through(task: Task) -> Iterator[Route]:
 
 def _around(task: Task) -> Iterator[Route]:
     """Arcs at several distances and from many sides, by the length of the way; those that hit something left out."""
+    grid, sweep = task.ground.grid, SWEEP + SPARE
+    angle = np.linspace(-np.pi, np.pi, 36, endpoint=False)[:, None] - task.side * np.linspace(0.0, sweep, 24)
+    spokes = np.stack([np.cos(angle), np.sin(angle)], axis=-1)  # (36, 24, 2)
     options = []
-    sweep = np.linspace(0.0, SWEEP + SPARE, 24)
     for thing in task.things:
-        for ring in RINGS_M:
-            for start in np.linspace(-np.pi, np.pi, 36, endpoint=False):
-                angle = start - task.side * sweep
-                arc = thing[:2] + (thing[2] + ring) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-                tight = task.ground.grid.clearance_at(arc).min()
-                cost = float(task.field.at(arc[:1])[0]) + (SWEEP + SPARE) * (thing[2] + ring)
-                if tight >= ROBOT_RADIUS_M + 0.1 and math.isfinite(cost):
-                    options.append((cost + 2.0 * max(0.0, 0.6 - tight), thing, arc))
+        radii = thing[2] + np.array(RINGS_M)
+        arcs = (thing[:2] + radii[:, None, None, None] * spokes).reshape(-1, *spokes.shape[1:])
+        tight = grid.clearance_at(arcs.reshape(-1, 2)).reshape(len(arcs), -1).min(axis=1)
+        cost = task.field.at(arcs[:, 0]) + sweep * np.repeat(radii, len(spokes)) + 2.0 * np.maximum(0.0, 0.6 - tight)
+        kept = np.flatnonzero((tight >= ROBOT_RADIUS_M + 0.1) & np.isfinite(cost))
+        options += [(float(cost[row]), thing, arcs[row]) for row in kept]
     for _, thing, arc in sorted(options, key=lambda option: option[0]):
         path = np.concatenate([task.field.path(arc[0]), arc[1:]])
         if _least_sweep(resampled(path, SPACING_M), thing, task.side) > -math.radians(25):
@@ -208,13 +214,10 @@ def _forward() -> Iterator[Route]:
         yield Route(resampled(np.array([[0.0, 0.0], [2.4, sideways]]), SPACING_M), False, True)
 
 
-def _turn(side: float, angle: float, radii: tuple[float, ...], straight: float) -> Iterator[Route]:
-    """Arcs of several radii, then straight on."""
-    for radius in radii:
-        turned = np.linspace(0.0, angle, 12)
-        arc = radius * np.stack([np.sin(turned), side * (1 - np.cos(turned))], axis=1)
-        end = arc[-1] + straight * np.array([math.cos(angle), side * math.sin(angle)])
-        yield Route(resampled(np.concatenate([arc, [end]]), SPACING_M), False, True)
+def _turn(angle: float) -> Iterator[Route]:
+    """Ever tighter arcs, then straight on."""
+    for slowest in TURN_SPEEDS:
+        yield Route(np.zeros((1, 2)), False, turn=angle, slowest=slowest)
 
 
 def _length(offset: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, " n"]:

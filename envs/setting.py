@@ -3,7 +3,6 @@
 import string
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -33,7 +32,8 @@ class Setting:
     """One of FAMILIES, or "" for all of them by turns of chance."""
     size: int = 64
     """Width and height of the image."""
-    control: Literal["chunk", "velocity"] = "chunk"
+    control: str = "chunk"
+    """chunk or velocity."""
     execute: int = 4
     """Control periods for which a chunk is followed before the next is asked for."""
     collision_fails: bool = True
@@ -50,7 +50,7 @@ class Setting:
             raise UsageError(f"execute={self.execute} periods of a chunk of {CHUNK}")
 
     @property
-    def observation_space(self) -> spaces.Dict:
+    def observation_space(self) -> spaces.Space:
         """Of one environment."""
         return spaces.Dict({
             "image": spaces.Box(0, 255, (self.size, self.size, 3), np.uint8),
@@ -59,7 +59,7 @@ class Setting:
         })  # fmt: skip
 
     @property
-    def action_space(self) -> spaces.Box:
+    def action_space(self) -> spaces.Space:
         """Of one environment."""
         if self.control == "velocity":
             limit = np.array([MAX_SPEED, MAX_TURN], np.float32)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float64, Int32, UInt8
+from jaxtyping import Float64, Int, Int32, UInt8
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.scene import MAX_PEOPLE, Scene
@@ -88,7 +88,7 @@ class Noise:
     person: Float64[np.ndarray, "b t p 2"]
     """Of people's acceleration."""
 
-    def at(self, step: int | Int32[np.ndarray, " b"]) -> "Noise":
+    def at(self, step: int | Int[np.ndarray, " b"]) -> "Noise":
         """Return the noise of one step of each episode, T = 1."""
         rows, index = np.arange(len(self.slip)), np.broadcast_to(step, len(self.slip))
         return Noise(self.slip[rows, index][:, None], self.person[rows, index][:, None])

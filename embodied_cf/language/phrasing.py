@@ -223,3 +223,12 @@ ARC_AROUND = Wording(
         "detour about {thing}, leaving it on your {other}",
     ),
 )
+
+
+def going_to(name: str, pick: int) -> str:
+    """Return a training phrasing of "go to the ..." for any name, such as a captioner gives; `pick` chooses it.
+
+    >>> going_to("wooden spoon", 0)
+    'go to the wooden spoon'
+    """
+    return GO_TO.train[pick].format(thing=f"the {name}")

@@ -9,6 +9,7 @@ from embodied_cf.datasets.shards import read_at
 from embodied_cf.datasets.spec import DatasetSpec
 from embodied_cf.errors import RecordError
 from embodied_cf.language.meaning import Meaning
+from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asking import Asking
 from embodied_cf.relabel.goal import GoalSynthesizer, metric_camera
 from embodied_cf.relabel.ground import GroundingCheck
@@ -105,11 +106,25 @@ def _words(
 ) -> tuple[Captioner, Proposer]:
     grammar = GrammarProposer(options.stride)
     if model is None:
-        return MotionCaptioner(meaning.vocabulary, options.seed), grammar
+        return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm
     looks = CaptionOptions(vlm.every, vlm.window, max(1, vlm.window // 2))
     captioner = OpenAICaptioner(model.asker, kind, looks, model.prompts)
     return captioner, ModelProposer(VlmProposer(model.asker, kind, model.prompts), grammar, vlm.every)
+
+
+def _embedded_captioner(options: RelabelOptions, vocabulary: Vocabulary) -> Captioner:
+    match options.captioner:
+        case "scene":
+            from embodied_cf.vlm.scene import SceneCaptioner
+
+            return SceneCaptioner(vocabulary, options.seed, options.scene)
+        case "learned":
+            from embodied_cf.vlm.learned import LearnedCaptioner
+
+            return LearnedCaptioner(vocabulary, options.seed, options.detector)
+        case _:
+            return MotionCaptioner(vocabulary, options.seed)
 
 
 def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:

@@ -8,6 +8,7 @@ import tyro
 
 from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
+from embodied_cf.vlm.faults import Faults
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class RelabelOptions:
     `embodied-cf inspect DATASET --suggest-spec` drafts one."""
     split: str | None = None
     """Only this split; default all."""
-    captioner: Literal["motion", "openai", "replay"] = "motion"
-    """Who says what was done: motion alone, a vision-language model, or only its cached answers."""
+    captioner: Literal["motion", "openai", "replay", "scene", "learned"] = "motion"
+    """Who says what was done: motion alone; a vision-language model, or only its cached answers; for simulated
+    data, the simulator's own list of what frames show, degraded on purpose, or a small network that sees."""
     synthesizer: Literal["primitive", "retrieval", "goal"] = "primitive"
     """Who makes counterfactual actions: arcs, matched real segments, or paths to things in view."""
     segmenter: Literal["threshold", "changepoint"] = "threshold"
@@ -83,6 +85,10 @@ class RelabelOptions:
     """Where shard tasks run."""
     no_frames: bool = False
     """Keep camera frames out of the report."""
+    scene: Faults = field(default_factory=Faults)
+    """Faults of the captioner `scene`."""
+    detector: Path | None = None
+    """Weights of the captioner `learned`; default the shipped ones."""
     vlm: tyro.conf.OmitArgPrefixes[VlmOptions] = field(default_factory=VlmOptions)
 
     def __post_init__(self) -> None:

@@ -5,16 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from embodied_cf.language.phrasing import GO_TO, going_to
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.stages import Context, Proposals
-
-GOAL_PHRASES = (
-    "go to the {}",
-    "drive to the {}",
-    "head for the {}",
-    "move over to the {}",
-    "approach the {}",
-)
 
 
 @dataclass(frozen=True)
@@ -61,11 +54,11 @@ def _other_commands(context: Context, branch: Int64[np.ndarray, " b"], rng: np.r
 def _goals(context: Context, rng: np.random.Generator) -> Proposals:
     seen = [item for item in context.captions.objects if item.box and item.step < len(context.track) - 1]
     start = np.array([item.step for item in seen], np.int64)
-    phrases = rng.integers(len(GOAL_PHRASES), size=len(seen))
+    phrases = rng.integers(len(GO_TO.train), size=len(seen))
     return Proposals(
         start,
         np.full(len(seen), -1),
-        tuple(GOAL_PHRASES[pick].format(item.name) for pick, item in zip(phrases.tolist(), seen, strict=True)),
+        tuple(going_to(item.name, pick) for pick, item in zip(phrases.tolist(), seen, strict=True)),
         rng.random(len(seen)) - 1.0,
         np.array([item.score for item in seen], np.float64),
         ("a thing in view",) * len(seen),

@@ -13,11 +13,11 @@ import numpy as np
 from embodied_cf.datasets.contract import Episode
 from embodied_cf.datasets.privileged import Visible, VisibleThing, read_visible
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import COLOURS, KINDS
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.vlm.captions import Box, Captions, SeenObject
+from embodied_cf.vlm.faults import Faults
 from embodied_cf.vlm.motion import MotionCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
 
@@ -25,26 +25,6 @@ _LEAST_PIXELS = 0.004
 """Share of the frame below which nobody could name a thing."""
 _PHANTOM_OFFSET = (1.2, 2.5)
 """How far beside a real thing a made-up one is said to stand, in widths of the real one's box."""
-
-
-@dataclass(frozen=True)
-class Faults:
-    """How often the captioner errs."""
-
-    omission: float = 0.1
-    """Probability that a visible thing is overlooked."""
-    hallucination: float = 0.1
-    """Probability per visible thing that something untrue is said: half of the time the thing goes by a wrong name,
-    half of the time a further thing is named that is not there."""
-    persistent: bool = False
-    """Whether faults are drawn once for an episode rather than for each frame."""
-    jitter: float = 0.04
-    """Standard deviation of box edges, as a share of the box's size."""
-
-    def __post_init__(self) -> None:
-        for name in ("omission", "hallucination"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} {getattr(self, name)} is not a probability")
 
 
 @dataclass(frozen=True)

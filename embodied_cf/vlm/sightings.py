@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embodied_cf.language.phrasing import GO_TO, going_to
 from embodied_cf.vlm.captions import Box, Hindsight, SeenObject
-
-APPROACH_PHRASES = ("go to the {}", "drive up to the {}", "head over to the {}", "move to the {}", "approach the {}",
-                    "go over to the {}")  # fmt: skip
 
 Sighting = tuple[int, Box]
 """Step and box."""
@@ -50,8 +48,8 @@ def arrivals(
             came = [step for step, box in visit[1:] if _has_come(box, visit[0][1], size, rule)]
             if came:
                 start = max(visit[0][0], came[0] - rule.longest)
-                phrase = APPROACH_PHRASES[int(rng.integers(len(APPROACH_PHRASES)))]
-                yield Hindsight(start, came[0], phrase.format(name), 1.0, "its box grew to the foot of the frame")
+                text = going_to(name, int(rng.integers(len(GO_TO.train))))
+                yield Hindsight(start, came[0], text, 1.0, "its box grew to the foot of the frame")
 
 
 def _visits(sightings: list[Sighting], rule: ArrivalRule) -> Iterator[list[Sighting]]:

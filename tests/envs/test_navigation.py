@@ -71,7 +71,8 @@ def test_many_environments_do_what_single_ones_do(control):
     rng, ended = np.random.default_rng(0), [False] * 3
     for row, single in enumerate(singles):
         alone, facts = single.reset(seed=5 + row)
-        assert equal({name: seen[name][row] for name in seen}, alone) and facts["seed"] == info["seed"][row]
+        assert equal({name: seen[name][row] for name in seen}, alone)
+        assert facts["seed"] == info["seed"][row]
     for _ in range(60):
         way = np.cumsum(rng.uniform(-0.05, 0.25, (3, 8, 2)), axis=1)
         actions = way.astype(np.float32) if control == "chunk" else vector.action_space.sample()
@@ -128,21 +129,24 @@ def test_the_return_is_the_progress_and_success_ends_the_episode(chair_ahead):
     assert (info["instruction"], info["family"], info["success"]) == ("go to the red chair", "object", False)
     assert info["shortest_path"] == pytest.approx(1.6)
     rewards, terminated, truncated, info = run(env, [AHEAD] * 8 + [STAND] * 10)
-    assert terminated and not truncated
-    assert info["success"] and info["progress"] == 1.0
+    assert terminated
+    assert not truncated
+    assert info["success"]
+    assert info["progress"] == 1.0
     assert sum(rewards) == pytest.approx(1.0)
     assert info["travelled"] == pytest.approx(1.6, rel=0.1)
     with pytest.raises(UsageError, match=r"the episode is over.*reset"):
         env.step(AHEAD)
 
 
-@pytest.mark.parametrize(("fails", "ended"), [(True, True), (False, False)])
-def test_a_collision_with_an_object_fails_if_so_wished(chair_ahead, fails, ended):
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_collision_with_an_object_fails_if_so_wished(chair_ahead, fails):
     env = velocity(collision_fails=fails)
-    rewards, terminated, _, info = run(env, [np.array([1.0, 0.0])] * 12)
-    assert terminated == ended and not info["success"]
-    assert info["collisions"] == (1 if fails else 12 - len(rewards) + info["collisions"])
-    assert info["collisions"] >= 1 and sum(rewards) == pytest.approx(info["progress"])
+    rewards, terminated, _, info = run(env, [np.array([1.0, 0.0])] * 10)
+    assert terminated == fails
+    assert not info["success"]
+    assert info["collisions"] == 1 if fails else info["collisions"] > 1
+    assert sum(rewards) == pytest.approx(info["progress"])
 
 
 def test_walls_are_counted_and_end_nothing(chair_ahead):
@@ -150,12 +154,14 @@ def test_walls_are_counted_and_end_nothing(chair_ahead):
     env.step(np.array([0.12, -1.5]))
     actions = [np.array([0.12, -1.5])] * 3 + [np.array([1.0, 0.0])] * 24  # to the right, then straight on
     _, terminated, _, info = run(env, actions)
-    assert not terminated and info["wall_contacts"] > 0 and info["collisions"] == 0
+    assert not terminated
+    assert info["wall_contacts"] > 0
+    assert info["collisions"] == 0
 
 
 def test_time_runs_out(chair_ahead):
     env = velocity()
-    rewards, terminated, truncated, info = run(env, [STAND] * 200)
+    rewards, terminated, truncated, info = run(env, [np.array([0.12, 1.5])] * 200)  # in a small circle
     assert (len(rewards), terminated, truncated) == (160, False, True)  # 40 s
     assert not info["success"]
 
@@ -173,8 +179,9 @@ def test_a_chunk_is_driven_for_as_many_rows_as_asked(chair_ahead):
 def test_a_chunk_ends_with_the_episode(chair_ahead):
     env = NavigationVectorEnv(1, execute=8)
     env.reset(seed=0)
-    ends = [env.step(np.linspace([0.25, 0.0], [2.0, 0.0], 8)[None]) for _ in range(2)]
-    assert ends[1][2][0] and env.episodes.clock[0] < 16
+    ends = [env.step(np.linspace([0.15, 0.0], [1.2, 0.0], 8)[None]) for _ in range(2)]
+    assert ends[1][2][0], "the chair is hit"
+    assert 8 < env.episodes.clock[0] < 16
 
 
 def test_the_next_step_after_the_end_begins_anew(chair_ahead):
@@ -185,7 +192,8 @@ def test_the_next_step_after_the_end_begins_anew(chair_ahead):
         pass
     seen, gain, terminated, truncated, info = env.step(np.array([[1.0, 0.0]]))
     assert (gain[0], terminated[0], truncated[0], env.episodes.clock[0]) == (0, False, False, 0)
-    assert seen["pose"].tolist() == [[0, 0, 0]] and info["progress"][0] == 0
+    assert seen["pose"].tolist() == [[0, 0, 0]]
+    assert info["progress"][0] == 0
     assert first.clock[0] == 0, "what was handed out stays"
 
 
@@ -211,7 +219,11 @@ def test_unknown_worlds_and_splits_are_named(options):
 
 @pytest.mark.parametrize(
     ("action", "message"),
-    [(np.zeros(3), r"got \(1, 3\)"), (np.zeros((8, 2)), r"actions are \(1, 2\)"), (np.array([np.nan, 0]), "not finite")],
+    [
+        (np.zeros(3), r"got \(1, 3\)"),
+        (np.zeros((8, 2)), r"actions are \(1, 2\)"),
+        (np.array([np.nan, 0]), "not finite"),
+    ],
 )
 def test_bad_actions_are_named(chair_ahead, action, message):
     with pytest.raises(UsageError, match=message):

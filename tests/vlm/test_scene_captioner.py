@@ -11,7 +11,8 @@ from embodied_cf.language.instruction import COLOURS, KINDS
 from embodied_cf.language.nav import VOCABULARY
 from embodied_cf.language.segments import Segments
 from embodied_cf.vlm.captions import SeenObject
-from embodied_cf.vlm.scene import Faults, SceneCaptioner
+from embodied_cf.vlm.faults import Faults
+from embodied_cf.vlm.scene import SceneCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
 
 FRAME = bytes(cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1])
