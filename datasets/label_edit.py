@@ -1,6 +1,7 @@
 """Label sets as a whole: list, filter, merge, drop. Each writes a new dataset; the source is never modified."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,13 +117,26 @@ def drop_set(source: Path, out: Path, name: str) -> None:
     )
 
 
-def filter_set(source: Path, out: Path, name: str, rule: Filter) -> None:
-    """Write the dataset with only the labels of a set that a rule keeps."""
+@dataclass(frozen=True)
+class Filtered:
+    """What a filter did: labels before and after, and decisions that name no label of the dataset."""
+
+    before: int
+    kept: int
+    unmatched: int
+
+
+def filter_set(source: Path, out: Path, name: str, rule: Filter) -> Filtered:
+    """Write the dataset with only the labels of a set that a rule keeps, and return how many those are."""
     dataset = _having(source, name)
+    counts: Counter[str] = Counter()
 
     def edit(episode_id: str, record: bytes) -> bytes:
         columns = Columns(record, dataset.features, episode_id)
-        return _with_labels(record, name, rule.keep(episode_id, decode_labels(columns, name)), columns.steps)
+        labels = decode_labels(columns, name)
+        kept = rule.keep(episode_id, labels)
+        counts.update(before=len(labels), kept=len(kept), matched=len(rule.rejected & _keys(episode_id, labels)))
+        return _with_labels(record, name, kept, columns.steps)
 
     said = {
         "operation": "filter",
@@ -132,6 +146,13 @@ def filter_set(source: Path, out: Path, name: str, rule: Filter) -> None:
         "rejected_by_hand": len(rule.rejected),
     }
     _rewrite(dataset, out, load_tree(dataset.path), edit, said)
+    return Filtered(counts["before"], counts["kept"], len(rule.rejected) - counts["matched"])
+
+
+def _keys(episode_id: str, labels: Labels) -> set[tuple[str, str, int, int, str, str]]:
+    """Return what decisions.jsonl calls the labels of an episode."""
+    columns = (labels.kind, labels.start.tolist(), labels.end.tolist(), labels.instruction, labels.command)
+    return {(episode_id, *row) for row in zip(*columns, strict=True)}
 
 
 def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str | None = None) -> None:

@@ -125,7 +125,10 @@ class FilterSet:
         from embodied_cf.datasets.label_edit import Filter, filter_set, read_decisions
 
         rejected = read_decisions(self.decisions, self.label_set) if self.decisions else frozenset()
-        filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
+        done = filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
+        print(f"{self.out}: kept {done.kept:,} of {done.before:,} labels")
+        if done.unmatched:
+            print(f"{done.unmatched:,} decisions name no label of this dataset; were they made on another report?")
         return 0
 
 
@@ -188,6 +191,37 @@ class LabelSets:
 
 
 @dataclass(frozen=True)
+class Collect:
+    """Let simulated robots that know no language drive about, and write what they see as RLDS. Run again to resume."""
+
+    out: Path
+    """Directory of the dataset, such as rooms/1.0.0."""
+    env: str = "EmbodiedCF/Rooms-v0"
+    """Environment that has a collector."""
+    episodes: int = 100
+    """How many."""
+    seed: int = 0
+    """Same seed, same bytes."""
+    split: str = "train"
+    """Layouts and names of things: train, dev or test."""
+    bias: float = 0.8
+    """Share of its ways on which the robot drives to the nearest thing; 1: always."""
+    steps: int = 60
+    """Longest episode, in steps of 0.25 s."""
+    size: int = 96
+    """Pixels a side."""
+    json: Path | None = None
+    """Write what was asked here, for machines."""
+
+    def run(self) -> int:
+        """Collect with a progress bar."""
+        from embodied_cf.envs.collect_command import run_collect
+
+        options = {name: getattr(self, name) for name in ("episodes", "seed", "split", "bias", "steps", "size")}
+        return run_collect(self.env, self.out, options, self.json)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
 
@@ -207,6 +241,7 @@ Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
+    | Annotated[Collect, tyro.conf.subcommand("collect")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
 )
 

@@ -34,6 +34,10 @@ class InstructionError(UsageError):
     """An instruction cannot be read, or names what is not there."""
 
 
+class MissingLibraryError(EmbodiedError):
+    """A package or a system library that the call needs is not installed."""
+
+
 class DatasetError(EmbodiedError):
     """A directory is not the dataset it should be: metadata, shards, splits, keys."""
 

@@ -121,8 +121,8 @@ class Table(NamedTuple):
     first: Int32[np.ndarray, " k1"]
     shape: Int32[np.ndarray, " n"]
     role: Int32[np.ndarray, " n"]
-    value: Float64[np.ndarray, "n 10"]
-    """low, high, a, b, shade, x, y, nothing, rough, swing."""
+    value: Float64[np.ndarray, "n 9"]
+    """low, high, a, b, shade, x, y, rough, swing."""
     reach: Float64[np.ndarray, " k"]
     """Radius of a circle around each item that holds all its parts."""
 
@@ -130,7 +130,7 @@ class Table(NamedTuple):
 def table(items: tuple[tuple[Part, ...], ...]) -> Table:
     """Return parts in arrays."""
     rows = [part for parts in items for part in parts]
-    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, 0.0, p.rough, p.swing) for p in rows]
+    value = [(p.low, p.high, p.a, p.b, p.shade, p.x, p.y, p.rough, p.swing) for p in rows]
     return Table(
         np.cumsum([0, *(len(parts) for parts in items)]).astype(np.int32),
         np.array([part.shape for part in rows], np.int32),

@@ -4,7 +4,7 @@ One shard is one batch: its episodes run side by side. What a shard holds depend
 so an interrupted collection resumes and ends with the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from importlib import resources
@@ -71,10 +71,13 @@ class _Log:
     action: Float32[np.ndarray, "b t 2"]
 
 
-def collect(directory: Path, options: CollectOptions) -> None:
-    """Write the episodes with their spec.toml, or finish an interrupted collection. Raises OutputError."""
+def collect(directory: Path, options: CollectOptions, told: Callable[[], None] = lambda: None) -> None:
+    """Write the episodes with their spec.toml, or finish an interrupted collection; `told` hears of each episode.
+
+    Raises OutputError if the directory holds something else.
+    """
     count = -(-options.episodes // options.episodes_per_shard)
-    shards = [partial(_shard, options, index) for index in range(count)]
+    shards = [partial(_shard, options, index, told) for index in range(count)]
     card = DatasetCard(
         f"embodied_cf_{options.world}",
         description=f"Simulated robots that drive about in {options.world} and know no language. Made by "
@@ -109,7 +112,7 @@ def _features(size: int) -> "FeaturesDict":
     return tf.FeaturesDict({"steps": tf.Dataset(step), "episode_metadata": about})
 
 
-def _shard(options: CollectOptions, shard: int) -> Iterator[Example]:
+def _shard(options: CollectOptions, shard: int, told: Callable[[], None]) -> Iterator[Example]:
     """Run one shard's episodes side by side and yield them one by one."""
     first = shard * options.episodes_per_shard
     rows = range(first, min(first + options.episodes_per_shard, options.episodes))
@@ -122,6 +125,7 @@ def _shard(options: CollectOptions, shard: int) -> Iterator[Example]:
         length = int(generator(seed, "length").integers(int(_SHORTEST * options.steps), options.steps + 1))
         frames = _film(scene, [state.take([row]) for state in log.states[:length]], camera)
         yield _example(options, name, seed, scene, log, row, frames)
+        told()
 
 
 def _drive(scenes: Sequence[Scene], seeds: Sequence[int], rows: Sequence[int], options: CollectOptions) -> _Log:

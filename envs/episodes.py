@@ -95,8 +95,17 @@ def drive(now: Episodes, action: np.ndarray, noise: Noise, collision_fails: bool
 
     noise: of whole episodes, each read at its clock.
     """
+    return settle(now, step(now.worlds, now.state, action, present(now, noise)), collision_fails)
+
+
+def present(now: Episodes, noise: Noise) -> Noise:
+    """Return the noise of the step that comes next, out of that of whole episodes."""
+    return noise.at(np.minimum(now.clock, LONGEST - 1))
+
+
+def settle(now: Episodes, state: State, collision_fails: bool = True) -> Episodes:
+    """Return the episodes with their next state, judged and counted; what is over stays as it is."""
     over = np.flatnonzero(now.over)
-    state = step(now.worlds, now.state, action, noise.at(np.minimum(now.clock, LONGEST - 1)))
     if len(over):
         state = state.replaced(over, now.state.take(over))
     tracker = advance(now.programs, now.tracker, state.pose)

@@ -132,18 +132,26 @@ class NavigationVectorEnv(VectorEnv):
     def _drive(self, actions: np.ndarray) -> Episodes:
         now = self.episodes
         if self.setting.control == "velocity":
-            return drive(now, actions, self._noise, self.setting.collision_fails)
+            return self._move(now, actions)
         origin = now.state.pose
         for step in range(self.setting.execute):
             chunk = seen_from(actions[:, step:], origin, now.state.pose)
             action = follow(chunk, np.ones(chunk.shape[:2], bool))
-            now = drive(now, action, self._noise, self.setting.collision_fails)
+            now = self._move(now, action)
         return now
+
+    def _move(self, now: Episodes, action: Float64[np.ndarray, "b 2"]) -> Episodes:
+        """Return the episodes one control period later."""
+        return drive(now, action, self._noise, self.setting.collision_fails)
+
+    def _see(self, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
+        """Return what each robot sees."""
+        return render(self.episodes.worlds, self.episodes.state, camera).rgb
 
     def _observe(self) -> Observation:
         now = self.episodes
         return {
-            "image": render(now.worlds, now.state, self._camera).rgb,
+            "image": self._see(self._camera),
             "pose": in_frame(now.start, now.state.pose).astype(np.float32),
             "instruction": self._texts,
         }
@@ -165,7 +173,7 @@ class NavigationVectorEnv(VectorEnv):
         if self.render_mode is None:
             return None
         now = self.episodes
-        seen = render(now.worlds, now.state, Camera(PICTURE, PICTURE)).rgb
+        seen = self._see(Camera(PICTURE, PICTURE))
         maps = [draw_map(task.scene, PICTURE, state=now.state.take([row])) for row, task in self.tasks.items()]
         return tuple(np.concatenate(pair, axis=1) for pair in zip(seen, maps, strict=True))
 
@@ -174,9 +182,11 @@ class NavigationEnv(gym.Env):
     """One environment: a view of `NavigationVectorEnv` without automatic resets; same keywords."""
 
     metadata: dict[str, Any] = METADATA
+    kind: type[NavigationVectorEnv] = NavigationVectorEnv
+    """What it is a view of."""
 
     def __init__(self, render_mode: str | None = None, **setting: Any) -> None:
-        self.vector = NavigationVectorEnv(1, render_mode, **setting)
+        self.vector = self.kind(1, render_mode, **setting)
         self.render_mode = render_mode
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
@@ -198,6 +208,10 @@ class NavigationEnv(gym.Env):
         """Return what the robot sees beside the map, with render_mode="rgb_array"."""
         pictures = self.vector.render()
         return pictures[0] if pictures else None
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self.vector.close()
 
 
 def facts_of(task: Task, seed: int) -> dict[str, Any]:

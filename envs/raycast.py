@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from embodied_cf.envs import compiled as compiling
-from embodied_cf.envs import raycast_background
+from embodied_cf.envs import raycast_planes, raycast_shading, raycast_walls
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.raycast_background import draw_planes, draw_walls, gather_walls, place_walls
+from embodied_cf.envs.raycast_planes import draw_planes
+from embodied_cf.envs.raycast_walls import draw_walls, gather_walls, place_walls
 
 
 class Lens(NamedTuple):
@@ -134,4 +135,6 @@ def _make_kernel(stamp: int) -> Callable[..., None]:
     return kept(draw_backgrounds)
 
 
-draw_backgrounds = _make_kernel(fingerprint(__file__, compiling.__file__, raycast_background.__file__))
+draw_backgrounds = _make_kernel(
+    fingerprint(__file__, compiling.__file__, raycast_shading.__file__, raycast_planes.__file__, raycast_walls.__file__)
+)

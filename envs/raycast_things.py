@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable
 
 from embodied_cf.envs import compiled as compiling
-from embodied_cf.envs import raycast_background, raycast_bodies
+from embodied_cf.envs import raycast_bodies, raycast_shading
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
 from embodied_cf.envs.raycast import Image
-from embodied_cf.envs.raycast_background import keep
 from embodied_cf.envs.raycast_bodies import columns_of, darken_floor, draw_ball, draw_box, draw_round
+from embodied_cf.envs.raycast_shading import keep
 
 FIRST_OBJECT, FIRST_PERSON = 10, 40
 _SHADOW, _SHADOW_REACH = 0.6, 1.35
@@ -27,7 +27,7 @@ def _draw_item(image, parts, first, last, reach, where, size, stride, palette, l
     left_light = 1.0 if outdoor else keep(max(forward, 0.0), outdoor)
     for row in range(first, last):
         value, role = parts.value, parts.role[row]
-        dx, dy = value[row, 5] * size[0] + value[row, 9] * stride, value[row, 6] * size[0]
+        dx, dy = value[row, 5] * size[0] + value[row, 8] * stride, value[row, 6] * size[0]
         x, y = forward + dx * cos - dy * sin, left + dx * sin + dy * cos
         low, high = value[row, 0] * size[1], value[row, 1] * size[1]
         a, b, shade = value[row, 2] * size[0], value[row, 3] * size[0], value[row, 4] * left_light
@@ -38,7 +38,7 @@ def _draw_item(image, parts, first, last, reach, where, size, stride, palette, l
             draw_round(image, x, y, low, high, a, b, light, lens, closed, colour, segment)
         else:
             heading = heading_cos, heading_sin
-            draw_ball(image, x, y, low, high, a, value[row, 8], heading, light, lens, closed, colour, segment)
+            draw_ball(image, x, y, low, high, a, value[row, 7], heading, light, lens, closed, colour, segment)
 
 
 @compiled
@@ -153,6 +153,4 @@ def _make_kernel(stamp: int) -> Callable[..., None]:
     return kept(draw_things)
 
 
-draw_things = _make_kernel(
-    fingerprint(__file__, compiling.__file__, raycast_background.__file__, raycast_bodies.__file__)
-)
+draw_things = _make_kernel(fingerprint(__file__, compiling.__file__, raycast_shading.__file__, raycast_bodies.__file__))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from embodied_cf.envs import catalogue, catalogue_people, raycast, raycast_things, textures
-from embodied_cf.envs.raycast_background import CEILING, DOOR, FLOOR, SKY, WALL
+from embodied_cf.envs.raycast_shading import CEILING, DOOR, FLOOR, SKY, WALL
 from embodied_cf.envs.raycast_things import FIRST_OBJECT, FIRST_PERSON
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State

@@ -121,7 +121,7 @@ def _print_left_out(result: RunResult, console: Console) -> None:
 def _print_dry_run(tried: DryRunResult, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("episode", "steps", "kind", "instruction", "command", "score"):
-        table.add_column(name, no_wrap=name != "instruction")
+        table.add_column(name, no_wrap=name != "instruction", overflow="fold")
     for row in tried.labels:
         # split, shard and record: the dataset is the same for all
         place = str(row["episode"]).split("/", 2)[-1]

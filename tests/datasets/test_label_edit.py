@@ -8,7 +8,15 @@ import pytest
 
 from embodied_cf.datasets.contract import Labels
 from embodied_cf.datasets.episodes import read_episodes
-from embodied_cf.datasets.label_edit import Filter, drop_set, filter_set, merge_sets, read_decisions, summarise_sets
+from embodied_cf.datasets.label_edit import (
+    Filter,
+    Filtered,
+    drop_set,
+    filter_set,
+    merge_sets,
+    read_decisions,
+    summarise_sets,
+)
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import DatasetError, OutputError, RecordError, UsageError
@@ -80,7 +88,10 @@ def test_a_readers_rejections_are_applied(labelled, tmp_path):
     rejected = read_decisions(decisions, "labels")
     assert len(rejected) == 3
     assert read_decisions(decisions, "another") == frozenset()
-    filter_set(labelled, tmp_path / "kept", "labels", Filter(rejected=rejected))
+    stray = (episode.episode_id, "atomic", 0, 1, "words of another report", "")
+    done = filter_set(labelled, tmp_path / "kept", "labels", Filter(rejected=rejected | {stray}))
+    before = sum(map(len, _labels(labelled)))
+    assert done == Filtered(before=before, kept=before - 3, unmatched=1)
     assert [len(t) for t in _labels(tmp_path / "kept")] == [len(table) - 3, *(len(t) for t in _labels(labelled)[1:])]
 
 

@@ -8,6 +8,7 @@ import scenes
 
 from embodied_cf.envs.catalogue import BOX, PARTS
 from embodied_cf.envs.catalogue_people import BODY, wardrobe
+from embodied_cf.envs.gallery import object_colours, object_sides, people_walking, sheet
 from embodied_cf.envs.render import FIRST_OBJECT, Camera, render
 from embodied_cf.envs.scene import COLOUR_RGB, RADIUS_M, stack
 from embodied_cf.envs.state import PERSON_RADIUS_M, initial_state
@@ -90,3 +91,11 @@ def test_neighbouring_looks_differ_in_clothes():
     rgb = wardrobe().rgb
     assert (np.abs(rgb[1:] - rgb[:-1]).max(axis=(1, 2)) > 20).all()
     assert set(wardrobe().bag.tolist()) == {0, 1}
+
+
+def test_the_gallery_shows_every_kind_in_every_colour_and_walking_people():
+    assert object_sides(16).shape == (10 * 18, 8 * 18, 3)
+    assert object_colours(16).shape == (10 * 18, 8 * 18, 3)
+    assert people_walking(16).shape == (6 * 18, 8 * 18, 3)
+    frames = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1).repeat(3, axis=3)
+    assert sheet(frames, 2)[::3, ::3, 0].tolist() == [[0, 1], [2, 3]]

@@ -1,11 +1,8 @@
-"""Walls, floor, ceiling and sky of one picture (called from `raycast`).
+"""The walls of one picture, column by column (called from `raycast`).
 
 Camera frame: x forward, y left. Column c looks along (1, s), so that x is the depth along the optical axis. A wall's
 inverse depth is linear in s. In each column the walls are met from near to far; since all stand on the floor and the
-camera is level, each shows only above the highest one before it. Floor, ceiling and sky are drawn first, row by row
-(depth and texel step are constant along a row), then the walls, column by column.
-
-Colours are three 16-bit lanes of one number, so that one product weighs all three.
+camera is level, each shows only above the highest one before it.
 """
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -14,56 +11,29 @@ import math
 import numpy as np
 
 from embodied_cf.envs.compiled import compiled
+from embodied_cf.envs.raycast_shading import (
+    DOOR,
+    FAR_M,
+    FINE,
+    NEAR_M,
+    U1,
+    U7,
+    U8,
+    U16,
+    U24,
+    U40,
+    U128,
+    U255,
+    WALL,
+    bright,
+    horizon_colour,
+    keep,
+    mip_level,
+    packed,
+)
 
-NEAR_M = 0.02
-"""What is nearer than this to the camera's plane is not drawn."""
-SKY, FLOOR, CEILING, WALL, DOOR = 0, 1, 2, 3, 4
 _DOOR_BIAS = 1.004
 """A door in the plane of a wall is drawn before the wall: nearer by this factor when the order is made."""
-_CLOUD_HEIGHT_M, _CLOUD_TEXELS_PER_M = 60.0, 0.9
-_FAR = 1e5
-_EXPOSURE = 1.2
-_FINE = 65536.0
-"""Texel coordinates are counted in fractions of this."""
-_U1, _U7, _U8, _U16, _U24, _U32, _U40, _U128, _U255 = (np.uint64(k) for k in (1, 7, 8, 16, 24, 32, 40, 128, 255))
-
-
-@compiled
-def packed(red, green, blue):
-    """Return a colour's three lanes, each clipped to 255."""
-    return (
-        np.uint64(np.int64(min(255.0, red)))
-        | np.uint64(np.int64(min(255.0, green))) << _U16
-        | np.uint64(np.int64(min(255.0, blue))) << _U32
-    )
-
-
-@compiled
-def keep(depth, outdoor):
-    """Return the share of light that distance leaves: outdoors the rest is haze, indoors it is lost."""
-    return 1.0 / (1.0 + 0.011 * depth) if outdoor else 0.75 + 0.25 / (1.0 + 0.25 * depth)
-
-
-@compiled
-def bright(light, x, y, z):
-    """Return how lit a face with normal (x, y, z) is: Lambert's cosine, softened so that no side is flat."""
-    return _EXPOSURE * (light[0] + light[1] * (0.5 + 0.5 * (x * light[2] + y * light[3] + z * light[4])))
-
-
-@compiled
-def horizon_colour(zenith):
-    """Return the haze's colour under a sky of colour `zenith`."""
-    return 150.0 + 0.36 * zenith
-
-
-@compiled
-def _level(footprint):
-    """Return the mip level whose texels are about as large as a pixel that covers `footprint` texels."""
-    level = 0
-    while footprint > 1.4 and level < 7:
-        footprint *= 0.5
-        level += 1
-    return level
 
 
 @compiled
@@ -73,7 +43,7 @@ def gather_walls(hits, world, pose, light, camera, texture):
     cos, sin = math.cos(pose[2]), math.sin(pose[2])
     roofed = world.ceiling_style != 0
     for column in range(width):
-        hits.closed[column], hits.closing[column], hits.met[column] = 1.0 / _FAR, -1, 0
+        hits.closed[column], hits.closing[column], hits.met[column] = 1.0 / FAR_M, -1, 0
     for turn in range(2):
         for wall in range(world.num_walls):
             closes = roofed and world.wall_height[wall] >= world.ceiling_height - 1e-6
@@ -198,99 +168,6 @@ def _spread(rows):
 
 
 @compiled
-def draw_planes(image, rows, world, pose, light, camera, texture):
-    """Draw floor, ceiling and sky, row by row."""
-    height, width = image.depth.shape
-    outdoor = world.ceiling_style == 0
-    cos, sin = math.cos(pose[2]), math.sin(pose[2])
-    floor_light, ceiling_light = bright(light, 0.0, 0.0, 1.0), _EXPOSURE * (light[0] + 0.6 * light[1])
-    for row in range(height):
-        first, last = rows.first[row], rows.last[row]
-        if first >= last:
-            continue
-        slope = (row + 0.5 - 0.5 * height) / camera.focal
-        if slope > 0:
-            segment, style, far = FLOOR, texture.floor + world.floor_style, camera.height / slope
-        elif outdoor:
-            segment, style, far = SKY, texture.ceiling, _CLOUD_HEIGHT_M / max(-slope, 1e-9)
-        else:
-            segment, style = CEILING, texture.ceiling + world.ceiling_style
-            far = (world.ceiling_height - camera.height) / max(-slope, 1e-9)
-        depth, scale = min(far, _FAR), _CLOUD_TEXELS_PER_M if segment == SKY else texture.scale
-        second = texture.second[style]
-        if segment == SKY:
-            base, other = _sky_colours(world.ceiling_rgb, second, slope)
-        elif segment == FLOOR:
-            base, other = _plane_colours(world.floor_rgb, second, floor_light, depth, world.ceiling_rgb, outdoor)
-        else:
-            base, other = _plane_colours(world.ceiling_rgb, second, ceiling_light, depth, world.ceiling_rgb, outdoor)
-        level = _level(scale * depth / camera.focal * math.sqrt(max(1.0, 0.25 / max(abs(slope), 1e-3))))
-        side, step = -(first + 0.5 - 0.5 * width) / camera.focal, scale * depth / camera.focal * _FINE
-        u = (pose[0] + depth * (cos - side * sin)) * scale * _FINE
-        v = (pose[1] + depth * (sin + side * cos)) * scale * _FINE
-        _fill_row(
-            image.rgb, texture.texel, np.uint64(style * texture.size + texture.offset[level]), np.uint64(level),
-            np.uint64(np.int64(u)), np.uint64(np.int64(v)), np.uint64(np.int64(step * sin)),
-            np.uint64(np.int64(-step * cos)), base, other, np.uint64(row), np.uint64(first), np.uint64(last),
-        )  # fmt: skip
-        shown = np.float32(math.inf if segment == SKY or slope == 0 else far)
-        _fill_ids(
-            image.depth, image.segment, shown, np.uint8(segment), np.uint64(row), np.uint64(first), np.uint64(last)
-        )
-
-
-@compiled
-def _plane_colours(own, second, lum, depth, zenith, outdoor):
-    """Return own and second colour of a row of floor or ceiling."""
-    left = keep(depth, outdoor)
-    haze, lum = 1.0 - left if outdoor else 0.0, lum * left
-    red, green, blue = (
-        haze * horizon_colour(zenith[0]),
-        haze * horizon_colour(zenith[1]),
-        haze * horizon_colour(zenith[2]),
-    )
-    return (
-        packed(own[0] * lum + red, own[1] * lum + green, own[2] * lum + blue),
-        packed(second[0] * lum + red, second[1] * lum + green, second[2] * lum + blue),
-    )
-
-
-@compiled
-def _sky_colours(zenith, cloud, slope):
-    """Return the colours of sky and clouds in a row that looks up by -slope: both fade into haze at the horizon."""
-    rise = min(1.0, -1.7 * slope / math.sqrt(1.0 + slope * slope))
-    dense = min(1.0, 3.0 * rise)
-    haze_red, haze_green, haze_blue = horizon_colour(zenith[0]), horizon_colour(zenith[1]), horizon_colour(zenith[2])
-    red = haze_red + (zenith[0] - haze_red) * rise
-    green = haze_green + (zenith[1] - haze_green) * rise
-    blue = haze_blue + (zenith[2] - haze_blue) * rise
-    return packed(red, green, blue), packed(
-        red + (cloud[0] - red) * dense, green + (cloud[1] - green) * dense, blue + (cloud[2] - blue) * dense
-    )
-
-
-@compiled
-def _fill_ids(depth, segments, shown, segment, row, first, last):
-    for column in range(first, last):
-        depth[row, column] = shown
-    for column in range(first, last):
-        segments[row, column] = segment
-
-
-@compiled
-def _fill_row(rgb, texel, start, level, u, v, du, dv, base, second, row, first, last):
-    shift, mask, stride = _U16 + level, (_U128 >> level) - _U1, _U7 - level
-    for column in range(first, last):
-        tone = np.uint64(texel[start + (((v >> shift) & mask) << stride) + ((u >> shift) & mask)])
-        mixed = base * (tone & _U255) + second * (tone >> _U8)
-        rgb[row, column, 0] = np.uint8(mixed >> _U8)
-        rgb[row, column, 1] = np.uint8(mixed >> _U24)
-        rgb[row, column, 2] = np.uint8(mixed >> _U40)
-        u += du
-        v += dv
-
-
-@compiled
 def draw_walls(image, hits, world, camera, texture):
     """Draw the walls, column by column."""
     width = image.depth.shape[1]
@@ -315,7 +192,7 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
     base = packed(about[wall, 0] * left + red, about[wall, 1] * left + green, about[wall, 2] * left + blue)
     second = packed(about[wall, 3] * left + red, about[wall, 4] * left + green, about[wall, 5] * left + blue)
     along = depth * (about[wall, 6] + side * about[wall, 7]) - about[wall, 8]
-    level = _level(texture.scale * depth / camera.focal)
+    level = mip_level(texture.scale * depth / camera.focal)
     u = (np.int64(along * about[wall, 10] + 0x10000) >> level) & ((128 >> level) - 1)
     start = style * texture.size + texture.offset[level] + u
     top, bottom, step = hits.top[column, place], hits.bottom[column, place], depth / camera.focal * about[wall, 11]
@@ -323,20 +200,20 @@ def _draw_wall(image, column, place, side, hits, world, camera, texture):
     _fill_wall(
         image, np.uint64(column), np.uint64(top), np.uint64(bottom), np.float32(depth),
         np.uint8(DOOR if style == texture.door else WALL), texture.texel, np.uint64(start), np.uint64(level),
-        np.uint64(np.int64(down * _FINE)), np.uint64(np.int64(step * _FINE)), base, second,
+        np.uint64(np.int64(down * FINE)), np.uint64(np.int64(step * FINE)), base, second,
     )  # fmt: skip
 
 
 @compiled
 def _fill_wall(image, column, top, bottom, depth, segment, texel, start, level, v, dv, base, second):
-    shift, mask, stride = _U16 + level, (_U128 >> level) - _U1, _U7 - level
+    shift, mask, stride = U16 + level, (U128 >> level) - U1, U7 - level
     rgb, depths, segments = image.rgb, image.depth, image.segment
     for row in range(top, bottom):
         tone = np.uint64(texel[start + (((v >> shift) & mask) << stride)])
-        mixed = base * (tone & _U255) + second * (tone >> _U8)
-        rgb[row, column, 0] = np.uint8(mixed >> _U8)
-        rgb[row, column, 1] = np.uint8(mixed >> _U24)
-        rgb[row, column, 2] = np.uint8(mixed >> _U40)
+        mixed = base * (tone & U255) + second * (tone >> U8)
+        rgb[row, column, 0] = np.uint8(mixed >> U8)
+        rgb[row, column, 1] = np.uint8(mixed >> U24)
+        rgb[row, column, 2] = np.uint8(mixed >> U40)
         depths[row, column] = depth
         segments[row, column] = segment
         v += dv

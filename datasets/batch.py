@@ -1,0 +1,36 @@
+"""What a learner is given: observations, what was said, and the action chunk that does it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+from embodied_cf.datasets.contract import KINDS
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples. Time, frame and units of `action` are those of `contract.Labels`: never normalised here."""
+
+    image: UInt8[np.ndarray, "b t h w 3"]
+    """Frames of the primary camera, RGB, oldest first; the last is the present one. Before an episode's first frame,
+    that frame is repeated."""
+    instruction: tuple[str, ...]
+    action: Float32[np.ndarray, "b k a"]
+    """Chunks of K rows; a hindsight row's chunk is the real future of this very step."""
+    mask: Bool[np.ndarray, "b k"]
+    """Which rows are supervised: a prefix."""
+    kind: UInt8[np.ndarray, " b"]
+    """Index into `contract.KINDS`."""
+    score: Float32[np.ndarray, " b"]
+    """Of the label, in [0, 1]."""
+    observation: Int64[np.ndarray, " b"]
+    """Which step of which episode: equal for samples of the same observation, whatever was said."""
+
+    def __len__(self) -> int:
+        return len(self.instruction)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the kinds."""
+        return tuple(KINDS[kind] for kind in self.kind.tolist())
