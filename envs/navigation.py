@@ -23,8 +23,8 @@ from embodied_cf.datasets.randomness import number
 from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
 from embodied_cf.envs.planner import path_length
 from embodied_cf.envs.render import Camera, render
-from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.scene import MAX_PEOPLE
+from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import PERIOD_S, Noise, draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.envs.topdown import draw_map
