@@ -21,6 +21,8 @@ def has_gl():
         GLContext(8, 8).free()
     except Exception:
         return False
+    # Mesa's LLVM is loaded now: a TensorFlow that binds to it instead of to its own would crash the test run
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
     return True
 
 

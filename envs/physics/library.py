@@ -1,7 +1,8 @@
 """The one door to MuJoCo: its import, and pictures without a screen.
 
 The OpenGL backend is MUJOCO_GL (egl, osmesa, glfw, cgl); without it egl on Linux and MuJoCo's own choice elsewhere.
-Simulating needs no OpenGL at all.
+Simulating needs no OpenGL at all. Mesa's software drivers and TensorFlow each bring an LLVM and crash in one process:
+draw in another process than the one that reads through tf.data.
 """
 
 import os

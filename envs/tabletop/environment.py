@@ -10,6 +10,7 @@ from jaxtyping import Float32, UInt8
 
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.envs.physics.library import Camera
+from embodied_cf.envs.rollouts import Reading
 from embodied_cf.envs.tabletop.dynamics import MAX_MOVE, MAX_ROTATION, Table, TableState, checked_row, rows_of
 from embodied_cf.envs.tabletop.goals import Goal, Tracker, advance, goal_of
 from embodied_cf.envs.tabletop.model import CAMERA, HIGH, LOW, PERIOD_S
@@ -20,6 +21,19 @@ from embodied_cf.language.tabletop import SKILLS, canonical, skill
 MAX_TEXT = 120
 CHUNK_ROWS = load_embodiment("arm").chunk_length
 _VIEW = 480
+READING = Reading(
+    embodiment="arm",
+    control_period_s=PERIOD_S,
+    columns={
+        "state": "observation/state",
+        "action": "action",
+        "effector_position": "observation/state[0:3]",
+        "effector_rotation": "observation/state[3:6]",
+        "gripper_command": "action[6:7]",
+    },
+    position_unit="m",
+)
+"""How its rollouts are read: `envs.rollouts`."""
 
 
 class TabletopEnv(gymnasium.Env):

@@ -3,21 +3,36 @@ import numpy as np
 import pytest
 from gl import drawing
 from gymnasium.utils.env_checker import check_env
+from scenes import room
 
 from embodied_cf.envs.episodes import present
 from embodied_cf.envs.navigation import NavigationEnv
 from embodied_cf.envs.physics.environment import PhysicalEnv, PhysicalVectorEnv
 from embodied_cf.envs.registration_extras import register_extras
+from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import Noise
+from embodied_cf.envs.tasks import Task
 from embodied_cf.errors import UsageError
+from embodied_cf.language.instruction import GoTo, Thing
 
-SETTING = {"world": "rooms", "people": (1, 2), "family": "object", "size": 24, "pool": 2}
+SETTING = {"world": "rooms", "size": 24}
+
+
+@pytest.fixture(autouse=True)
+def hand_made(monkeypatch):
+    """Tasks in hand-made rooms: what is tested here is not how tasks are made."""
+
+    def task(setting, seed):
+        scene = room([("chair", "red", 2.5, (seed % 5) / 4 - 0.5)], people=[(3.0, 3.0, -3.0, 3.0)])
+        return Task(scene, GoTo(Thing("chair", "red")), "go to the red chair", seed, ())
+
+    monkeypatch.setattr(Setting, "task", task)
 
 
 def test_gymnasium_accepts_it():
     register_extras()
     with drawing():
-        env = gymnasium.make("EmbodiedCF/Rooms-MuJoCo-v0", family="object", size=24, pool=2)
+        env = gymnasium.make("EmbodiedCF/Rooms-MuJoCo-v0", size=24)
         check_env(env.unwrapped, skip_render_check=True)
         env.close()
 
@@ -59,4 +74,21 @@ def test_broken_actions_are_refused():
             env.step(np.full((8, 2), np.nan))
         with pytest.raises(UsageError, match=r"\(1, 8, 2\)"):
             env.step(np.zeros(3))
+        env.close()
+
+
+def test_driving_up_to_the_chair_is_success():
+    env = PhysicalEnv(control="velocity", **SETTING)
+    with drawing():
+        env.reset(seed=0)
+        ended, gained = False, 0.0
+        while not ended:
+            pose, chair = env.vector.episodes.state.pose[0], env.vector.tasks[0].scene.position[0]
+            away, towards = np.hypot(*(chair - pose[:2])), np.arctan2(*(chair - pose[:2])[::-1]) - pose[2]
+            _, reward, ended, _, info = env.step(np.array([0.5 if away > 0.95 else 0.0, towards]))
+            gained += reward
+        assert info["success"]
+        assert info["collisions"] == 0
+        assert gained == pytest.approx(1.0)
+        assert info["travelled"] == pytest.approx(2.5 - 0.95, abs=0.2)
         env.close()

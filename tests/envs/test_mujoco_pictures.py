@@ -10,9 +10,8 @@ from embodied_cf.envs.layouts.scenes import make_scene
 from embodied_cf.envs.physics.dynamics import Room, RoomState
 from embodied_cf.envs.physics.library import Camera, load_mujoco
 from embodied_cf.envs.physics.model import CAMERA
-from embodied_cf.envs.render import FIRST_OBJECT
+from embodied_cf.envs.render import FIRST_OBJECT, render
 from embodied_cf.envs.render import Camera as Lens
-from embodied_cf.envs.render import render
 from embodied_cf.envs.state import initial_state
 from embodied_cf.errors import MissingLibraryError
 
@@ -109,7 +108,9 @@ def test_where_opengl_is_absent_the_error_names_the_packages(monkeypatch):
         monkeypatch.setenv("MUJOCO_GL", "osmesa")
         monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")
         monkeypatch.delitem(sys.modules, "mujoco.osmesa", raising=False)
-    with pytest.raises(MissingLibraryError, match=r"no OpenGL .*libegl1 .*MUJOCO_GL=egl.* libosmesa6 .*MUJOCO_GL=osmesa"):
+    with pytest.raises(
+        MissingLibraryError, match=r"no OpenGL .*libegl1 .*MUJOCO_GL=egl.* libosmesa6 .*MUJOCO_GL=osmesa"
+    ):
         Camera(8, 8)
 
 

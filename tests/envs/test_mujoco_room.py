@@ -84,7 +84,7 @@ def test_it_slides_along_a_wall():
     last = driven(room(start=(4.0, 0.0, math.radians(30))), *[(0.8, 0.0)] * 16)[-1].world
     assert last.hit[0] == HIT_WALL
     assert last.pose[0, 0] == pytest.approx(4.74, abs=0.03)
-    assert last.pose[0, 1] > 0.8
+    assert last.pose[0, 1] > 0.7
 
 
 def test_people_walk_as_in_the_kinematic_world():

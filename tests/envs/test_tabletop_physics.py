@@ -110,6 +110,8 @@ def test_things_stand_apart():
         layout: Layout = draw_layout(pairs, rng)
         count = len(layout.kind)
         assert 3 <= count <= 6
-        gaps = np.linalg.norm(layout.position[:, None] - layout.position, axis=2) - layout.radius - layout.radius[:, None]
+        gaps = (
+            np.linalg.norm(layout.position[:, None] - layout.position, axis=2) - layout.radius - layout.radius[:, None]
+        )
         assert gaps[~np.eye(count, dtype=bool)].min() > 0.06
         assert len(set(zip(layout.kinds, layout.colours, strict=True))) == count

@@ -88,7 +88,8 @@ def test_tasks_depend_on_their_seed_and_keep_the_split(skill, split):
 
 def test_splits_share_no_phrasing():
     texts = {
-        split: {make_task("place", split, seed).text.split(" the ")[0] for seed in range(12)} for split in ("train", "test")
+        split: {make_task("place", split, seed).text.split(" the ")[0] for seed in range(12)}
+        for split in ("train", "test")
     }
     assert not texts["train"] & texts["test"]
 
