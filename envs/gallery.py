@@ -1,4 +1,4 @@
-"""Contact sheets of what the catalogue holds: `python -m embodied_cf.envs.gallery DIR`."""
+"""The gallery, contact sheets of objects, people and worlds: `python -m embodied_cf.envs.gallery DIR`."""
 
 import math
 import sys
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from embodied_cf.envs import gallery_worlds
 from embodied_cf.envs.render import Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import initial_state
@@ -89,6 +90,10 @@ def main() -> None:
         "objects_224.jpg": object_sides(224),
         "colours_64.png": object_colours(64),
         "people_128.jpg": people_walking(128),
+        "worlds_224.jpg": gallery_worlds.worlds(224),
+        "maps.png": gallery_worlds.maps(360),
+        "social.jpg": gallery_worlds.social(200),
+        "tabletop.jpg": gallery_worlds.table(240),
     }
     for name, picture in sheets.items():
         png = name.endswith("png")
