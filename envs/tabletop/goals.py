@@ -115,7 +115,8 @@ def _holds(goal: Goal, now: Instant, lifted: bool) -> bool:
         case PushTo():
             return _gap(goal, now) <= TOUCH_M and not lifted
         case Place():
-            return _placed(goal, now)
+            # else moving the other thing under or beside it would do
+            return lifted and _placed(goal, now)
 
 
 def _reached(goal: Goal, now: Instant) -> bool:

@@ -49,7 +49,7 @@ def test_more_than_the_drive_can_do_is_cut_off():
 
 def test_slip_scales_what_is_asked():
     here, noise = Room(room()), quiet(4)
-    slipping = Noise(noise.slip + [2.0, 0.0], noise.person)
+    slipping = Noise(noise.slip + np.array([2.0, 0.0]), noise.person)
     last = here.branch(here.initial, np.tile([0.5, 0.0], (4, 1)), slipping)[-1]
     assert last.world.velocity[0, 0] == pytest.approx(0.5 * 1.1, abs=0.005)
 

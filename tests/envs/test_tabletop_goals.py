@@ -15,7 +15,8 @@ def judged(instruction, *instants):
 
 
 def held(instruction, **now):
-    return judged(instruction, *[instant(TABLE, **now)] * HOLD_STEPS)
+    lifted = [instant(TABLE, t0=(0.4, 0.0, 0.12))] if isinstance(instruction, Place) else []
+    return judged(instruction, *lifted, *[instant(TABLE, **now)] * HOLD_STEPS)
 
 
 # a cube's half height is 0.02, its radius 0.0283; the bowl is 0.062 wide and 0.03 high, the plate 0.06 and 0.008
@@ -59,6 +60,12 @@ def test_a_push_may_not_lift():
     lifted, pushed = instant(TABLE, t0=(0.4, 0.05, 0.06)), instant(TABLE, t0=(0.4, 0.10, 0.02))
     assert judged(Push(CUBE, "left"), *[pushed] * 3).success
     assert not judged(Push(CUBE, "left"), lifted, *[pushed] * 3).success
+
+
+def test_what_is_placed_was_picked_up():
+    beside = instant(TABLE, t2=(0.4, -0.15, 0.004))  # the plate was brought to the cube's right
+    assert not judged(Place(CUBE, "left", PLATE), *[beside] * HOLD_STEPS).success
+    assert held(Place(CUBE, "left", PLATE), t2=(0.4, -0.15, 0.004)).success
 
 
 def test_a_thing_that_falls_ends_the_episode():

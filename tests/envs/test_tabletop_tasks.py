@@ -87,11 +87,10 @@ def test_tasks_depend_on_their_seed_and_keep_the_split(skill, split):
 
 
 def test_splits_share_no_phrasing():
-    texts = {
-        split: {make_task("place", split, seed).text.split(" the ")[0] for seed in range(12)}
-        for split in ("train", "test")
-    }
-    assert not texts["train"] & texts["test"]
+    def forms(split):
+        return {make_task("place", split, seed).text.split(" the ")[0] for seed in range(12)}
+
+    assert not forms("train") & forms("test")
 
 
 def test_a_push_needs_room_behind_and_ahead():
@@ -116,8 +115,8 @@ def test_the_collector_moves_things_and_repeats_itself_exactly():
     task = make_task("reach", "train", 5)
     here = Table(task.layout)
 
-    def play(seed, manner=Manner()):
-        collector, state = Collector(task.layout, np.random.default_rng(seed), manner), here.initial
+    def play(seed, wander=0.2):
+        collector, state = Collector(task.layout, np.random.default_rng(seed), Manner(wander=wander)), here.initial
         rows = []
         for _ in range(30):
             rows.append(collector.act(here.instant(state)))
@@ -131,5 +130,5 @@ def test_the_collector_moves_things_and_repeats_itself_exactly():
     assert not np.array_equal(rows, other)
     moved = np.linalg.norm(places - here.instant(here.initial).position, axis=1)
     assert moved.max() > 0.03
-    _, untouched = play(1, Manner(wander=1.0))
+    _, untouched = play(1, wander=1.0)
     np.testing.assert_allclose(untouched, here.instant(here.initial).position, atol=1e-3)
