@@ -158,8 +158,9 @@ def pull_straight(
     cell: float,
     comfort: float,
     caution: float,
+    tight: float,
 ) -> Float64[np.ndarray, "m 2"]:
-    """Return the path with corners left out wherever the straight line is no dearer and no tighter."""
+    """Return the path with corners left out where the straight line is no dearer, and no tighter than it or `tight`."""
     count = len(path)
     total, tightest = np.zeros(count), np.empty(count)
     for index in range(count - 1):
@@ -172,7 +173,7 @@ def pull_straight(
         for other in range(here + 2, count):
             narrow = min(narrow, tightest[other - 1])
             leg, gap = _line(path[here], path[other], clearance, origin, cell, comfort, caution)
-            if gap >= narrow - 0.02 and leg <= total[other] - total[here] + 1e-9:
+            if gap >= min(narrow - 0.02, tight) and leg <= total[other] - total[here] + 1e-9:
                 best = other
         kept.append(best)
     pulled = np.empty((len(kept), 2))
