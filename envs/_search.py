@@ -35,7 +35,7 @@ def clearance_of(
 
 
 @compiled
-def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):  # type: ignore[no-untyped-def]
+def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):
     height, width = clearance.shape
     reach = far + radius
     first_row = max(0, int((min(y0, y1) - reach - origin[1]) / cell))
@@ -107,7 +107,7 @@ def dijkstra(
 
 
 @compiled
-def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
+def _passable(free, row, column, r, c):
     """Whether the cells that a slanted move grazes are free."""
     if abs(r - row) == 1 and abs(c - column) == 1:
         return free[row, c] and free[r, column]
@@ -119,7 +119,7 @@ def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _push(heap, item):  # type: ignore[no-untyped-def]
+def _push(heap, item):
     heap.append(item)
     child = len(heap) - 1
     while child > 0:
@@ -131,7 +131,7 @@ def _push(heap, item):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pop(heap):  # type: ignore[no-untyped-def]
+def _pop(heap):
     top = heap[0]
     last = heap.pop()
     if len(heap):
@@ -183,7 +183,7 @@ def pull_straight(
 
 
 @compiled
-def _line(a, b, clearance, origin, cell, comfort, caution):  # type: ignore[no-untyped-def]
+def _line(a, b, clearance, origin, cell, comfort, caution):
     """Cost and smallest clearance of a straight line."""
     length = math.hypot(b[0] - a[0], b[1] - a[1])
     pieces = max(1, math.ceil(length / (cell * 0.5)))
