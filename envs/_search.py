@@ -35,7 +35,7 @@ def clearance_of(
 
 
 @compiled
-def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):  # type: ignore[no-untyped-def]
+def _lower(clearance, origin, cell, x0, y0, x1, y1, radius, far):
     height, width = clearance.shape
     reach = far + radius
     first_row = max(0, int((min(y0, y1) - reach - origin[1]) / cell))
@@ -107,7 +107,7 @@ def dijkstra(
 
 
 @compiled
-def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
+def _passable(free, row, column, r, c):
     """Whether the cells that a slanted move grazes are free."""
     if abs(r - row) == 1 and abs(c - column) == 1:
         return free[row, c] and free[r, column]
@@ -119,7 +119,7 @@ def _passable(free, row, column, r, c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _push(heap, item):  # type: ignore[no-untyped-def]
+def _push(heap, item):
     heap.append(item)
     child = len(heap) - 1
     while child > 0:
@@ -131,7 +131,7 @@ def _push(heap, item):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _pop(heap):  # type: ignore[no-untyped-def]
+def _pop(heap):
     top = heap[0]
     last = heap.pop()
     if len(heap):
@@ -158,8 +158,9 @@ def pull_straight(
     cell: float,
     comfort: float,
     caution: float,
+    tight: float,
 ) -> Float64[np.ndarray, "m 2"]:
-    """Return the path with corners left out wherever the straight line is no dearer and no tighter."""
+    """Return the path with corners left out where the straight line is no dearer, and no tighter than it or `tight`."""
     count = len(path)
     total, tightest = np.zeros(count), np.empty(count)
     for index in range(count - 1):
@@ -172,7 +173,7 @@ def pull_straight(
         for other in range(here + 2, count):
             narrow = min(narrow, tightest[other - 1])
             leg, gap = _line(path[here], path[other], clearance, origin, cell, comfort, caution)
-            if gap >= narrow - 0.02 and leg <= total[other] - total[here] + 1e-9:
+            if gap >= min(narrow - 0.02, tight) and leg <= total[other] - total[here] + 1e-9:
                 best = other
         kept.append(best)
     pulled = np.empty((len(kept), 2))
@@ -182,7 +183,7 @@ def pull_straight(
 
 
 @compiled
-def _line(a, b, clearance, origin, cell, comfort, caution):  # type: ignore[no-untyped-def]
+def _line(a, b, clearance, origin, cell, comfort, caution):
     """Cost and smallest clearance of a straight line."""
     length = math.hypot(b[0] - a[0], b[1] - a[1])
     pieces = max(1, math.ceil(length / (cell * 0.5)))

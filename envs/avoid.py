@@ -49,7 +49,7 @@ def avoid(
 
 
 @compiled
-def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
+def _nearby(pose, walls, position, radius):
     """Obstacles that the robot could come near within the static horizon: rows x0, y0, x1, y1, radius, gap kept."""
     reach = ROBOT_RADIUS_M + MAX_SPEED * PERIOD_S * STATIC_HORIZON + 0.1
     found = np.empty((len(walls) + len(position), 6))
@@ -68,7 +68,7 @@ def _nearby(pose, walls, position, radius):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[no-untyped-def]
+def _choose(pose, obstacles, person, wanted, restless, action):
     """Write the cheapest of the wanted action, standing still, and the samples."""
     v, w = wanted[0], wanted[1]
     action[0], action[1] = v, w
@@ -93,7 +93,7 @@ def _choose(pose, obstacles, person, wanted, restless, action):  # type: ignore[
 
 
 @compiled
-def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-def]
+def _price(pose, obstacles, person, v, w, restless):
     """Price of coming close: 0 at ease, large where a gap is not kept."""
     x, y, yaw = pose[0], pose[1], pose[2]
     static, close = 0.0, 0.0
@@ -117,13 +117,13 @@ def _price(pose, obstacles, person, v, w, restless):  # type: ignore[no-untyped-
 
 
 @compiled
-def _kept(step, restless):  # type: ignore[no-untyped-def]
+def _kept(step, restless):
     """Gap to be kept to people some steps ahead, m."""
     return 0.05 + 0.03 * step if restless else GAP_PERSON + 0.06 * step
 
 
 @compiled
-def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
+def _person_gap(person, time, x, y):
     """Gap from hull to hull to a person who walks on for a time, or who stops at once: whichever is smaller."""
     walking = math.hypot(person[0] + time * person[2] - x, person[1] + time * person[3] - y)
     standing = math.hypot(person[0] - x, person[1] - y)
@@ -131,7 +131,7 @@ def _person_gap(person, time, x, y):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _boxed_in(obstacles, x, y, yaw):  # type: ignore[no-untyped-def]
+def _boxed_in(obstacles, x, y, yaw):
     """What lacks to the room for a full turn on the tightest arc, to the better side, m."""
     radius = MIN_SPEED / MAX_TURN
     left = _lack(obstacles, x - radius * math.sin(yaw), y + radius * math.cos(yaw), radius)
@@ -140,7 +140,7 @@ def _boxed_in(obstacles, x, y, yaw):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _lack(obstacles, x, y, further):  # type: ignore[no-untyped-def]
+def _lack(obstacles, x, y, further):
     """By how much the gaps to walls and objects, and further ones, are not kept at a place, m."""
     worst = 0.0
     for x0, y0, x1, y1, radius, gap in obstacles:

@@ -93,7 +93,14 @@ class Field:
             cells.append(int(parent[cells[-1]]))
         rows, columns = np.divmod(np.array(cells[::-1], np.int64), self.cost.shape[1])
         points = self.grid.origin + CELL_M * np.stack([columns, rows], axis=-1)
-        return pull_straight(points, self.grid.clearance, self.grid.origin, CELL_M, COMFORT_M, self.caution)
+        # where only length counts, straight lines may be as tight as a cell may be
+        tight = ROBOT_RADIUS_M + MARGIN_M if self.caution == 0.0 else FAR_M
+        for _ in range(2):  # the second time from points between the corners of the first
+            pulled = pull_straight(
+                points, self.grid.clearance, self.grid.origin, CELL_M, COMFORT_M, self.caution, tight
+            )
+            points = resampled(pulled, CELL_M)
+        return pulled
 
 
 def explore(grid: Grid, sources: Points, caution: float = 0.0) -> Field:
@@ -109,7 +116,7 @@ def explore(grid: Grid, sources: Points, caution: float = 0.0) -> Field:
     return Field(grid, cost, parent, caution)
 
 
-def _nearest_free(grid: Grid, points: Points) -> Int64[np.ndarray, " n"]:
+def _nearest_free(grid: Grid, points: Points) -> Int64[np.ndarray, " k"]:
     """Flat index of the free cell nearest to each point; points without one within 0.5 m are left out."""
     cells = grid.cells(points)
     tight = ~grid.free.ravel()[cells]
@@ -130,7 +137,9 @@ def distance_field(scene: Scene, goals: Points) -> Field:
     return explore(Grid.of(scene), goals)
 
 
-def shortest_path(scene: Scene, start: Float64[np.ndarray, " 2"], goals: Points, caution: float = 0.0) -> Points:
+def shortest_path(
+    scene: Scene, start: Float64[np.ndarray, " 2"], goals: Points, caution: float = 0.0
+) -> Float64[np.ndarray, "m 2"]:
     """Return the cheapest way from start to one of the goals (n >= 1). Raises UsageError where none leads."""
     field = explore(Grid.of(scene), start[None], caution)
     return field.path(goals[int(field.at(goals).argmin())])
@@ -141,7 +150,7 @@ def path_length(path: Points) -> float:
     return float(np.hypot(*np.diff(path, axis=0).T).sum())
 
 
-def resampled(path: Points, spacing: float) -> Points:
+def resampled(path: Points, spacing: float) -> Float64[np.ndarray, "m 2"]:
     """Return points on a polyline at equal distances of about `spacing`, both ends included."""
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     at = np.linspace(0.0, along[-1], max(2, round(along[-1] / spacing) + 1))

@@ -8,8 +8,8 @@ from embodied_cf.envs.driver import Progress, drive, notice
 from embodied_cf.envs.dynamics import step
 from embodied_cf.envs.pursuit import Route, Routes
 from embodied_cf.envs.routes import Ground, routes_for
-from embodied_cf.envs.scene import Scene, Worlds, stack
-from embodied_cf.envs.state import HIT_OBJECT, MAX_PEOPLE, PERIOD_S, Noise, State, initial_state
+from embodied_cf.envs.scene import MAX_PEOPLE, Scene, Worlds, stack
+from embodied_cf.envs.state import HIT_OBJECT, PERIOD_S, Noise, State, initial_state
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import TIME_LIMIT_S, Instruction, family
 from embodied_cf.language.predicate import Program, compile_instruction, stack_programs
@@ -38,7 +38,7 @@ class Planner:
         """Raise InstructionError for words that fit nothing in the scene."""
         program = compile_instruction(instruction, scene.surroundings())
         steps = int(TIME_LIMIT_S[family(instruction)] * SLACK / PERIOD_S)
-        return cls(Ground.of(scene), program, stack([replace(scene, **_NOBODY)]), steps)
+        return cls(Ground.of(scene), program, stack([_empty(scene)]), steps)
 
     def route(self, progress: Progress, state: State) -> tuple[Route, Progress, State] | None:
         """Return a route for the clause that begins at `state`, and how and where it ends; None if none is found.
@@ -75,7 +75,7 @@ def plan(scene: Scene, instruction: Instruction) -> tuple[Route, ...]:
     Raises InstructionError for words that fit nothing, UsageError where no such route is found.
     """
     planner = Planner.of(scene, instruction)
-    state = initial_state([replace(scene, **_NOBODY)])
+    state = initial_state([_empty(scene)])
     progress = replace(Progress.at_start(stack_programs([planner.program]), state.pose), fresh=np.zeros(1, bool))
     routes: list[Route] = []
     for clause in range(int(planner.program.count)):
@@ -88,5 +88,7 @@ def plan(scene: Scene, instruction: Instruction) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-_NOBODY = {"person": np.zeros((0, 2)), "person_goals": np.zeros((0, 1, 2)), "person_speed": np.zeros(0),
-           "person_look": np.zeros(0, np.int32)}  # fmt: skip
+def _empty(scene: Scene) -> Scene:
+    """Return a scene without its people."""
+    return replace(scene, person=scene.person[:0], person_goals=scene.person_goals[:0],
+                   person_speed=scene.person_speed[:0], person_look=scene.person_look[:0])  # fmt: skip

@@ -99,14 +99,14 @@ def head_for(
 
 
 @compiled
-def _in_frame(pose, frame):  # type: ignore[no-untyped-def]
+def _in_frame(pose, frame):
     dx, dy = pose[0] - frame[0], pose[1] - frame[1]
     cos, sin = math.cos(frame[2]), math.sin(frame[2])
     return cos * dx + sin * dy, cos * dy - sin * dx, pose[2] - frame[2]
 
 
 @compiled
-def _nearest(line, first, here):  # type: ignore[no-untyped-def]
+def _nearest(line, first, here):
     """Index of the point nearest to the robot, not before `first` nor far after it."""
     best, nearest = first, np.inf
     for index in range(first, min(len(line), first + WINDOW)):
@@ -117,7 +117,7 @@ def _nearest(line, first, here):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _remaining(line, index, here):  # type: ignore[no-untyped-def]
+def _remaining(line, index, here):
     """Way left to the end, m; negative once the robot has driven past it."""
     last = len(line) - 1
     if index < last - 1:
@@ -128,7 +128,7 @@ def _remaining(line, index, here):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _steer(line, index, here, left, stop, slowest, action):  # type: ignore[no-untyped-def]
+def _steer(line, index, here, left, stop, slowest, action):
     """Head for a point ahead on the route, or ahead of its end; slow down before a stop."""
     last, steps = len(line) - 1, int(LOOKAHEAD_M / SPACING_M)
     ahead, beyond = min(last, index + steps), 0 if stop else max(0, index + steps - last)
@@ -139,7 +139,7 @@ def _steer(line, index, here, left, stop, slowest, action):  # type: ignore[no-u
 
 
 @compiled
-def _take(error, away, most, slowest, action):  # type: ignore[no-untyped-def]
+def _take(error, away, most, slowest, action):
     """Drive an arc to a point at an angle and a distance (0: none, take up the heading), slowly if it is tight."""
     error = (error + math.pi) % (2.0 * math.pi) - math.pi
     speed = max(min(slowest, most), min(most, CRUISE * max(0.0, math.cos(error)) ** 2), MIN_SPEED)

@@ -60,7 +60,9 @@ def _holds(line: Path, walls: Float64[np.ndarray, "w 4"], side: float, rule: Rul
     return (near + other <= CORRIDOR_M - 0.05) & (near <= (KEEP_SHARE - 0.03) * (near + other))
 
 
-def _pieces(line: Path, holds: Bool[np.ndarray, " n"], field: Field, free_m: float) -> list[tuple[float, Path]]:
+def _pieces(
+    line: Path, holds: Bool[np.ndarray, " n"], field: Field, free_m: float
+) -> list[tuple[float, Float64[np.ndarray, "m 2"]]]:
     """Return (price, piece) for the best places to join a closed line: long enough to drive what is asked."""
     step = np.hypot(*(np.roll(line, -1, axis=0) - line).T)
     twice = np.concatenate([[0.0], np.cumsum(np.tile(step, 2))])
