@@ -18,7 +18,7 @@ ENVIRONMENTS = {
 """Environments that have collectors: id to (world, least and most people)."""
 
 
-def run_collect(env: str, out: Path, options: dict, json_path: Path | None) -> int:  # type: ignore[type-arg]
+def run_collect(env: str, out: Path, options: dict, json_path: Path | None) -> int:
     """Collect with a progress bar; return the exit code. `options` are those of `CollectOptions` but world, people."""
     if env not in ENVIRONMENTS:
         raise UsageError(

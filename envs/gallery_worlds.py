@@ -80,7 +80,8 @@ def beside(pictures: Sequence[Picture] | UInt8[np.ndarray, "n h w 3"]) -> Pictur
 
 def _captioned(picture: Picture, text: str) -> Picture:
     """Return the picture with a text below it, broken into lines that fit."""
-    width, line, lines = picture.shape[1], "", []
+    lines: list[str] = []
+    width, line = picture.shape[1], ""
     for word in text.split():
         longer = f"{line} {word}".strip()
         if cv2.getTextSize(longer, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0] > width - 8:
