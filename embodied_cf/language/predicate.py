@@ -14,7 +14,7 @@ from embodied_cf.language.instruction import Instruction
 from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Program, Programs, Rule, compile_instruction, stack_programs
 from embodied_cf.language.predicate_rules import FINDER_OF, FINDERS, View
-from embodied_cf.language.predicate_tracker import STOP_M, Tracker, begin, moved_to
+from embodied_cf.language.predicate_tracker import STOP_M, STOP_STEPS, WAIT_STEPS, Tracker, begin, moved_to
 from embodied_cf.language.surroundings import Surroundings
 
 __all__ = ["Judgement", "Program", "Programs", "Tracker", "advance", "begin", "compile_instruction", "judge",
@@ -52,11 +52,11 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
 
     | clause | ends well | ends badly |
     |---|---|---|
-    | StopBeside, Do stop | at a stop where the demand holds | at any other stop |
-    | GoTo, PassBetween, last or alone | at a stop where the demand holds | at any other stop |
-    | GoTo, PassBetween, earlier in a chain | where the demand holds | at a stop elsewhere |
+    | StopBeside, Do stop | at a stop where the demand holds | when it stands elsewhere for WAIT_STEPS |
+    | GoTo, PassBetween, last or alone | at a stop where the demand holds | when it stands elsewhere for WAIT_STEPS |
+    | GoTo, PassBetween, earlier in a chain | where the demand holds | when it stands elsewhere for WAIT_STEPS |
     | others, last or alone | where the demand holds | when it cannot hold any more |
-    | others, earlier in a chain | where the demand holds | when it cannot hold any more, or at a stop |
+    | others, earlier in a chain | where the demand holds | when it cannot hold any more, or it stands for WAIT_STEPS |
     """
     now = replace(tracker, **moved_to(tracker, pose))
     each = np.arange(len(programs))
@@ -64,9 +64,11 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
     there, broken, share, memory = _find(programs, now, rule)
     last = now.clause == programs.count - 1
     stopped = _stopped(now, rule)
+    now = replace(now, standing=np.where(stopped, tracker.standing + 1, 0))
+    given_up = now.standing > WAIT_STEPS - STOP_STEPS
     active = (now.moved >= MOVED_M) | (rule == Rule.TURN) | ((rule == Rule.STOP) & (now.clause == 0))
     reached = there & (stopped | ~needs_stop) & active
-    failed = ~reached & (broken | (stopped & (needs_stop | ~last)))
+    failed = ~reached & (broken | (given_up & (needs_stop | ~last)))
     success = reached & last
     progress = np.minimum((now.clause + np.minimum(share, 1.0)) / programs.count, ALMOST)
     now = replace(
@@ -108,7 +110,7 @@ def _next_clause(now: Tracker, rows: np.ndarray) -> Tracker:
     """Begin the next clause of a chain in some rows."""
     if not len(rows):
         return now
-    fresh = {"recent": np.inf, "travel": 0.0, "turned": 0.0, "along": 0.0, "astray": 0.0, "swept": 0.0,
+    fresh = {"recent": np.inf, "standing": 0, "travel": 0.0, "turned": 0.0, "along": 0.0, "astray": 0.0, "swept": 0.0,
              "crossed": False, "origin": now.pose[rows], "clause": now.clause[rows] + 1}  # fmt: skip
     columns = {name: getattr(now, name).copy() for name in fresh}
     for name, value in fresh.items():

@@ -22,8 +22,9 @@ BESIDE_M, BESIDE_SECTOR = 1.2, radians(40)
 """Beside a thing: this near to its surface, in a sector this far to each side of the normal."""
 BEYOND_M = (0.5, 2.5)
 """Beyond a gap: at least so far past its line, at most so far from the gap itself."""
-LENGTH_M, SHARE, BEGUN_M = 4.0, 0.8, 0.5
-"""Along a wall: driven length, least share of the path once the first BEGUN_M are driven."""
+LENGTH_M, SHARE, BEGUN_M, AWAY_M = 4.0, 0.8, 0.5, 2.0
+"""Along a wall: driven length, least share of the path once the first BEGUN_M are driven, least distance from the
+origin at the end: driving to and fro gets nowhere."""
 WALL_M, WALL_APPROACH_M = (0.35, 1.2), 4.0
 """Clearance to the wall that is followed; free path until it is."""
 CORRIDOR_M, KEEP_SHARE, KEEP_APPROACH_M = 4.0, 0.4, 3.0
@@ -198,7 +199,8 @@ def along_walls(view: View) -> Finding:
     approach = view.of(view.tracker.travel) - along - astray
     lost = astray + np.maximum(approach - np.where(follow, WALL_APPROACH_M, KEEP_APPROACH_M), 0.0)
     broken = lost > LENGTH_M * (1 - SHARE) / SHARE + SLACK
-    return Finding(along >= LENGTH_M - SLACK, broken, along / LENGTH_M, {"along": along, "astray": astray})
+    there = (along >= LENGTH_M - SLACK) & (length(view.pose[:, :2] - view.origin[:, 0]) >= AWAY_M)
+    return Finding(there, broken, along / LENGTH_M, {"along": along, "astray": astray})
 
 
 def arc_around(view: View) -> Finding:

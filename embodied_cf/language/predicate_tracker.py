@@ -11,6 +11,8 @@ from embodied_cf.language.predicate_program import MAX_MATCHES, Programs
 
 STOP_M, STOP_STEPS = 0.02, 4
 """A stop: the last STOP_STEPS positions lie within STOP_M of the present one. Turning on the spot is a stop."""
+WAIT_STEPS = 12
+"""Standing so many steps where a stop is of no use counts as giving up; less is waiting, for a person to pass, say."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Tracker(Columns):
     """Pose one step earlier."""
     recent: Float64[np.ndarray, "b s 2"]
     """The STOP_STEPS positions before the present one, oldest first; inf where the clause is younger."""
+    standing: Int64[np.ndarray, " b"]
+    """Steps for which the robot has been stopped, beyond the first STOP_STEPS."""
     moved: Float64[np.ndarray, " b"]
     """Path since the start, m."""
     travel: Float64[np.ndarray, " b"]
@@ -53,12 +57,12 @@ class Tracker(Columns):
 def begin(programs: Programs, pose: Float64[np.ndarray, "b 3"]) -> Tracker:
     """Return the tracker of robots that stand at `pose` (x, y m, yaw rad) and have done nothing yet."""
     count = len(programs)
-    zeros, never = np.zeros(count), np.zeros(count, bool)
+    zeros, none, never = np.zeros(count), np.zeros(count, np.int64), np.zeros(count, bool)
     recent = np.full((count, STOP_STEPS, 2), np.inf)
     matches = np.zeros((count, MAX_MATCHES))
     return Tracker(
-        never, never, zeros, np.zeros(count, np.int64), pose, pose, pose, recent, zeros, zeros, zeros, zeros, zeros,
-        matches, matches > 0,
+        never, never, zeros, none, pose, pose, pose, recent, none, zeros, zeros, zeros, zeros, zeros, matches,
+        matches > 0,
     )  # fmt: skip
 
 

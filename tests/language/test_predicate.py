@@ -67,11 +67,18 @@ def test_a_thing_behind_a_wall_is_not_reached():
         assert succeeds(GoTo(CHAIR), around, drive((0, 0), (2, 0), stop=4)) is reached
 
 
-def test_the_first_stop_decides():
-    early = np.vstack([drive((0, 0), (1, 0), stop=4), drive((1, 0), (2, 0), stop=4)])
-    found = judge(GoTo(CHAIR), ONE, early)
-    assert (found.success, found.step) == (False, 9)
-    assert found.progress == pytest.approx(1 / 1.6), "1 m of the 1.6 m that lead into reach"
+def test_standing_elsewhere_decides_after_three_seconds_and_waiting_does_not():
+    def paused(steps):
+        return judge(GoTo(CHAIR), ONE, np.vstack([drive((0, 0), (1, 0), stop=steps), drive((1, 0), (2, 0), stop=4)]))
+
+    # 5 steps of driving, then 12 of standing: the start of the second piece is one more
+    gone = paused(12)
+    assert (gone.success, gone.step) == (False, 17)
+    assert gone.progress == pytest.approx(1 / 1.6), "1 m of the 1.6 m that lead into reach"
+    assert paused(10).success, "a person had to pass, say"
+
+
+def test_only_a_stop_at_the_right_thing_counts():
     assert not succeeds(GoTo(CHAIR), ONE, drive((0, 0), (2, 0), (2, 3))), "driving by is not stopping"
     assert not succeeds(GoTo(TABLE), ONE, drive((0, 0), (2, 0), stop=4)), "the wrong thing"
 
@@ -180,6 +187,13 @@ def test_following_is_four_metres_with_the_wall_at_hand(side, y, clearance, foll
     assert found.step == (20 if followed else 26), "free for 4 m, then 1 m of 5 may be off the wall"
     other = {"left": "right", "right": "left"}[side]
     assert not succeeds(FollowWall(other), around, drive((0, y * (1 - clearance)), (9, y * (1 - clearance))))
+
+
+def test_driving_round_and_round_is_not_following():
+    corridor = place(walls=[(-20, 1, 20, 1), (-20, -1, 20, -1)])
+    lap = ((0, 0.4), (1.5, 0.4), (1.5, -0.4), (0, -0.4))
+    assert not succeeds(FollowWall("left"), corridor, drive(*lap, *lap, *lap))
+    assert succeeds(FollowWall("left"), corridor, drive((0, 0.4), (4.2, 0.4)))
 
 
 def test_the_nearer_wall_is_the_one_that_is_followed():

@@ -60,10 +60,10 @@ def test_the_order_counts():
 
 
 def test_a_stop_on_the_way_ends_a_chain_whose_clause_needs_none():
-    way = drive((0, 0), (1, 0), stop=4)
+    way = drive((0, 0), (1, 0), stop=12)
     for first in (GoTo(CHAIR), PassBetween(CONE, CONE), FollowWall("left"), ArcAround(CHAIR, "left"), Do("forward")):
         found = judge(_first_then(first, GoTo(TABLE)), ROOM, np.vstack([way, drive((1, 0), (2, 0))]))
-        assert (found.success, found.step) == (False, 9)
+        assert (found.success, found.step) == (False, 17)
 
 
 def test_beside_on_the_way_needs_its_stop_and_then_waits():
@@ -73,7 +73,7 @@ def test_beside_on_the_way_needs_its_stop_and_then_waits():
     rest = np.repeat(beside[-1:], 30, axis=0)
     assert succeeds(asked, ROOM, np.vstack([beside, rest, on])), "standing on after a stop is the same stop"
     assert not succeeds(asked, ROOM, np.vstack([beside[:-4], on]))
-    assert not succeeds(asked, ROOM, np.vstack([drive((0, 0), (1, 0), stop=4), drive((1, 0), (3, 1.2), stop=4), on]))
+    assert not succeeds(asked, ROOM, np.vstack([drive((0, 0), (1, 0), stop=12), drive((1, 0), (3, 1.2), stop=4), on]))
 
 
 def test_left_is_judged_from_where_the_clause_begins():
@@ -218,13 +218,13 @@ def test_a_judged_robot_stays_judged_and_new_ones_take_its_place():
         tracker = advance(programs, tracker, np.stack([pose, way[0] + [0, 0.05 * pose[0], 0]]))
     assert tracker.success.tolist() == [True, False]
     after = advance(programs, tracker, np.zeros((2, 3)))
-    assert after.done.tolist() == [True, True]
+    assert after.done.tolist() == [True, False]
     assert after.take([0]).pose.tolist() == tracker.take([0]).pose.tolist()
     fresh = stack_programs([compile_instruction(Do("stop"), ROOM)])
     programs = programs.replaced([0], fresh)
     tracker = tracker.replaced([0], begin(fresh, np.zeros((1, 3))))
-    assert tracker.done.tolist() == [False, True]
-    for _ in range(4):
+    assert tracker.done.tolist() == [False, False]
+    for _ in range(12):
         tracker = advance(programs, tracker, np.zeros((2, 3)))
     assert tracker.success.tolist() == [True, False]
 
