@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from embodied_cf.errors import UsageError
 from embodied_cf.explain.errors import PolicyError
+from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.policies import Explainable, distribution, sample
 
 MakeEnvs = Callable[[int], VectorEnv]
@@ -50,10 +51,12 @@ class Episodes:
 def make_envs(env: str) -> MakeEnvs:
     """Return a maker of vector environments of a gymnasium id; UsageError if there is no such id."""
     try:
-        gym.spec(env)
+        spec = gym.spec(env)
     except (gym.error.Error, ImportError) as error:
         raise UsageError(f"gymnasium has no environment `{env}` ({error})", remedy="Check the id and its extra.") from error
-    return lambda lanes: gym.make_vec(env, num_envs=lanes)
+    if spec.vector_entry_point is not None:
+        return lambda lanes: gym.make_vec(env, num_envs=lanes)
+    return lambda lanes: RestingEnvs(lambda: gym.make(env), lanes)
 
 
 def check_fits(policy: nn.Module, envs: VectorEnv) -> None:
@@ -74,7 +77,7 @@ def check_fits(policy: nn.Module, envs: VectorEnv) -> None:
 
 def _can_act(given: Explainable, actions: gym.Space) -> bool:
     if isinstance(actions, Discrete):
-        return isinstance(given, torch.distributions.Categorical) and given.logits.shape[-1] == actions.n
+        return isinstance(given, torch.distributions.Categorical) and given.logits.shape[-1] == int(actions.n)
     return isinstance(actions, Box) and tuple(given.event_shape) == actions.shape and bool(actions.shape)
 
 
@@ -104,11 +107,3 @@ def _for_env(action: Tensor, envs: VectorEnv) -> np.ndarray:
     if isinstance(space, Box):
         return np.clip(array, space.low, space.high).astype(space.dtype)
     return array + space.start if isinstance(space, Discrete) else array
-
-
-def play_returns(
-    policy: nn.Module, envs: VectorEnv, rng: np.random.Generator, episodes: int, *, greedy: bool = False
-) -> tuple[Float[Tensor, " e"], int]:
-    """Return the returns of at least so many fresh episodes, and the environment steps that they took."""
-    rounds = [play(policy, envs, rng, greedy=greedy) for _ in range(-(-episodes // envs.num_envs))]
-    return torch.cat([round.returns for round in rounds]), sum(len(round.reward) for round in rounds)

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
 from embodied_cf.explain.objective import Baseline, Gradient, gradient
 from embodied_cf.explain.options import SearchOptions
-from embodied_cf.explain.rollout import Episodes, MakeEnvs, play, play_returns
+from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 
 _FIRST_LOOK = 40
 """Fresh episodes after which a candidate that is clearly off is dropped."""
 _SLOW = 0.95
 """Memory of running means over batches."""
-_PULL, _CREEP = 2.0, 0.02
+_PULL, _CREEP = 2.0, 0.05
 """Dual ascent: proportional and integral gain, in units of one over the variance of returns."""
 
 
@@ -91,7 +91,9 @@ class _Search:
     ) -> None:
         self.original, self.options, self.rng = policy, options, rng
         self.target, self.delta, self.scale = target, delta, scale
-        self.envs, self.judges = make(options.episodes), make(min(_FIRST_LOOK, options.confirm))
+        self.envs = make(options.episodes)
+        first = min(_FIRST_LOOK, options.confirm)
+        self.judges = make(first), make(max(1, options.confirm - first))
         self.policy = copy.deepcopy(policy)
         if options.rank:
             add_low_rank(self.policy, options.rank, rng)
@@ -170,11 +172,10 @@ class _Search:
 
     def _confirm(self, candidate: nn.Module) -> bool:
         """Judge on fresh episodes: a few at first, all of them if those are not clearly off."""
-        returns, self.steps = _more(candidate, self.judges, self.rng, _FIRST_LOOK, self.steps)
+        returns = self._judge(candidate, self.judges[0])
         check = Estimate.of(returns)
         if abs(check.mean - self.target) <= max(self.delta, 2 * check.error) and len(returns) < self.options.confirm:
-            more, self.steps = _more(candidate, self.judges, self.rng, self.options.confirm - len(returns), self.steps)
-            check = Estimate.of(torch.cat([returns, more]))
+            check = Estimate.of(torch.cat([returns, self._judge(candidate, self.judges[1])]))
         gap = abs(check.mean - self.target)
         if self.nearest is None or gap < abs(self.nearest[0].mean - self.target):
             self.nearest = check, copy.deepcopy(candidate)
@@ -184,12 +185,17 @@ class _Search:
             self.nearest = check, copy.deepcopy(candidate)
         return valid
 
+    def _judge(self, candidate: nn.Module, envs: VectorEnv) -> Tensor:
+        batch = play(candidate, envs, self.rng)
+        self.steps += len(batch.reward)
+        return batch.returns
+
     def _found(self, valid: bool, multiplier: float | None) -> Found:
         assert self.nearest is not None
         check, policy = self.nearest
         merge_low_rank(policy)
-        self.envs.close()
-        self.judges.close()
+        for envs in (self.envs, *self.judges):
+            envs.close()
         return Found(policy, valid, check, multiplier, self.iterations, self.steps)
 
 
@@ -218,10 +224,3 @@ class _Ascent:
     def _spread(self) -> float:
         # A policy that is all but deterministic has no variance to follow; the gap is then the only scale.
         return max(self.variance, (self.target - self.mean) ** 2 / 100, 1e-12)
-
-
-def _more(
-    policy: nn.Module, envs: VectorEnv, rng: np.random.Generator, episodes: int, steps: int
-) -> tuple[Tensor, int]:
-    returns, taken = play_returns(policy, envs, rng, episodes)
-    return returns, steps + taken
