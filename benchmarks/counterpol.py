@@ -115,7 +115,9 @@ def settings(environment: str, method: str) -> SearchOptions:
 def append(results: Path, cell: dict) -> None:
     with results.open("a") as file:
         file.write(json_line(_plain(cell)))
-    print(cell["env"], cell["target"], cell["seed"], cell["method"], cell.get("valid"), cell["wall_seconds"], flush=True)
+    print(
+        cell["env"], cell["target"], cell["seed"], cell["method"], cell.get("valid"), cell["wall_seconds"], flush=True
+    )
 
 
 def _plain(value: object) -> object:

@@ -1,7 +1,7 @@
-"""Train the base policies of benchmarks/counterpol.py with stable-baselines3: `python -m benchmarks.explain_bases [ID …]`.
+"""Train the base policies of benchmarks/counterpol.py: `python -m benchmarks.explain_bases [ID …]` (extra sb3).
 
-Writes benchmarks/counterpol_bases/ID.safetensors (about 20 kB each). Minutes per policy on one core; BipedalWalker about
-a quarter of an hour. Seeds are fixed, but a policy is the same bit by bit only on the same machine and versions.
+Writes benchmarks/counterpol_bases/ID.safetensors, about 20 kB each. Minutes per policy on one core; BipedalWalker
+about a quarter of an hour. Seeds are fixed, but a policy is the same bit by bit only on the same machine and versions.
 """
 
 import argparse
@@ -21,6 +21,8 @@ BASES = Path(__file__).parent / "counterpol_bases"
 
 @dataclass(frozen=True)
 class Recipe:
+    """How one policy is trained with stable-baselines3."""
+
     algorithm: type[A2C] | type[PPO]
     phases: tuple[int, ...]
     """Environment steps after which training pauses; the last is its end. A pause starts new episodes."""

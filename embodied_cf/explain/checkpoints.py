@@ -85,9 +85,7 @@ def _from_sb3(weights: dict[str, Tensor], told: dict[str, Any], path: Path) -> M
             remedy="Explain a policy of A2C or PPO, or give package.module:factory.",
         )
     _refuse_what_is_no_mlp(weights, path)
-    hidden = sorted(
-        {int(name.split(".")[2]) for name in weights if name.startswith("mlp_extractor.policy_net.")}
-    )
+    hidden = sorted({int(name.split(".")[2]) for name in weights if name.startswith("mlp_extractor.policy_net.")})
     names = [f"mlp_extractor.policy_net.{at}" for at in hidden] + ["action_net"]
     sizes = [weights[f"{names[0]}.weight"].shape[1]] + [len(weights[f"{name}.bias"]) for name in names]
     policy = MlpPolicy(sizes, "gaussian" if "log_std" in weights else "categorical", _sb3_activation(told, path))

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embodied_cf.explain.policies import distribution, divergence, variation
+from embodied_cf.explain.policies import Explainable, distribution, divergence, log_likelihood, variation
 from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 from embodied_cf.explain.search import Estimate
 
@@ -104,11 +104,11 @@ def _play(
     return played
 
 
-def _likelihood(given: torch.distributions.Distribution, episodes: list[Episodes]) -> float:
-    return float(given.log_prob(torch.cat([batch.action for batch in episodes])).mean())
+def _likelihood(given: Explainable, episodes: list[Episodes]) -> float:
+    return float(log_likelihood(given, torch.cat([batch.action for batch in episodes])).mean())
 
 
-def _disagreement(p: torch.distributions.Distribution, q: torch.distributions.Distribution) -> float:
+def _disagreement(p: Explainable, q: Explainable) -> float:
     if isinstance(p, torch.distributions.Categorical):
         return float((p.mode != q.mode).double().mean())
     return float(((p.mode - q.mode).abs() > q.stddev).any(dim=-1).double().mean())

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embodied_cf.explain.policies import distribution, divergence
+from embodied_cf.explain.policies import distribution, divergence, log_likelihood
 from embodied_cf.explain.rollout import Episodes
 
 
@@ -72,6 +72,6 @@ def gradient(
     ahead = torch.stack([episodes.to_go(episodes.reward), episodes.to_go(known) - known], dim=1)
     surprise = ahead - baseline(episodes) if baseline else ahead - ahead.mean(dim=0)
     advantage = on_return * surprise[:, 0] + on_divergence * surprise[:, 1]
-    score = given.log_prob(episodes.action).double()
+    score = log_likelihood(given, episodes.action).double()
     total = (score * advantage + on_divergence * apart).sum() / episodes.count
     return Gradient(total, float(known.sum()) / episodes.count, Baseline.fit(episodes, ahead))

@@ -1,7 +1,8 @@
 """What can be explained: a torch module that maps observations to a distribution over actions.
 
-`forward(observation (b, *o)) -> torch.distributions` with batch shape (b,): a Categorical, or an Independent Normal over
-a vector of actions. Environments get Normal actions clipped to their bounds; log-probabilities are of the unclipped.
+`forward(observation (b, *o)) -> torch.distributions` with batch shape (b,): a Categorical, or an Independent Normal
+over a vector of actions. Environments get Normal actions clipped to their bounds; log-probabilities are of the
+unclipped.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,12 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
     return (given.mean + given.stddev * noise).to(given.mean.dtype)
 
 
+def log_likelihood(given: Explainable, action: Tensor) -> Float[Tensor, " b"]:
+    """Return log-probabilities (densities, if continuous) of actions as drawn."""
+    told: Tensor = given.log_prob(action)  # type: ignore[no-untyped-call]
+    return told
+
+
 def divergence(p: Distribution, q: Distribution) -> Float[Tensor, " b"]:
     """Return KL(p, q) in nats for each observation, in closed form."""
     return kl_divergence(p, q)
@@ -80,5 +87,5 @@ def variation(p: Explainable, q: Explainable, rng: np.random.Generator, draws: i
     total = torch.zeros(p.batch_shape)
     for _ in range(draws):
         at = sample(p, rng)
-        total += torch.clamp(1 - torch.exp(q.log_prob(at) - p.log_prob(at)), min=0)
+        total += torch.clamp(1 - torch.exp(log_likelihood(q, at) - log_likelihood(p, at)), min=0)
     return total / draws

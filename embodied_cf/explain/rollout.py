@@ -53,7 +53,9 @@ def make_envs(env: str) -> MakeEnvs:
     try:
         spec = gym.spec(env)
     except (gym.error.Error, ImportError) as error:
-        raise UsageError(f"gymnasium has no environment `{env}` ({error})", remedy="Check the id and its extra.") from error
+        raise UsageError(
+            f"gymnasium has no environment `{env}` ({error})", remedy="Check the id and its extra."
+        ) from error
     if spec.vector_entry_point is not None:
         return lambda lanes: gym.make_vec(env, num_envs=lanes)
     return lambda lanes: RestingEnvs(lambda: gym.make(env), lanes)
@@ -70,7 +72,9 @@ def check_fits(policy: nn.Module, envs: VectorEnv) -> None:
         with torch.no_grad():
             given = distribution(policy, observation)
     except RuntimeError as error:
-        raise PolicyError(f"the policy cannot read observations of shape {space.shape} ({error})", where=where) from error
+        raise PolicyError(
+            f"the policy cannot read observations of shape {space.shape} ({error})", where=where
+        ) from error
     if not _can_act(given, actions):
         raise PolicyError(f"the policy's {given} does not fit actions {actions}", where=where)
 

@@ -1,9 +1,9 @@
 """The search for a policy with a given return that is changed as little as possible: COUNTERPOL and its dual.
 
 COUNTERPOL (arXiv 2307.13192) descends on (J - R*)² / range² + k KL(pi, pivot) with a pivot that follows. Here actions
-are drawn, not greedy; the divergence is one, per environment step, closed-form at each state; and a return that meets the
-target on the batch that trained it must meet it again on fresh episodes. The dual mode minimises KL_traj(pi, original)
-subject to J = R*: descent on KL_traj - lambda J while lambda follows the gap R* - J.
+are drawn, not greedy; the divergence is one, per environment step, closed-form at each state; and a return that meets
+the target on the batch that trained it must meet it again on fresh episodes. The dual mode minimises
+KL_traj(pi, original) subject to J = R*: descent on KL_traj - lambda J while lambda follows the gap R* - J.
 """
 
 import copy
@@ -159,12 +159,10 @@ class _Search:
         return batch
 
     def _step(self, reference: nn.Module, batch: Episodes, on_return: float, on_divergence: float) -> Gradient:
-        told = gradient(
-            self.policy, reference, batch, self.baseline, on_return=on_return, on_divergence=on_divergence
-        )
+        told = gradient(self.policy, reference, batch, self.baseline, on_return=on_return, on_divergence=on_divergence)
         self.baseline = told.baseline
         self.optimizer.zero_grad()
-        (told.surrogate * batch.count / len(batch.reward)).backward()
+        torch.autograd.backward(told.surrogate * batch.count / len(batch.reward))
         torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip)
         self.optimizer.step()
         self.iterations += 1

@@ -1,4 +1,4 @@
-"""The tabular reference world as a gymnasium vector environment, and policies that hold one logit per step, state, action."""
+"""The tabular reference world as a gymnasium vector environment, and policies with a logit per step, state, action."""
 
 import gymnasium as gym
 import numpy as np

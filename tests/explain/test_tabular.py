@@ -116,7 +116,9 @@ def test_the_present_return_gives_the_policy_back():
 @pytest.mark.parametrize("mode", ["dual", "paper"])
 def test_an_unreachable_return_says_what_was_reached(mode):
     options = SearchOptions(mode, episodes=50, iterations=20, rate=0.5, polish=1, confirm=200, delta=0.05)
-    with pytest.raises(UnreachableError, match=r"no policy with return 20 was found: the nearest has \d.* the original 5"):
+    with pytest.raises(
+        UnreachableError, match=r"no policy with return 20 was found: the nearest has \d.* the original 5"
+    ):
         explain_policy(Table(), TabularEnvs, 20.0, options)
 
 
