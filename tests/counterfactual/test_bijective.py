@@ -8,7 +8,7 @@ from embodied_cf.counterfactual.bijective import FlowOptions, fit
 def fitted():
     """Y = X + (1 + X/2) U, whose noise is known."""
     rng = np.random.default_rng(0)
-    x, u = rng.uniform(0, 2, size=(800, 1)), rng.normal(size=(800, 1))
+    x, u = rng.uniform(0, 2, size=(2500, 1)), rng.normal(size=(2500, 1))
     return x, u, x + (1 + x / 2) * u, fit(x, x + (1 + x / 2) * u, rng, FlowOptions(2, 8, 250, 3e-2))
 
 
@@ -22,13 +22,13 @@ def test_the_counterfactual_is_near_the_truth(fitted):
     other = np.random.default_rng(1).uniform(0.1, 1.9, size=x.shape)
     truth = other + (1 + other / 2) * u
     error = np.abs(flow.counterfactual(x, y, other) - truth).mean()
-    assert error < 0.15 < 0.5 < np.abs(y - truth).mean()
+    assert error < 0.2 < 0.5 < np.abs(y - truth).mean()
 
 
 def test_noise_is_uniform_and_rises_with_the_outcome(fitted):
     x, _, y, flow = fitted
     noise = flow.noise(x, y)
-    assert np.histogram(noise, bins=5, range=(0, 1))[0] == pytest.approx(160, abs=45)
+    assert np.histogram(noise, bins=5, range=(0, 1))[0] == pytest.approx(500, abs=80)
     assert (flow.noise(x, y + 0.1) > noise).all()
 
 

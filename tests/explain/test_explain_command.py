@@ -49,7 +49,7 @@ def explained(tmp_path_factory):
     save_policy(balancing(), out / "base.safetensors")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pygame's own deprecations
-        code = run(out / "base.safetensors", "--env", "CartPole-v1", "--target", 35, *FAST,
+        code = run(out / "base.safetensors", "--env", "CartPole-v1", "--target", 35, "--seed", 1, *FAST,
                    "--json", out / "e.json", "--html", out / "e.html", "--save", out / "new.safetensors")  # fmt: skip
     return code, out
 
@@ -121,7 +121,7 @@ def test_a_policy_that_needs_no_change(explained, capsys):
 
 
 def test_what_cannot_be_saved_is_refused_at_once(capsys, tmp_path):
-    code = run("test_command:not_a_perceptron", "--env", "CartPole-v1", "--target", "30", "--save", tmp_path / "x")
+    code = run("test_explain_command:not_a_perceptron", "--env", "CartPole-v1", "--target", "30", "--save", tmp_path / "x")
     assert code == 2
     assert "only multilayer perceptrons can be saved" in capsys.readouterr().err
 

@@ -130,11 +130,11 @@ class Deterministic(nn.Module):
 
 
 def test_factories():
-    assert isinstance(load_policy("test_checkpoints:uniform"), MlpPolicy)
+    assert isinstance(load_policy("test_explain_checkpoints:uniform"), MlpPolicy)
     with pytest.raises(PolicyError, match="returns str, not a torch module"):
-        load_policy("test_checkpoints:text")
+        load_policy("test_explain_checkpoints:text")
     with pytest.raises(PolicyError, match="cannot import the factory"):
-        load_policy("test_checkpoints:absent")
+        load_policy("test_explain_checkpoints:absent")
     with pytest.raises(PolicyError, match="cannot import the factory"):
         load_policy("no_such_package:policy")
 

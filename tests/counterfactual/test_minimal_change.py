@@ -48,14 +48,14 @@ def test_stationary_points_of_a_fixed_pivot(proximity, multiplier, value, kl):
 
 
 def test_descent_with_a_fixed_pivot_stops_on_the_frontier_beside_the_target():
-    found = run(1.0, None, 60_000, 1e-9)
+    found = run(1.0, None, 6000, 1e-9)
     assert found.value == pytest.approx(4.64484, abs=1e-5)
     assert found.kl == pytest.approx(0.29540, abs=1e-5)
-    assert found.kl == pytest.approx(tabular.minimal_change(*WORLD, found.value).kl, rel=1e-9)
+    assert found.kl == pytest.approx(tabular.minimal_change(*WORLD, found.value).kl, rel=1e-6)
 
 
 def test_descent_without_proximity():
-    found = run(0.0, None, 60_000, 1e-9)
+    found = run(0.0, None, 6000, 1e-9)
     assert (found.value, found.kl) == pytest.approx((4.06921, 1.60069), abs=1e-5)
 
 
