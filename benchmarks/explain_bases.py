@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 
 from embodied_cf.explain.checkpoints import load_policy, save_policy
 
@@ -25,7 +26,7 @@ class Recipe:
 
     algorithm: type[A2C] | type[PPO]
     phases: tuple[int, ...]
-    """Environment steps after which training pauses; the last is its end. A pause starts new episodes."""
+    """Environment steps after which training pauses for an evaluation, which draws random numbers, too."""
     lanes: int
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -42,19 +43,25 @@ RECIPES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("env", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--out", type=Path, default=BASES)
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name in parser.parse_args().env:
-        train(name, RECIPES[name])
+    for name in arguments.env:
+        train(name, RECIPES[name], arguments.out)
 
 
-def train(name: str, recipe: Recipe) -> None:
+def train(name: str, recipe: Recipe, out: Path) -> None:
     envs = make_vec_env(name, recipe.lanes, seed=0)
     model = recipe.algorithm("MlpPolicy", envs, seed=0, device="cpu", **recipe.settings)
-    for phase in recipe.phases:
-        model.learn(phase - model.num_timesteps, reset_num_timesteps=False)
+    for at, phase in enumerate(recipe.phases):
+        model.learn(phase - sum(recipe.phases[:at][-1:]), reset_num_timesteps=False)
+        for greedy in (False, True):
+            judges = make_vec_env(name, 10, seed=99)
+            mean, deviation = evaluate_policy(model, judges, 40, deterministic=greedy, warn=False)
+            print(f"{name} {phase} steps, {'likeliest' if greedy else 'drawn'} actions: {mean:.4g}, sd {deviation:.3g}")
     with tempfile.TemporaryDirectory() as directory:
         model.save(f"{directory}/model.zip")
-        save_policy(load_policy(f"{directory}/model.zip"), BASES / f"{name}.safetensors")
+        save_policy(load_policy(f"{directory}/model.zip"), out / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def save_policy(policy: MlpPolicy, path: Path) -> None:
     shape = {"sizes": policy.sizes, "actions": policy.actions, "activation": policy.activation}
     tensors = {name: value.detach().contiguous() for name, value in policy.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": _FORMAT, "policy": json.dumps(shape)})
+        save_file(tensors, temporary, metadata={_FORMAT: json.dumps(shape)})  # one entry: more have no fixed order
 
 
 def _existing(path: Path) -> Path:
@@ -60,9 +60,9 @@ def _load_own(path: Path) -> MlpPolicy:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
         raise PolicyError(f"damaged safetensors file ({error})", where=path) from error
-    if told.get("format") != _FORMAT:
+    if _FORMAT not in told:
         raise PolicyError(f"the file's metadata do not say `{_FORMAT}`", where=path, remedy=_KNOWN)
-    policy = MlpPolicy(**json.loads(told["policy"]))
+    policy = MlpPolicy(**json.loads(told[_FORMAT]))
     policy.load_state_dict(tensors)
     return policy
 

@@ -121,7 +121,9 @@ def test_a_policy_that_needs_no_change(explained, capsys):
 
 
 def test_what_cannot_be_saved_is_refused_at_once(capsys, tmp_path):
-    code = run("test_explain_command:not_a_perceptron", "--env", "CartPole-v1", "--target", "30", "--save", tmp_path / "x")
+    code = run(
+        "test_explain_command:not_a_perceptron", "--env", "CartPole-v1", "--target", "30", "--save", tmp_path / "x"
+    )
     assert code == 2
     assert "only multilayer perceptrons can be saved" in capsys.readouterr().err
 
