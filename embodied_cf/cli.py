@@ -2,13 +2,14 @@
 
 # Each verb loads what it needs when it runs: --help must not wait for numerical libraries.
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from embodied_cf.errors import EmbodiedError
+from embodied_cf.explain.options import SearchOptions
 from embodied_cf.relabel.options import RelabelOptions
 
 Positional = tyro.conf.Positional
@@ -237,12 +238,43 @@ class Demo:
         return run_demo(self.out, self.seed)
 
 
+@dataclass(frozen=True)
+class Explain:
+    """Explain a policy: what is its least change that gives it a certain return, better or worse?"""
+
+    what: Positional[Literal["policy"]]
+    """What to explain."""
+    policy: Positional[str]
+    """.safetensors of this project, .zip of stable-baselines3 (A2C, PPO), or package.module:factory of a module."""
+    env: str
+    """Gymnasium id, such as CartPole-v1."""
+    target: float
+    """The mean return that the changed policy shall have."""
+    search: Annotated[SearchOptions, tyro.conf.arg(name="")] = field(default_factory=SearchOptions)
+    seed: int = 0
+    """Same seed, same answer."""
+    json: Path | None = None
+    """Write every measure here, for machines."""
+    html: Path | None = None
+    """Write a page here: episodes before and after, the map of changed states, returns."""
+    save: Path | None = None
+    """Write the changed policy here, as safetensors."""
+
+    def run(self) -> int:
+        """Search, measure, print."""
+        from embodied_cf.explain.command import PolicyOutputs, run_policy
+
+        outputs = PolicyOutputs(self.json, self.html, self.save)
+        return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs)
+
+
 Verb = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
 )
 
 

@@ -1,0 +1,47 @@
+"""Double precision inside this room only, and distributions checked at its door."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeAlias, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Float, Real
+
+from embodied_cf.errors import UsageError
+
+Probabilities: TypeAlias = Real[np.ndarray | jax.Array, "..."] | Sequence[float]
+"""What a distribution may be given as; the last axis sums to one."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_SUM = 1e-6
+"""How far a sum may be off one: float32 probabilities pass, and are normalised anew."""
+
+
+def double(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Run a function with JAX in float64."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with jax.enable_x64(True):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def distribution(values: Probabilities, name: str) -> Float[np.ndarray, "*batch n"]:
+    """Return probabilities as float64 that sum to one.
+
+    Raises UsageError if one is negative or not finite, or if a sum is further than 1e-6 off one.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    total = array.sum(axis=-1, keepdims=True)
+    if not (np.all(array >= 0) and np.all(np.abs(total - 1) <= _SUM)):
+        wrong = "has negative or undefined entries" if not np.all(array >= 0) else f"sums to {_worst(total):.6g}"
+        raise UsageError(f"`{name}` is no distribution: it {wrong}", remedy="Give probabilities that sum to one.")
+    return array / total
+
+
+def _worst(total: Float[np.ndarray, "*batch 1"]) -> float:
+    return float(total.ravel()[np.argmax(np.abs(total - 1))])

@@ -1,0 +1,122 @@
+"""Policies from files: this project's safetensors, stable-baselines3 archives, and factories of the user's own code.
+
+Nothing is unpickled and stable-baselines3 is not needed: its archives hold weights, which torch reads alone, and JSON.
+"""
+
+import importlib
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from embodied_cf.datasets.files import atomic_path
+from embodied_cf.explain.errors import PolicyError
+from embodied_cf.explain.policies import Activation, MlpPolicy
+
+_FORMAT = "embodied-cf mlp policy 1"
+_KNOWN = "Known: .safetensors of this project, .zip of stable-baselines3 (A2C, PPO), package.module:factory."
+
+
+def load_policy(source: str) -> nn.Module:
+    """Load a policy from a file or call a factory `package.module:factory`.
+
+    Raises PolicyError if the format is unknown, the file is damaged, or the policy has no log-probabilities.
+    """
+    path = Path(source)
+    if path.suffix == ".safetensors":
+        return _load_own(_existing(path))
+    if path.suffix == ".zip":
+        return _load_sb3(_existing(path))
+    if re.fullmatch(r"[\w.]+:\w+", source):
+        return _call_factory(source)
+    raise PolicyError("unknown policy format", where=source, remedy=_KNOWN)
+
+
+def save_policy(policy: MlpPolicy, path: Path) -> None:
+    """Write a policy as safetensors, its shape in the metadata."""
+    shape = {"sizes": policy.sizes, "actions": policy.actions, "activation": policy.activation}
+    tensors = {name: value.detach().contiguous() for name, value in policy.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_FORMAT: json.dumps(shape)})  # one entry: more have no fixed order
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise PolicyError("there is no such file", where=path)
+    return path
+
+
+def _load_own(path: Path) -> MlpPolicy:
+    try:
+        with safe_open(path, "pt") as file:
+            told = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise PolicyError(f"damaged safetensors file ({error})", where=path) from error
+    if _FORMAT not in told:
+        raise PolicyError(f"the file's metadata do not say `{_FORMAT}`", where=path, remedy=_KNOWN)
+    policy = MlpPolicy(**json.loads(told[_FORMAT]))
+    policy.load_state_dict(tensors)
+    return policy
+
+
+def _load_sb3(path: Path) -> MlpPolicy:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            told = json.loads(archive.read("data"))
+            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
+        raise PolicyError(f"no stable-baselines3 archive ({error})", where=path, remedy=_KNOWN) from error
+    return _from_sb3(weights, told, path)
+
+
+def _from_sb3(weights: dict[str, Tensor], told: dict[str, Any], path: Path) -> MlpPolicy:
+    if "action_net.weight" not in weights:
+        raise PolicyError(
+            "the checkpoint holds a deterministic or value-based policy, without log-probabilities of actions",
+            where=path,
+            remedy="Explain a policy of A2C or PPO, or give package.module:factory.",
+        )
+    _refuse_what_is_no_mlp(weights, path)
+    hidden = sorted({int(name.split(".")[2]) for name in weights if name.startswith("mlp_extractor.policy_net.")})
+    names = [f"mlp_extractor.policy_net.{at}" for at in hidden] + ["action_net"]
+    sizes = [weights[f"{names[0]}.weight"].shape[1]] + [len(weights[f"{name}.bias"]) for name in names]
+    policy = MlpPolicy(sizes, "gaussian" if "log_std" in weights else "categorical", _sb3_activation(told, path))
+    state = {f"layers.{2 * at}.{part}": weights[f"{name}.{part}"] for at, name in enumerate(names)
+             for part in ("weight", "bias")}  # fmt: skip
+    policy.load_state_dict(state | ({"log_std": weights["log_std"]} if "log_std" in weights else {}))
+    return policy
+
+
+def _refuse_what_is_no_mlp(weights: dict[str, Tensor], path: Path) -> None:
+    extractors = [name for name in weights if "features_extractor" in name]
+    if extractors or weights.get("log_std", torch.zeros(1)).ndim != 1:
+        what = f"a feature extractor of its own ({extractors[0]})" if extractors else "state-dependent exploration"
+        raise PolicyError(f"the policy has {what}", where=path, remedy="Give it as package.module:factory.")
+
+
+def _sb3_activation(told: dict[str, Any], path: Path) -> Activation:
+    """Read the activation off the archive's printed policy arguments; stable-baselines3's default is tanh."""
+    printed = str(told.get("policy_kwargs", {}).get("activation_fn", "Tanh"))
+    name = re.split(r"\W", printed.rstrip("'>"))[-1].lower()
+    if name not in get_args(Activation):
+        raise PolicyError(f"unknown activation {printed}", where=path, remedy=f"Known: {get_args(Activation)}.")
+    return cast(Activation, name)
+
+
+def _call_factory(source: str) -> nn.Module:
+    module, _, name = source.partition(":")
+    try:
+        policy = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        raise PolicyError(f"cannot import the factory ({error})", where=source) from error
+    if not isinstance(policy, nn.Module):
+        raise PolicyError(f"the factory returns {type(policy).__name__}, not a torch module", where=source)
+    return policy

@@ -1,0 +1,65 @@
+"""What `embodied-cf explain policy` shows a person."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from embodied_cf.datasets.files import write_json
+from embodied_cf.errors import UsageError
+from embodied_cf.explain.checkpoints import load_policy, save_policy
+from embodied_cf.explain.options import SearchOptions
+from embodied_cf.explain.page import write_policy_page
+from embodied_cf.explain.policies import MlpPolicy
+from embodied_cf.explain.policy import PolicyExplanation, explain_policy
+from embodied_cf.explain.rollout import make_envs
+
+
+@dataclass(frozen=True)
+class PolicyOutputs:
+    """Files to write; None writes none."""
+
+    json: Path | None = None
+    html: Path | None = None
+    save: Path | None = None
+
+
+def run_policy(policy: str, env: str, target: float, options: SearchOptions, seed: int, outputs: PolicyOutputs) -> int:
+    """Explain, print and write; return the exit code."""
+    torch.set_num_threads(1)  # small networks on small batches are slower with more
+    original = load_policy(policy)
+    if outputs.save and not isinstance(original, MlpPolicy):
+        raise UsageError("only multilayer perceptrons can be saved", where=policy, remedy="Leave --save out.")
+    console = Console(stderr=True)
+    with console.status(f"looking for the least change that gives {env} the return {target:g}"):
+        told = explain_policy(original, make_envs(env), target, options, seed=seed)
+    _print(told, console)
+    if outputs.json:
+        write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json())
+    if outputs.html:
+        write_policy_page(told, env, policy, original, outputs.html, seed)
+    if outputs.save and isinstance(told.policy, MlpPolicy):
+        save_policy(told.policy, outputs.save)
+    return 0
+
+
+def _print(told: PolicyExplanation, console: Console) -> None:
+    table = Table("return on fresh episodes", "before", "after")
+    for name, before, after in (
+        ("actions drawn", told.before.stochastic, told.after.stochastic),
+        ("likeliest actions", told.before.greedy, told.after.greedy),
+    ):
+        table.add_row(name, *(f"{it.mean:.4g} ± {it.error:.2g}" for it in (before, after)))
+    console.print(table)
+    if told.unchanged:
+        console.print(f"The policy has return {told.target:g} already: nothing needs to change.")
+    near = told.proximity
+    console.print(
+        f"Change: {near.trajectory_kl:.3g} nats per episode, {near.forward_kl:.2g} per step; "
+        f"back {near.reverse_kl:.2g} per step; "
+        f"the likeliest action differs in {100 * near.greedy_disagreement:.1f} % of states"
+    )
+    if not told.valid:
+        console.print(f"[bold]Fresh episodes do not confirm the target {told.target:g}.[/bold]")

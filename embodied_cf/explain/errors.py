@@ -1,0 +1,7 @@
+"""Errors of what is to be explained."""
+
+from embodied_cf.errors import EmbodiedError
+
+
+class PolicyError(EmbodiedError):
+    """A policy cannot be read or explained: unknown format, no log-probabilities, another environment's shapes."""

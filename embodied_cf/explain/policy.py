@@ -1,0 +1,133 @@
+"""What is the least change of this policy that has return R*, better or worse?"""
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from embodied_cf.counterfactual.errors import UnreachableError
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.explain.measures import Proximity, Returns, Visits, measure_change, measure_returns
+from embodied_cf.explain.options import SearchOptions
+from embodied_cf.explain.rollout import MakeEnvs, check_fits
+from embodied_cf.explain.search import Estimate, Found, search
+
+_COMPARED = 50
+"""Fresh episodes of each policy on which distances are measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the search took; the measurements afterwards are not in it."""
+
+    iterations: int
+    environment_steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PolicyExplanation:
+    """The changed policy and everything measured of it, on episodes that the search has not seen."""
+
+    target: float
+    delta: float
+    mode: str
+    multiplier: float | None
+    """Mode dual: nats that one more unit of return costs."""
+    unchanged: bool
+    """The original policy has the target return already and comes back as it is."""
+    valid: bool
+    """|J - R*| <= max(delta, 2 standard errors) on fresh episodes."""
+    before: Returns
+    after: Returns
+    proximity: Proximity
+    cost: Cost
+    policy: nn.Module
+    visits: Visits
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the policy and the visited states."""
+        names = ("target", "delta", "mode", "multiplier", "unchanged", "valid")
+        rest = {"proximity": asdict(self.proximity), "cost": asdict(self.cost)}
+        return {name: getattr(self, name) for name in names} | {
+            when: {"stochastic": asdict(returns.stochastic), "greedy": asdict(returns.greedy)}
+            for when, returns in (("before", self.before), ("after", self.after))
+        } | rest  # fmt: skip
+
+
+def explain_policy(
+    policy: nn.Module, make: MakeEnvs, target: float, options: SearchOptions | None = None, *, seed: int = 0
+) -> PolicyExplanation:
+    """Return the least changed policy with return `target` that the search finds, measured on fresh episodes.
+
+    Raises UnreachableError with the nearest return if fresh episodes confirm none, PolicyError if the policy does not
+    fit the environment or has no log-probabilities.
+    """
+    options = options or SearchOptions()
+    _check(policy, make)
+    before = measure_returns(policy, make, options.confirm, generator(seed, "explain", "before"))
+    gap = abs(target - before.stochastic.mean)
+    delta = options.delta or _tenth(before.stochastic)
+    unchanged = gap <= delta
+    started = time.perf_counter()
+    found = (
+        Found(copy.deepcopy(policy), True, before.stochastic, 0.0, 0, 0)
+        if unchanged
+        else search(
+            policy,
+            make,
+            target,
+            options,
+            delta=delta,
+            scale=options.scale or gap,
+            rng=generator(seed, "explain", "search", options.mode),
+        )
+    )
+    seconds = time.perf_counter() - started
+    if not found.valid:
+        raise unreachable(target, found.check, before.stochastic)
+    after = measure_returns(found.policy, make, options.confirm, generator(seed, "explain", "after"))
+    rng = generator(seed, "explain", "change")
+    proximity, visits = measure_change(found.policy, policy, make, min(_COMPARED, options.confirm), rng)
+    return PolicyExplanation(
+        target=target,
+        delta=delta,
+        mode=options.mode,
+        multiplier=found.multiplier,
+        unchanged=unchanged,
+        valid=meets(after.stochastic, target, delta),
+        before=before,
+        after=after,
+        proximity=proximity,
+        cost=Cost(found.iterations, found.environment_steps, seconds),
+        policy=found.policy,
+        visits=visits,
+    )
+
+
+def meets(returns: Estimate, target: float, delta: float) -> bool:
+    """Say whether returns agree with a target: within delta, or two standard errors if those are more."""
+    return abs(returns.mean - target) <= max(delta, 2 * returns.error)
+
+
+def unreachable(target: float, nearest: Estimate, original: Estimate) -> UnreachableError:
+    """Say what was reached instead."""
+    return UnreachableError(
+        f"no policy with return {target:.6g} was found: the nearest has {nearest.mean:.6g} ± {nearest.error:.2g} "
+        f"({nearest.episodes} episodes), the original {original.mean:.6g} ± {original.error:.2g}",
+        remedy="Choose a target between them, or raise --iterations or --delta.",
+    )
+
+
+def _tenth(returns: Estimate) -> float:
+    """A tenth of the deviation of returns; where there is none, a hundredth of the mean."""
+    return returns.error * math.sqrt(returns.episodes) / 10 or max(abs(returns.mean) / 100, 1e-6)
+
+
+def _check(policy: nn.Module, make: MakeEnvs) -> None:
+    envs = make(1)
+    check_fits(policy, envs)
+    envs.close()

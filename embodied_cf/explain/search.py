@@ -1,0 +1,224 @@
+"""The search for a policy with a given return that is changed as little as possible: COUNTERPOL and its dual.
+
+COUNTERPOL (arXiv 2307.13192) descends on (J - R*)² / range² + k KL(pi, pivot) with a pivot that follows. Here actions
+are drawn, not greedy; the divergence is one, per environment step, closed-form at each state; and a return that meets
+the target on the batch that trained it must meet it again on fresh episodes. The dual mode minimises
+KL_traj(pi, original) subject to J = R*: descent on KL_traj - lambda J while lambda follows the gap R* - J.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from torch import Tensor, nn
+
+from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
+from embodied_cf.explain.objective import Baseline, Gradient, gradient
+from embodied_cf.explain.options import SearchOptions
+from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
+
+_FIRST_LOOK = 40
+"""Fresh episodes after which a candidate that is clearly off is dropped."""
+_SLOW = 0.95
+"""Memory of running means over batches."""
+_PULL, _CREEP = 2.0, 0.05
+"""Dual ascent: proportional and integral gain, in units of one over the variance of returns."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean return over fresh episodes."""
+
+    mean: float
+    error: float
+    """Standard error."""
+    episodes: int
+
+    @staticmethod
+    def of(returns: Tensor) -> "Estimate":
+        """Return the estimate that so many returns give."""
+        spread = float(returns.std()) if len(returns) > 1 else math.inf
+        return Estimate(float(returns.mean()), spread / math.sqrt(len(returns)), len(returns))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a search ended."""
+
+    policy: nn.Module
+    valid: bool
+    """Fresh episodes confirmed the return."""
+    check: Estimate
+    """The last confirmation; the nearest one if none was accepted."""
+    multiplier: float | None
+    """Mode dual: nats per unit of return."""
+    iterations: int
+    environment_steps: int
+
+
+def search(
+    policy: nn.Module,
+    make: MakeEnvs,
+    target: float,
+    options: SearchOptions,
+    *,
+    delta: float,
+    scale: float,
+    rng: np.random.Generator,
+) -> Found:
+    """Look for the least changed policy whose expected return is within `delta` of `target`."""
+    run = _Search(policy, make, target, options, delta, scale, rng)
+    return run.paper() if options.mode == "paper" else run.dual()
+
+
+class _Search:
+    """One search: the policy as it changes, and what it has cost."""
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        make: MakeEnvs,
+        target: float,
+        options: SearchOptions,
+        delta: float,
+        scale: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.original, self.options, self.rng = policy, options, rng
+        self.target, self.delta, self.scale = target, delta, scale
+        self.envs = make(options.episodes)
+        first = min(_FIRST_LOOK, options.confirm)
+        self.judges = make(first), make(max(1, options.confirm - first))
+        self.policy = copy.deepcopy(policy)
+        if options.rank:
+            add_low_rank(self.policy, options.rank, rng)
+        self.weights = [weight for weight in self.policy.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.Adam(self.weights, lr=options.rate)
+        self.baseline: Baseline | None = None
+        self.iterations = self.steps = 0
+        self.nearest: tuple[Estimate, nn.Module] | None = None
+
+    def paper(self) -> Found:
+        pivot = copy.deepcopy(self.policy)
+        while self.iterations < self.options.iterations:
+            batch = self._play()
+            gap = float(batch.returns.mean()) - self.target
+            if abs(gap) < self.delta and self._confirm(self.policy):
+                return self._found(True, None)
+            length = len(batch.reward) / batch.count
+            self._step(pivot, batch, 2 * gap / self.scale**2, self.options.proximity / length)
+            if self.iterations % self.options.pivot_every == 0:
+                pivot = copy.deepcopy(self.policy)
+        return self._found(self._confirm(self.policy), None)
+
+    def dual(self) -> Found:
+        ascent = _Ascent(self.target)
+        rounds = [self.options.iterations] + [max(1, self.options.iterations // 8)] * self.options.polish
+        for number, length in enumerate(rounds):
+            averaged = self._descend(ascent, length, falling=number == 0)
+            if self._confirm(averaged):
+                return self._found(True, ascent.multiplier)
+        return self._found(False, ascent.multiplier)
+
+    def _descend(self, ascent: "_Ascent", length: int, *, falling: bool) -> nn.Module:
+        """Descend for a round; return the policy with the weights' mean over its last half."""
+        sums, taken = [torch.zeros_like(weight) for weight in self.weights], 0
+        for at in range(length):
+            share = (1 + math.cos(math.pi * at / length)) / 2 if falling else 0.0
+            self.optimizer.param_groups[0]["lr"] = self.options.rate * max(share, 0.05)
+            batch = self._play()
+            ascent.see(batch.returns)
+            self._step(self.original, batch, -ascent.pulled, 1.0)
+            if at >= length // 2:
+                taken += 1
+                for total, weight in zip(sums, self.weights, strict=True):
+                    total += weight.detach()
+        with self._replaced([total / taken for total in sums]):
+            return copy.deepcopy(self.policy)
+
+    @contextmanager
+    def _replaced(self, values: list[Tensor]) -> Iterator[None]:
+        kept = [weight.detach().clone() for weight in self.weights]
+        self._assign(values)
+        yield
+        self._assign(kept)
+
+    def _assign(self, values: list[Tensor]) -> None:
+        with torch.no_grad():
+            for weight, value in zip(self.weights, values, strict=True):
+                weight.copy_(value)
+
+    def _play(self) -> Episodes:
+        batch = play(self.policy, self.envs, self.rng)
+        self.steps += len(batch.reward)
+        return batch
+
+    def _step(self, reference: nn.Module, batch: Episodes, on_return: float, on_divergence: float) -> Gradient:
+        told = gradient(self.policy, reference, batch, self.baseline, on_return=on_return, on_divergence=on_divergence)
+        self.baseline = told.baseline
+        self.optimizer.zero_grad()
+        torch.autograd.backward(told.surrogate * batch.count / len(batch.reward))
+        torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip)
+        self.optimizer.step()
+        self.iterations += 1
+        return told
+
+    def _confirm(self, candidate: nn.Module) -> bool:
+        """Judge on fresh episodes: a few at first, all of them if those are not clearly off."""
+        returns = self._judge(candidate, self.judges[0])
+        check = Estimate.of(returns)
+        if abs(check.mean - self.target) <= max(self.delta, 2 * check.error) and len(returns) < self.options.confirm:
+            check = Estimate.of(torch.cat([returns, self._judge(candidate, self.judges[1])]))
+        gap = abs(check.mean - self.target)
+        if self.nearest is None or gap < abs(self.nearest[0].mean - self.target):
+            self.nearest = check, copy.deepcopy(candidate)
+        # Half of what is allowed: a second look, at other episodes, should agree too.
+        valid = check.episodes >= self.options.confirm and gap <= max(self.delta / 2, check.error)
+        if valid:
+            self.nearest = check, copy.deepcopy(candidate)
+        return valid
+
+    def _judge(self, candidate: nn.Module, envs: VectorEnv) -> Tensor:
+        batch = play(candidate, envs, self.rng)
+        self.steps += len(batch.reward)
+        return batch.returns
+
+    def _found(self, valid: bool, multiplier: float | None) -> Found:
+        assert self.nearest is not None
+        check, policy = self.nearest
+        merge_low_rank(policy)
+        for envs in (self.envs, *self.judges):
+            envs.close()
+        return Found(policy, valid, check, multiplier, self.iterations, self.steps)
+
+
+class _Ascent:
+    """The multiplier of J = R*. A policy free to follow has dJ/dlambda = variance of returns: that sets the pace."""
+
+    def __init__(self, target: float) -> None:
+        self.target, self.multiplier = target, 0.0
+        self.mean = self.variance = math.nan
+
+    def see(self, returns: Tensor) -> None:
+        """Take in the returns of one batch."""
+        mean, variance = float(returns.mean()), float(returns.var())
+        if math.isnan(self.mean):
+            self.mean, self.variance = mean, variance
+        self.mean = _SLOW * self.mean + (1 - _SLOW) * mean
+        self.variance = _SLOW * self.variance + (1 - _SLOW) * variance
+        self.multiplier += _CREEP * (self.target - mean) / self._spread
+
+    @property
+    def pulled(self) -> float:
+        """The multiplier, and a pull towards the target that ends where it is met."""
+        return self.multiplier + _PULL * (self.target - self.mean) / self._spread
+
+    @property
+    def _spread(self) -> float:
+        # A policy that is all but deterministic has no variance to follow; the gap is then the only scale.
+        return max(self.variance, (self.target - self.mean) ** 2 / 100, 1e-12)

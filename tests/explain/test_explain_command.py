@@ -1,0 +1,145 @@
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from embodied_cf.cli import main
+from embodied_cf.explain.checkpoints import load_policy, save_policy
+from embodied_cf.explain.policies import MlpPolicy
+
+FAST = [
+    "--mode",
+    "paper",
+    "--episodes",
+    "10",
+    "--confirm",
+    "100",
+    "--rate",
+    "0.05",
+    "--proximity",
+    "0.1",
+    "--delta",
+    "5",
+]
+
+
+def balancing():
+    """Pushes the cart towards where the pole falls, now and then wrongly: a return of some 56."""
+    policy = MlpPolicy((4, 2), "categorical")
+    with torch.no_grad():
+        policy.layers[0].weight.copy_(torch.tensor([[0, 0, -1, -0.5], [0, 0, 1, 0.5]]))
+        policy.layers[0].bias.zero_()
+    return policy
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main(["explain", "policy", *map(str, arguments)])
+    return left.value.code
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory):
+    """A run of the command that writes everything."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("explained")
+    save_policy(balancing(), out / "base.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pygame's own deprecations
+        code = run(out / "base.safetensors", "--env", "CartPole-v1", "--target", 35, "--seed", 1, *FAST,
+                   "--json", out / "e.json", "--html", out / "e.html", "--save", out / "new.safetensors")  # fmt: skip
+    return code, out
+
+
+def test_the_command_finds_a_worse_policy(explained):
+    code, out = explained
+    told = json.loads((out / "e.json").read_text())
+    assert code == 0
+    assert told["valid"]
+    assert told["before"]["stochastic"]["mean"] > 45
+    assert abs(told["after"]["stochastic"]["mean"] - 35) <= max(5, 2 * told["after"]["stochastic"]["error"])
+    assert 0 < told["proximity"]["trajectory_kl"] < 20
+    assert told["proximity"]["plausibility"] < 0
+    assert told["cost"]["environment_steps"] > 0
+
+
+def test_the_saved_policy_is_the_changed_one(explained):
+    _, out = explained
+    changed, told = load_policy(str(out / "new.safetensors")), json.loads((out / "e.json").read_text())
+    moved = (changed.layers[0].weight - balancing().layers[0].weight).norm() ** 2 + changed.layers[0].bias.norm() ** 2
+    distance = float(moved.detach()) ** 0.5 / float(balancing().layers[0].weight.detach().norm())
+    assert distance == pytest.approx(told["proximity"]["parameters"], rel=1e-5)
+
+
+def test_the_page_stands_alone(explained):
+    page = (explained[1] / "e.html").read_text()
+    assert "What must change so that the return is 35 instead of" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert page.count("<svg") == 3
+    assert page.count("<img") >= 2
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "target", "words"),
+    [
+        ("p.pickle", "CartPole-v1", "100", "unknown policy format"),
+        ("{base}", "NoSuchEnv-v0", "100", "gymnasium has no environment `NoSuchEnv-v0`"),
+        ("{base}", "Acrobot-v1", "-100", "cannot read observations of shape"),
+    ],
+)
+def test_bad_input_is_named(explained, capsys, policy, env, target, words):
+    base = explained[1] / "base.safetensors"
+    assert run(policy.format(base=base), "--env", env, "--target", target, *FAST) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_an_unreachable_return_is_said_with_the_nearest(explained, capsys):
+    base = explained[1] / "base.safetensors"
+    code = run(base, "--env", "CartPole-v1", "--target", "900", *FAST, "--iterations", "3")
+    assert code == 2
+    assert re.search(r"no policy with return 900 was found: the nearest has \d+", capsys.readouterr().err)
+
+
+def test_options_that_mean_nothing_are_refused(explained, capsys):
+    base = explained[1] / "base.safetensors"
+    assert run(base, "--env", "CartPole-v1", "--target", "30", "--episodes", "0") == 2
+    assert "`episodes` is 0, not positive" in capsys.readouterr().err
+    assert run(base, "--env", "CartPole-v1", "--target", "30", "--rank", "-1") == 2
+    assert "`rank` is -1, negative" in capsys.readouterr().err
+    assert run(base, "--env", "CartPole-v1", "--target", "30", "--delta", "-1") == 2
+    assert "`delta` is -1.0, not positive" in capsys.readouterr().err
+
+
+def test_a_policy_that_needs_no_change(explained, capsys):
+    base = explained[1] / "base.safetensors"
+    assert run(base, "--env", "CartPole-v1", "--target", "55", *FAST[:-1], "50") == 0
+    assert "nothing needs to change" in capsys.readouterr().err
+
+
+def test_what_cannot_be_saved_is_refused_at_once(capsys, tmp_path):
+    code = run(
+        "test_explain_command:not_a_perceptron", "--env", "CartPole-v1", "--target", "30", "--save", tmp_path / "x"
+    )
+    assert code == 2
+    assert "only multilayer perceptrons can be saved" in capsys.readouterr().err
+
+
+def not_a_perceptron():
+    return torch.nn.Identity()
+
+
+def test_the_generator_alone_decides(explained):
+    """Torch's global generator plays no part."""
+    from embodied_cf.explain.rollout import make_envs, play
+
+    envs = make_envs("CartPole-v1")(3)
+    torch.manual_seed(0)
+    first = play(balancing(), envs, np.random.default_rng(5))
+    torch.manual_seed(1)
+    second = play(balancing(), envs, np.random.default_rng(5))
+    assert (first.action == second.action).all()
+    envs.close()
