@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS ?= tfds,dev
+EXTRAS ?= tfds,text,mujoco,babyai,sb3,dev
 PYTEST_ARGS ?=
 
 .PHONY: setup demo test lint bench clean

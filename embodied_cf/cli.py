@@ -216,9 +216,10 @@ class Collect:
 
     def run(self) -> int:
         """Collect with a progress bar."""
+        from embodied_cf.envs.collect import CollectOptions
         from embodied_cf.envs.collect_command import run_collect
 
-        options = {name: getattr(self, name) for name in ("episodes", "seed", "split", "bias", "steps", "size")}
+        options = CollectOptions("", self.episodes, self.seed, self.split, self.bias, self.steps, self.size)
         return run_collect(self.env, self.out, options, self.json)
 
 

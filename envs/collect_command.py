@@ -1,6 +1,7 @@
 """What `embodied-cf collect` shows a person."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -8,18 +9,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.envs.collect import CollectOptions, collect
-from embodied_cf.envs.registration import SOCIAL, WORLDS
+from embodied_cf.envs.registration import FEW, SOCIAL, TABLETOP, WORLDS
 from embodied_cf.errors import UsageError
 
-_PEOPLE = {"": (0, 2), "-Social": SOCIAL}
+_PEOPLE = {"": FEW, "-Social": SOCIAL}
 ENVIRONMENTS = {
     f"EmbodiedCF/{world}{suffix}-v0": (world.lower(), people) for world in WORLDS for suffix, people in _PEOPLE.items()
-}
+} | {TABLETOP: ("tabletop", (0, 0))}
 """Environments that have collectors: id to (world, least and most people)."""
 
 
-def run_collect(env: str, out: Path, options: dict, json_path: Path | None) -> int:
-    """Collect with a progress bar; return the exit code. `options` are those of `CollectOptions` but world, people."""
+def run_collect(env: str, out: Path, options: CollectOptions, json_path: Path | None) -> int:
+    """Collect with a progress bar; return the exit code. World and people of `options` are set by the environment."""
     if env not in ENVIRONMENTS:
         raise UsageError(
             f"no collector for environment {env!r}",
@@ -27,20 +28,23 @@ def run_collect(env: str, out: Path, options: dict, json_path: Path | None) -> i
             "use embodied_cf.envs.rollouts.write_rollouts.",
         )
     world, people = ENVIRONMENTS[env]
-    wanted = CollectOptions(world=world, people=people, **options)
+    wanted = replace(options, world=world, people=people)
     console = Console(stderr=True)
-    columns = (
-        TextColumn("collecting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("episodes"),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=wanted.episodes)
-        collect(out, wanted, lambda: bar.advance(task))
+        (_tables if env == TABLETOP else collect)(out, wanted, lambda: bar.advance(task))
     console.print(f"{out}: {wanted.episodes} episodes of {world}", highlight=False)
-    console.print(f"Next: embodied-cf relabel {out} {out}-cf --captioner scene --synthesizer goal", highlight=False)
+    words = "" if env == TABLETOP else " --captioner scene --synthesizer goal"
+    console.print(f"Next: embodied-cf relabel {out} OUT{words}", highlight=False)
     if json_path is not None:
         write_json(json_path, {"env": env, "out": str(out), **asdict(wanted)})
     return 0
+
+
+def _tables(out: Path, options: CollectOptions, told: Callable[[], None]) -> None:
+    from embodied_cf.envs.rollouts import Plan
+    from embodied_cf.envs.tabletop.collect import collect_tables
+
+    plan = Plan(options.episodes, options.seed, options.episodes_per_shard, max_steps=options.steps, says=False)
+    collect_tables(out, plan, options.split, options.size, options.bias, told)

@@ -9,7 +9,6 @@ from gymnasium.utils.env_checker import check_env
 
 from embodied_cf.envs.adapter import AdaptedEnv, Wiring, adapt, checked_action, flagged, made, rewarded
 from embodied_cf.envs.babyai import bot, make_babyai
-from embodied_cf.envs.registration_extras import register_extras
 from embodied_cf.errors import MissingLibraryError, UsageError
 
 
@@ -93,7 +92,6 @@ def test_unknown_ids_are_refused(name):
 
 
 def test_babyai_speaks_our_form():
-    register_extras()
     env = gymnasium.make("EmbodiedCF/BabyAI-v0", level="BabyAI-GoToLocal-v0").unwrapped
     assert isinstance(env, AdaptedEnv)
     check_env(env, skip_render_check=True)

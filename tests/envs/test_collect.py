@@ -22,7 +22,11 @@ OPTIONS = CollectOptions("rooms", episodes=3, steps=10, size=48, people=(1, 2), 
 
 
 def digest(directory):
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.iterdir())}
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.iterdir())
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from scenes import room
 from embodied_cf.envs.episodes import present
 from embodied_cf.envs.navigation import NavigationEnv
 from embodied_cf.envs.physics.environment import PhysicalEnv, PhysicalVectorEnv
-from embodied_cf.envs.registration_extras import register_extras
 from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import Noise
 from embodied_cf.envs.tasks import Task
@@ -30,7 +29,6 @@ def hand_made(monkeypatch):
 
 
 def test_gymnasium_accepts_it():
-    register_extras()
     with drawing():
         env = gymnasium.make("EmbodiedCF/Rooms-MuJoCo-v0", size=24)
         check_env(env.unwrapped, skip_render_check=True)

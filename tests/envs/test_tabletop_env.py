@@ -4,7 +4,6 @@ import pytest
 from gl import drawing
 from gymnasium.utils.env_checker import check_env
 
-from embodied_cf.envs.registration_extras import register_extras
 from embodied_cf.envs.tabletop import expert
 from embodied_cf.envs.tabletop.dynamics import rows_of
 from embodied_cf.envs.tabletop.environment import TabletopEnv
@@ -14,7 +13,6 @@ from embodied_cf.errors import UsageError
 
 @pytest.mark.parametrize("action", ["row", "chunk"])
 def test_gymnasium_accepts_it(action):
-    register_extras()
     with drawing():
         env = gymnasium.make("EmbodiedCF/Tabletop-v0", size=32, action=action, render_mode="rgb_array")
         check_env(env.unwrapped)
