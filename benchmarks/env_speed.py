@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embodied_cf.envs.branch import branch
+from embodied_cf.envs.motion.branch import branch
 from embodied_cf.envs.navigation import NavigationVectorEnv
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import Noise
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.candidates import candidates
-from embodied_cf.envs.dynamics import step
-from embodied_cf.envs.expert import Expert
-from embodied_cf.envs.plans import plan
+from embodied_cf.envs.driving.expert import Expert
+from embodied_cf.envs.driving.plans import plan
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, State, draw_noise, initial_state
 from embodied_cf.envs.tasks import Task, make_task

@@ -37,7 +37,7 @@ def main() -> None:
 
 def ours(rounds: int) -> dict[str, float]:
     """Return frames per CPU second by size, and the seconds of the first call in this process."""
-    from embodied_cf.envs.render import Camera, render
+    from embodied_cf.envs.rendering.render import Camera, render
     from embodied_cf.envs.scene import stack
     from embodied_cf.envs.state import initial_state
 

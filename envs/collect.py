@@ -18,14 +18,14 @@ from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import FEATURE, encode
 from embodied_cf.datasets.randomness import generator, number
 from embodied_cf.datasets.writer import DatasetCard, Example, write_dataset
-from embodied_cf.envs.collectors import Collector
-from embodied_cf.envs.dynamics import step
+from embodied_cf.envs.driving.collectors import Collector
 from embodied_cf.envs.layouts.scenes import make_scene
-from embodied_cf.envs.render import Camera, Frames, render
+from embodied_cf.envs.motion.dynamics import step
+from embodied_cf.envs.rendering.render import Camera, Frames, render
+from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.scene_json import to_json
 from embodied_cf.envs.state import State, draw_noise, initial_state
-from embodied_cf.envs.visible import visible_things
 from embodied_cf.errors import UsageError
 
 if TYPE_CHECKING:

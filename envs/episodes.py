@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from embodied_cf.envs.dynamics import step
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import Worlds, stack
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, Noise, State, initial_state
 from embodied_cf.envs.tasks import Task

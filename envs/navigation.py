@@ -20,15 +20,15 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Float64, UInt8
 
 from embodied_cf.datasets.randomness import number
+from embodied_cf.envs.driving.planner import path_length
 from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
-from embodied_cf.envs.planner import path_length
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.motion.tracking import follow, seen_from
+from embodied_cf.envs.rendering.render import Camera, render
+from embodied_cf.envs.rendering.topdown import draw_map
 from embodied_cf.envs.scene import MAX_PEOPLE
 from embodied_cf.envs.setting import Setting
 from embodied_cf.envs.state import PERIOD_S, Noise, draw_noise
 from embodied_cf.envs.tasks import Task
-from embodied_cf.envs.topdown import draw_map
-from embodied_cf.envs.tracking import follow, seen_from
 from embodied_cf.errors import UsageError
 from embodied_cf.language.grammar import canonical
 from embodied_cf.language.instruction import family

@@ -1,7 +1,7 @@
 """Tasks: a scene, what the robot is told there, and the promise that it can be done.
 
 A task depends on (world, family, split, seed) and nothing else. It is only handed out once a way was planned and
-rehearsed (`envs.plans`), so that every generated episode is solvable.
+rehearsed (`envs.driving.plans`), so that every generated episode is solvable.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import numpy as np
 
 from embodied_cf.datasets.randomness import generator, number
 from embodied_cf.envs.candidates import candidates
+from embodied_cf.envs.driving.plans import plan
+from embodied_cf.envs.driving.pursuit import Route
 from embodied_cf.envs.layouts.scenes import make_scene
-from embodied_cf.envs.plans import plan
-from embodied_cf.envs.pursuit import Route
 from embodied_cf.envs.scene import Scene
 from embodied_cf.envs.splits import Split, as_split, uses_held_out_phrasing
 from embodied_cf.errors import UsageError

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.envs.layouts.scenes import WORLDS
-from embodied_cf.envs.render import Camera
-from embodied_cf.envs.snapshots import Snapshots, take_snapshots
+from embodied_cf.envs.rendering.render import Camera
+from embodied_cf.envs.rendering.snapshots import Snapshots, take_snapshots
 from embodied_cf.envs.splits import Split
 from embodied_cf.language.instruction import COLOURS, KINDS
 from embodied_cf.policies.detector import SIZE, STRIDE, Detector, Found, save_detector

@@ -1,4 +1,4 @@
-"""How the physical twin moves: MuJoCo drives the robot, the people are those of `envs.dynamics`.
+"""How the physical twin moves: MuJoCo drives the robot, the people are those of `envs.motion.dynamics`.
 
 State and chance are explicit, as there: the same state, action and noise give the same next state, bit for bit.
 """
@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from embodied_cf.envs import dynamics
-from embodied_cf.envs.catalogue_people import BODY
+from embodied_cf.envs.motion import dynamics
 from embodied_cf.envs.physics.library import load_mujoco
 from embodied_cf.envs.physics.model import (
     JOINTS,
@@ -23,6 +22,7 @@ from embodied_cf.envs.physics.model import (
     TIMESTEP_S,
     build_model,
 )
+from embodied_cf.envs.rendering.catalogue_people import BODY
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import (
     HIT_OBJECT,

@@ -14,7 +14,7 @@ from embodied_cf.envs.navigation import NavigationEnv, NavigationVectorEnv
 from embodied_cf.envs.physics import library
 from embodied_cf.envs.physics.dynamics import Room, RoomState
 from embodied_cf.envs.physics.model import CAMERA, CAMERA_HEIGHT_M, HORIZONTAL_FOV_DEG
-from embodied_cf.envs.render import Camera
+from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.state import Noise
 from embodied_cf.errors import UsageError
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs import catalogue, catalogue_people
-from embodied_cf.envs.catalogue import BALL, BOX, Part
+from embodied_cf.envs.rendering import catalogue, catalogue_people
+from embodied_cf.envs.rendering.catalogue import BALL, BOX, Part
+from embodied_cf.envs.rendering.textures import STRETCHED, TILE, TILE_M, second_colours, textures
 from embodied_cf.envs.scene import CEILING_STYLES, FLOOR_STYLES, WALL_STYLES
-from embodied_cf.envs.textures import STRETCHED, TILE, TILE_M, second_colours, textures
 
 _SIDES = 20
 """Corners of a round that is wider at one end."""

@@ -9,13 +9,13 @@ from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import read_scene, read_visible
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
-from embodied_cf.envs.branch import branch
 from embodied_cf.envs.collect import CollectOptions, collect, since_start
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.motion.branch import branch
+from embodied_cf.envs.rendering.render import Camera, render
+from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.scene_json import from_json
 from embodied_cf.envs.state import draw_noise, initial_state
-from embodied_cf.envs.visible import visible_things
 from embodied_cf.errors import UsageError
 
 OPTIONS = CollectOptions("rooms", episodes=3, steps=10, size=48, people=(1, 2), episodes_per_shard=2)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scenes import room
 
-from embodied_cf.envs.collectors import Collector
-from embodied_cf.envs.dynamics import step
+from embodied_cf.envs.driving.collectors import Collector
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, draw_noise, initial_state
 from embodied_cf.errors import UsageError
 

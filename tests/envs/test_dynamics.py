@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scenes import room
 
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.envs.branch import branch, people_perturbation
-from embodied_cf.envs.dynamics import step
+from embodied_cf.envs.motion.branch import branch, people_perturbation
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import MAX_PEOPLE, RADIUS_M, stack
 from embodied_cf.envs.state import (
     HIT_OBJECT,

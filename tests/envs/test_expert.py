@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scenes import room
 
-from embodied_cf.envs.dynamics import step
-from embodied_cf.envs.expert import Expert
-from embodied_cf.envs.plans import plan
+from embodied_cf.envs.driving.expert import Expert
+from embodied_cf.envs.driving.plans import plan
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, draw_noise, initial_state
 from embodied_cf.errors import InstructionError, UsageError
 from embodied_cf.language.grammar import mirror

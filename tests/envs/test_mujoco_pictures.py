@@ -10,8 +10,8 @@ from embodied_cf.envs.layouts.scenes import make_scene
 from embodied_cf.envs.physics.dynamics import Room, RoomState
 from embodied_cf.envs.physics.library import Camera, load_mujoco
 from embodied_cf.envs.physics.model import CAMERA
-from embodied_cf.envs.render import FIRST_OBJECT, render
-from embodied_cf.envs.render import Camera as Lens
+from embodied_cf.envs.rendering.render import FIRST_OBJECT, render
+from embodied_cf.envs.rendering.render import Camera as Lens
 from embodied_cf.envs.state import initial_state
 from embodied_cf.errors import MissingLibraryError
 

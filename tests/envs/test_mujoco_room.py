@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scenes import room
 
-from embodied_cf.envs import dynamics
 from embodied_cf.envs.layouts.scenes import make_scene
+from embodied_cf.envs.motion import dynamics
 from embodied_cf.envs.physics.dynamics import Room
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, Noise, draw_noise, initial_state

@@ -10,10 +10,10 @@ from scenes import room
 
 import embodied_cf.envs  # noqa: F401 registers the ids
 from embodied_cf.envs import setting as setting_module
-from embodied_cf.envs.branch import branch
+from embodied_cf.envs.driving.pursuit import Route
+from embodied_cf.envs.motion.branch import branch
 from embodied_cf.envs.navigation import NavigationEnv, NavigationVectorEnv
-from embodied_cf.envs.pursuit import Route
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.tasks import Task
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import GoTo, Thing

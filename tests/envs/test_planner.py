@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scenes import room
 
-from embodied_cf.envs.planner import Grid, distance_field, explore, path_length, resampled, shortest_path
+from embodied_cf.envs.driving.planner import Grid, distance_field, explore, path_length, resampled, shortest_path
 from embodied_cf.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodied_cf.datasets.spec import CameraModel
-from embodied_cf.envs.render import (
+from embodied_cf.envs.rendering.render import (
     CEILING,
     DOOR,
     FIRST_OBJECT,

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scenes
 
-from embodied_cf.envs.catalogue import BOX, PARTS
-from embodied_cf.envs.catalogue_people import BODY, wardrobe
-from embodied_cf.envs.gallery import object_colours, object_sides, people_walking, sheet
-from embodied_cf.envs.render import FIRST_OBJECT, Camera, render
+from embodied_cf.envs.rendering.catalogue import BOX, PARTS
+from embodied_cf.envs.rendering.catalogue_people import BODY, wardrobe
+from embodied_cf.envs.rendering.gallery import object_colours, object_sides, people_walking, sheet
+from embodied_cf.envs.rendering.render import FIRST_OBJECT, Camera, render
 from embodied_cf.envs.scene import COLOUR_RGB, RADIUS_M, stack
 from embodied_cf.envs.state import PERSON_RADIUS_M, initial_state
 from embodied_cf.language.instruction import COLOURS, KINDS

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scenes
 
+from embodied_cf.envs.rendering.topdown import PATH_RGB, draw_map
 from embodied_cf.envs.scene import COLOUR_RGB
 from embodied_cf.envs.state import initial_state
-from embodied_cf.envs.topdown import PATH_RGB, draw_map
 from embodied_cf.errors import UsageError
 
 SIDE = 10.8

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from embodied_cf.envs.motion.tracking import follow, seen_from
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
-from embodied_cf.envs.tracking import follow, seen_from
 
 ROWS = 8
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.envs.avoid import avoid
-from embodied_cf.envs.collector_goals import choose_goal
-from embodied_cf.envs.pursuit import head_for
+from embodied_cf.envs.driving.avoid import avoid
+from embodied_cf.envs.driving.collector_goals import choose_goal
+from embodied_cf.envs.driving.pursuit import head_for
 from embodied_cf.envs.scene import MAX_OBJECTS, Scene, Worlds, stack
 from embodied_cf.envs.state import PERIOD_S, State
 from embodied_cf.errors import UsageError

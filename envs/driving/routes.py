@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from embodied_cf.envs import geometry
-from embodied_cf.envs.planner import Field, Grid, explore, resampled
-from embodied_cf.envs.pursuit import SPACING_M, Route
+from embodied_cf.envs.driving.planner import Field, Grid, explore, resampled
+from embodied_cf.envs.driving.pursuit import SPACING_M, Route
+from embodied_cf.envs.driving.wall_lanes import lanes
 from embodied_cf.envs.scene import Scene
 from embodied_cf.envs.state import ROBOT_RADIUS_M
-from embodied_cf.envs.wall_lanes import lanes
 from embodied_cf.language.predicate import Program
 from embodied_cf.language.predicate_geometry import blocked
 from embodied_cf.language.predicate_program import Rule

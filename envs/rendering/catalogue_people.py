@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from embodied_cf.envs.catalogue import BALL, BOX, ROUND, Part
+from embodied_cf.envs.rendering.catalogue import BALL, BOX, ROUND, Part
 
 SHIRT, TROUSERS, SKIN, HAIR, SHOES, BAG = range(6)
 """Colour roles."""

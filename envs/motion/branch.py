@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs.dynamics import at, checked, trail
+from embodied_cf.envs.motion.dynamics import at, checked, trail
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import Noise, State
 

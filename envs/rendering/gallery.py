@@ -1,4 +1,4 @@
-"""The gallery, contact sheets of objects, people and worlds: `python -m embodied_cf.envs.gallery DIR`."""
+"""The gallery, contact sheets of objects, people and worlds: `python -m embodied_cf.envs.rendering.gallery DIR`."""
 
 import math
 import sys
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from embodied_cf.envs import gallery_worlds
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.rendering import gallery_worlds
+from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import initial_state
 from embodied_cf.language.instruction import COLOURS, KINDS

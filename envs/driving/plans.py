@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from embodied_cf.envs.driver import Progress, drive, notice
-from embodied_cf.envs.dynamics import step
-from embodied_cf.envs.pursuit import Route, Routes
-from embodied_cf.envs.routes import Ground, routes_for
+from embodied_cf.envs.driving.driver import Progress, drive, notice
+from embodied_cf.envs.driving.pursuit import Route, Routes
+from embodied_cf.envs.driving.routes import Ground, routes_for
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import MAX_PEOPLE, Scene, Worlds, stack
 from embodied_cf.envs.state import HIT_OBJECT, PERIOD_S, Noise, State, initial_state
 from embodied_cf.errors import UsageError

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from embodied_cf.envs.avoid import avoid
-from embodied_cf.envs.pursuit import Routes, pursue
+from embodied_cf.envs.driving.avoid import avoid
+from embodied_cf.envs.driving.pursuit import Routes, pursue
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import State
 from embodied_cf.language.predicate import Programs, Tracker, advance, begin

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
 from embodied_cf.datasets.privileged import Visible, VisibleThing
-from embodied_cf.envs.render import FIRST_OBJECT
+from embodied_cf.envs.rendering.render import FIRST_OBJECT
 from embodied_cf.envs.scene import Scene
 from embodied_cf.language.instruction import COLOURS, KINDS
 

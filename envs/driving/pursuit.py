@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from embodied_cf.envs import avoid, state
-from embodied_cf.envs.avoid import MIN_SPEED
+from embodied_cf.envs import state
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
+from embodied_cf.envs.driving import avoid
+from embodied_cf.envs.driving.avoid import MIN_SPEED
 from embodied_cf.envs.state import MAX_TURN, PERIOD_S
 
 SPACING_M = 0.1

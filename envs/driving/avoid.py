@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from embodied_cf.envs import _search
 from embodied_cf.envs import state as state_file
-from embodied_cf.envs._search import segment_distance
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
+from embodied_cf.envs.driving import _search
+from embodied_cf.envs.driving._search import segment_distance
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S, PERSON_RADIUS_M, ROBOT_RADIUS_M, State
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from embodied_cf.envs import heading, people, state
+from embodied_cf.envs import state
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.heading import NEAR_M, aim_of, distance_to, keep_near, nearest, sees
-from embodied_cf.envs.people import DT, SUBSTEPS, reconsider, walk
+from embodied_cf.envs.motion import heading, people
+from embodied_cf.envs.motion.heading import NEAR_M, aim_of, distance_to, keep_near, nearest, sees
+from embodied_cf.envs.motion.people import DT, SUBSTEPS, reconsider, walk
 from embodied_cf.envs.state import (
     HIT_OBJECT,
     HIT_PERSON,

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
-from embodied_cf.envs import catalogue, catalogue_people, raycast, raycast_things, textures
-from embodied_cf.envs.raycast_shading import CEILING, DOOR, FLOOR, SKY, WALL
-from embodied_cf.envs.raycast_things import FIRST_OBJECT, FIRST_PERSON
+from embodied_cf.envs.rendering import catalogue, catalogue_people, raycast, raycast_things, textures
+from embodied_cf.envs.rendering.raycast_shading import CEILING, DOOR, FLOOR, SKY, WALL
+from embodied_cf.envs.rendering.raycast_things import FIRST_OBJECT, FIRST_PERSON
 from embodied_cf.envs.scene import CEILING_STYLES, COLOUR_RGB, DOOR_STYLE, FLOOR_STYLES, WALL_STYLES, Worlds
 from embodied_cf.envs.state import State
 from embodied_cf.errors import UsageError

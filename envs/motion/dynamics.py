@@ -9,7 +9,7 @@ from dataclasses import fields
 import numpy as np
 from jaxtyping import Float64
 
-from embodied_cf.envs.motion import run
+from embodied_cf.envs.motion.kernel import run
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import Noise, State
 from embodied_cf.errors import UsageError

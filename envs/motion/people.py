@@ -7,7 +7,7 @@ turn to the next goal when they get nowhere. The force of borders is weaker than
 import math
 
 from embodied_cf.envs.compiled import compiled
-from embodied_cf.envs.heading import SIGHT_M, distance_to, nearest
+from embodied_cf.envs.motion.heading import SIGHT_M, distance_to, nearest
 from embodied_cf.envs.state import PERIOD_S, PERSON_RADIUS_M, ROBOT_RADIUS_M
 
 SUBSTEPS = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
-from embodied_cf.envs._search import clearance_of, dijkstra, pull_straight
+from embodied_cf.envs.driving._search import clearance_of, dijkstra, pull_straight
 from embodied_cf.envs.scene import Scene
 from embodied_cf.envs.state import ROBOT_RADIUS_M
 from embodied_cf.errors import UsageError

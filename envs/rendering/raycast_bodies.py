@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from embodied_cf.envs.compiled import compiled
-from embodied_cf.envs.raycast_shading import FLOOR, NEAR_M, bright
+from embodied_cf.envs.rendering.raycast_shading import FLOOR, NEAR_M, bright
 
 
 @compiled

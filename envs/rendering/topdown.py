@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs.catalogue_people import SHIRT, wardrobe
+from embodied_cf.envs.rendering.catalogue_people import SHIRT, wardrobe
 from embodied_cf.envs.scene import COLOUR_RGB, RADIUS_M, Scene
 from embodied_cf.envs.state import PERSON_RADIUS_M, ROBOT_RADIUS_M, State
 from embodied_cf.errors import UsageError

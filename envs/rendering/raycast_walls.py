@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from embodied_cf.envs.compiled import compiled
-from embodied_cf.envs.raycast_shading import (
+from embodied_cf.envs.rendering.raycast_shading import (
     DOOR,
     FAR_M,
     FINE,

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from embodied_cf.envs import compiled as compiling
-from embodied_cf.envs import raycast_planes, raycast_shading, raycast_walls
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.raycast_planes import draw_planes
-from embodied_cf.envs.raycast_walls import draw_walls, gather_walls, place_walls
+from embodied_cf.envs.rendering import raycast_planes, raycast_shading, raycast_walls
+from embodied_cf.envs.rendering.raycast_planes import draw_planes
+from embodied_cf.envs.rendering.raycast_walls import draw_walls, gather_walls, place_walls
 
 
 class Lens(NamedTuple):

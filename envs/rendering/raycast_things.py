@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable
 
 from embodied_cf.envs import compiled as compiling
-from embodied_cf.envs import raycast_bodies, raycast_shading
 from embodied_cf.envs.compiled import compiled, fingerprint, kept
-from embodied_cf.envs.raycast import Image
-from embodied_cf.envs.raycast_bodies import columns_of, darken_floor, draw_ball, draw_box, draw_round
-from embodied_cf.envs.raycast_shading import keep
+from embodied_cf.envs.rendering import raycast_bodies, raycast_shading
+from embodied_cf.envs.rendering.raycast import Image
+from embodied_cf.envs.rendering.raycast_bodies import columns_of, darken_floor, draw_ball, draw_box, draw_round
+from embodied_cf.envs.rendering.raycast_shading import keep
 
 FIRST_OBJECT, FIRST_PERSON = 10, 40
 _SHADOW, _SHADOW_REACH = 0.6, 1.35

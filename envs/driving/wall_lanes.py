@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from embodied_cf.envs.planner import CELL_M, Field, Grid
+from embodied_cf.envs.driving.planner import CELL_M, Field, Grid
 from embodied_cf.language.predicate_geometry import clearance, wrap
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import CORRIDOR_M, KEEP_APPROACH_M, KEEP_SHARE, LENGTH_M, WALL_APPROACH_M

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from embodied_cf.envs.branch import branch
-from embodied_cf.envs.expert import Expert
+from embodied_cf.envs.driving.expert import Expert
 from embodied_cf.envs.layouts.scenes import WORLDS
-from embodied_cf.envs.render import Camera, render
+from embodied_cf.envs.motion.branch import branch
+from embodied_cf.envs.rendering.render import Camera, render
+from embodied_cf.envs.rendering.topdown import draw_map
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.state import draw_noise, initial_state
 from embodied_cf.envs.tasks import Task, make_task
-from embodied_cf.envs.topdown import draw_map
 
 Picture = UInt8[np.ndarray, "h w 3"]
 _WHITE = 255

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.driving.planner import Grid
 from embodied_cf.envs.layouts.scenes import make_scene
-from embodied_cf.envs.planner import Grid
-from embodied_cf.envs.render import FIRST_OBJECT, Camera, render
+from embodied_cf.envs.rendering.render import FIRST_OBJECT, Camera, render
+from embodied_cf.envs.rendering.visible import bounding_boxes
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.splits import Split
 from embodied_cf.envs.state import initial_state
-from embodied_cf.envs.visible import bounding_boxes
 
 
 @dataclass(frozen=True)

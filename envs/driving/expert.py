@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from embodied_cf.envs.driver import Progress, drive, is_lost, notice
-from embodied_cf.envs.dynamics import step
-from embodied_cf.envs.plans import QUIET, Planner, plan
-from embodied_cf.envs.pursuit import Route, Routes
+from embodied_cf.envs.driving.driver import Progress, drive, is_lost, notice
+from embodied_cf.envs.driving.plans import QUIET, Planner, plan
+from embodied_cf.envs.driving.pursuit import Route, Routes
+from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import Scene, Worlds, stack
 from embodied_cf.envs.state import State, initial_state
 from embodied_cf.language.instruction import Instruction

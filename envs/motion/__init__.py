@@ -1,0 +1,1 @@
+"""How worlds move: drive, people and chance; exact branches of it; following waypoints."""

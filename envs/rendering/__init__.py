@@ -1,0 +1,1 @@
+"""What robots see, and pictures for people: the batched renderer, its catalogue of looks, maps and the gallery."""
