@@ -95,6 +95,16 @@ class LogSmoothed:
         return -weights.smooth(-weight * loss, self.lam).mean()
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Likelihood:
+    """-mean(log w): with log propensities of 0, w = pi and this is behaviour cloning."""
+
+    def __call__(self, loss: Vector, weight: Vector) -> Float[jax.Array, ""]:
+        """Return the value to minimise."""
+        return -jnp.log(weight + 1e-30).mean()
+
+
 def _std(terms: Vector, ddof: int) -> Float[jax.Array, ""]:
     """Standard deviation, with gradient 0 instead of nan where all terms are equal."""
     variance = terms.var(ddof=ddof)
