@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from embodied_cf.crm.command import Crm
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.relabel.options import RelabelOptions
 
@@ -208,6 +209,7 @@ Verb = (
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
+    | Annotated[Crm, tyro.conf.subcommand("crm")]
 )
 
 

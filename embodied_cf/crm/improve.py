@@ -124,9 +124,12 @@ def improve(
 ) -> Improvement:
     """Return a policy that beats the baseline with probability 1 - delta, or "keep the baseline".
 
-    Raises UsageError for deterministic loggers or logs too small to split.
+    Raises UsageError for deterministic loggers, for several of them if the baseline is "logger", and for logs too
+    small to split.
     """
     logs.refuse_deterministic()
+    if baseline == "logger":
+        logs.refuse_several("which is the baseline?")
     train, safety = logs.split(learner.train_share, generator(seed, "improve", "split"))
     if min(len(train), len(safety)) < 2:
         raise UsageError(f"{len(logs)} decisions cannot be split into two parts")

@@ -124,6 +124,15 @@ class DecisionLog:
         self.refuse_deterministic()
         return Decisions(self.context, self.action, self.log_prob, self.reward_range[0] - self.reward)
 
+    def refuse_several(self, why: str) -> None:
+        """Raise UsageError if several loggers took the decisions: "the logger" is then no one policy."""
+        names = list(dict.fromkeys(self.logger))
+        if len(names) > 1:
+            raise UsageError(
+                f"{len(names)} loggers took these decisions ({', '.join(names[:3])} ...): {why}",
+                remedy="Take the decisions of one of them, or name the policy that is meant.",
+            )
+
     def refuse_deterministic(self) -> None:
         """Raise UsageError if a logger left nothing to chance: importance weights then say nothing."""
         for name, part in self.by_logger().items():

@@ -19,8 +19,8 @@ def known(found: Improvement) -> list[str]:
     """Return what the logs show."""
     lower, upper = found.baseline_value
     told = [
-        f"{found.safety} decisions of {found.episodes} episodes were kept apart for the test and never used in learning; "
-        f"{found.train} made the candidates.",
+        f"{found.train} decisions made the candidates; {found.safety}, of {found.episodes} episodes, were kept apart "
+        "for the test and never used in learning.",
         f"The baseline's mean reward per decision lies between {lower:.4g} and {upper:.4g} "
         f"(confidence {1 - found.delta:.0%}).",
     ]
