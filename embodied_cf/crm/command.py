@@ -55,7 +55,7 @@ class Evaluate:
 
     options: Annotated[LogOptions, tyro.conf.arg(name="")]
     target: Path | None = None
-    """Policy file of `crm fit` or `crm improve`; default the column target_log_prob, else the logger itself, if there is but one."""
+    """Policy file of `crm fit` or `crm improve`; default the column target_log_prob, else the one logger itself."""
     method: Literal["betting", "empirical_bernstein", "hoeffding", "student_t", "bootstrap"] = "betting"
     """Kind of interval; the last two are approximate."""
     max_weight: float | None = None

@@ -34,19 +34,19 @@ class _Axis(NamedTuple):
 
 
 def weight_histogram(weight: Real[np.ndarray, " n"], bins: int = 40) -> Markup:
-    """Draw how many decisions have which weight, on a scale of powers of ten; weights of 0 stand at the left."""
-    positive = weight[weight > 1e-4]
+    """Draw how many decisions have which weight, on a scale of powers of ten; weights of 0 stand at the left end."""
     exponent = np.log10(np.maximum(weight, 1e-4))
-    low, high = (min(-1.0, float(exponent.min())), max(1.0, float(exponent.max()))) if len(positive) else (-1.0, 1.0)
+    low, high = min(-1.0, float(exponent.min())), max(1.0, float(exponent.max()))
     counts, edges = np.histogram(exponent, bins=bins, range=(low, high))
     x, y = _Axis(low, high, _LEFT, _WIDTH - 10), _Axis(0, max(int(counts.max()), 1), _HEIGHT - _BOTTOM, 12)
     bars = [
         f'<rect x="{x.at(a):.1f}" y="{y.at(c):.1f}" width="{max(x.at(b) - x.at(a) - 1, 1):.1f}" '
         f'height="{y.at(0) - y.at(c):.1f}"/>'
-        for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True)
+        for a, b, c in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True)
         if c
     ]
-    ticks = [_tick(x.at(power), f"{10.0**power:g}") for power in range(int(np.ceil(low)), int(np.floor(high)) + 1)]
+    powers = range(int(np.ceil(low)), int(np.floor(high)) + 1)
+    ticks = [_tick(x.at(power), f"{'≤ ' if power == -4 else ''}{10.0**power:g}") for power in powers]
     one = f'<line class="one" x1="{x.at(0):.1f}" x2="{x.at(0):.1f}" y1="8" y2="{_HEIGHT - _BOTTOM}"/>'
     top = f'<text x="{_LEFT - 6}" y="18" text-anchor="end">{int(counts.max()):,}</text>'
     label = f'<text x="{(_LEFT + _WIDTH) / 2:.0f}" y="{_HEIGHT - 3}" text-anchor="middle">weight</text>'
@@ -112,7 +112,7 @@ def _ticks(axis: _Axis) -> list[float]:
     power = 10.0 ** np.floor(np.log10(raw))
     step = float(power * min((1, 2, 5, 10), key=lambda factor: abs(factor * power - raw)))
     first = np.ceil(axis.low / step)
-    return [float(round(k * step, 12)) for k in np.arange(first, axis.high / step)]
+    return [float(round(k * step, 12)) + 0.0 for k in np.arange(first, axis.high / step)]  # + 0.0: no "-0"
 
 
 def _tick(x: float, text: str, y: float = _HEIGHT - 18) -> str:

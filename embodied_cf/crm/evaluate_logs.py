@@ -14,7 +14,7 @@ from embodied_cf.crm.command import Evaluate, LogOptions
 from embodied_cf.crm.diagnostics import diagnose
 from embodied_cf.crm.intervals import Guarantee, value_interval
 from embodied_cf.crm.log_files import StoredLog, read_log
-from embodied_cf.crm.logs import ENDINGS, DecisionLog
+from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.policy_files import load_policy, log_target
 from embodied_cf.datasets.files import write_json, write_text
 from embodied_cf.datasets.randomness import generator
@@ -65,7 +65,7 @@ def evaluate(log: DecisionLog, batch: LoggedBatch, verb: Evaluate) -> dict[str, 
             "holds": log.guaranteed and not guarantee.approximate,
         },
         "loggers": record(log, options.delta),
-        "endings": {} if log.ends is None else {ending: log.ends.share(ending) for ending in ENDINGS},
+        "endings": log.endings(),
     }
 
 

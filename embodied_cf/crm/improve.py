@@ -6,9 +6,10 @@ baseline, with delta shared among those tested. What is assumed: propensities ar
 one decision does not change the contexts of later ones.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -128,7 +129,7 @@ def improve(
     small to split.
     """
     logs.refuse_deterministic()
-    if baseline == "logger":
+    if isinstance(baseline, str):
         logs.refuse_several("which is the baseline?")
     train, safety = logs.split(learner.train_share, generator(seed, "improve", "split"))
     if min(len(train), len(safety)) < 2:
@@ -153,7 +154,7 @@ def baseline_weight(log: DecisionLog, baseline: Baseline) -> Vector:
     return np.ones(len(log)) if isinstance(baseline, str) else np.exp(baseline.log_prob(log) - log.log_prob)
 
 
-def paired_gain(log: DecisionLog, weight: Vector, baseline: Vector) -> Vector:
+def paired_gain(log: DecisionLog, weight: Vector, baseline: Vector) -> Float[np.ndarray, " m"]:
     """Return one value per episode whose mean is at most the gain of `weight` over `baseline`, >= -(high - low).
 
     w_c (r - low) + w_b (high - r) - (high - low), averaged over an episode's decisions: both weights stand before
@@ -213,11 +214,4 @@ def _baseline_value(safety: DecisionLog, baseline: Baseline, delta: float) -> bo
 
 
 def _numbers(objective: Objective) -> list[np.ndarray]:
-    import jax
-
     return jax.tree.leaves(objective)
-
-
-def without_penalty(learner: Learner) -> Learner:
-    """Return the learner with plain importance weighting, for comparison."""
-    return replace(learner, objective=VariancePenalised(np.zeros(1)))

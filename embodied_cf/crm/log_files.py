@@ -98,7 +98,7 @@ def _from_table(table: Table, reward_range: tuple[float, float], where: Path) ->
         reward=table["reward"].astype(np.float64),
         reward_range=reward_range,
         logger=tuple(str(name) for name in table["logger"]) if "logger" in table else ("logger",) * n,
-        episode=table["episode"].astype(np.int64) if "episode" in table else np.arange(n),
+        episode=np.unique(table["episode"], return_inverse=True)[1] if "episode" in table else np.arange(n),
         ends=_ends(table),
     )
     target = table["target_log_prob"].astype(np.float64) if "target_log_prob" in table else None
@@ -121,9 +121,9 @@ def _log_prob(table: Table, where: Path) -> np.ndarray:
 def _ends(table: Table) -> EpisodeEnds | None:
     if "ending" not in table or "episode" not in table:
         return None
-    _, first = np.unique(table["episode"], return_index=True)
+    _, first = np.unique(table["episode"], return_index=True)  # numbers were made 0..m-1 before
     cost = table["cost"][first].astype(np.float64) if "cost" in table else np.zeros(len(first))
-    return EpisodeEnds(tuple(str(ending) for ending in table["ending"][first]), cost)  # type: ignore[arg-type]
+    return EpisodeEnds(tuple(str(ending) for ending in table["ending"][first]), cost)
 
 
 def _npz_table(path: Path) -> Table:

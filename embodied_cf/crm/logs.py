@@ -24,7 +24,8 @@ PropensitySource = Literal["recorded", "recomputed", "estimated"]
 class EpisodeEnds:
     """How m episodes ended. A timeout is no failure: it says only that the clock ran out first."""
 
-    ending: tuple[Ending, ...]
+    ending: tuple[str, ...]
+    """Of each episode, one of ENDINGS."""
     cost: Float[np.ndarray, " m"]
     """Total cost, smaller is better."""
 
@@ -34,10 +35,6 @@ class EpisodeEnds:
         odd = sorted(set(self.ending) - set(ENDINGS))
         if odd:
             raise RecordError(f"an episode ends by {odd[0]!r}", remedy=f"Use one of {', '.join(ENDINGS)}.")
-
-    def share(self, ending: Ending) -> float:
-        """Return the share of episodes that ended so."""
-        return self.ending.count(ending) / len(self.ending)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class DecisionLog:
     logger: tuple[str, ...]
     """Policy id and version that took each decision, such as "nav-7@2"; equal strings are one logger."""
     episode: Int[np.ndarray, " n"]
-    """Number of the episode, 0..m-1."""
+    """Number of the episode, the row of `ends`; some may have no decision here."""
     ends: EpisodeEnds | None = None
     action_bounds: tuple[float, float] | None = None
     """Limits that settings were squashed or clipped to; clipped actions at a limit have no density."""
@@ -98,6 +95,13 @@ class DecisionLog:
         index = np.arange(len(self))[rows]
         columns = {name: getattr(self, name)[index] for name in ("context", "action", "log_prob", "reward", "episode")}
         return replace(self, **columns, logger=tuple(self.logger[i] for i in index))
+
+    def endings(self) -> dict[str, float]:
+        """Return the share of this log's episodes that ended each way; empty if endings are not known."""
+        if self.ends is None:
+            return {}
+        seen = [self.ends.ending[i] for i in np.unique(self.episode)]
+        return {ending: seen.count(ending) / len(seen) for ending in ENDINGS}
 
     def by_logger(self) -> dict[str, "DecisionLog"]:
         """Return each logger's decisions, loggers in order of first appearance."""

@@ -17,7 +17,6 @@ _NORMAL = 1.96
 def evaluation(result: dict[str, Any], weight: Weights) -> str:
     """Return the page of `crm evaluate`."""
     told = result["interval"]
-    centre = next(row["value"] for row in result["estimates"] if row["estimator"] == "SNIPS")
     name = f"{told['method']} interval" + ("" if told["holds"] else " (no guarantee)")
     marks = [_approximate(row) for row in result["estimates"]]
     marks.append(Mark(name, float("nan"), told["lower"], told["upper"], "proven" if told["holds"] else ""))
@@ -28,7 +27,6 @@ def evaluation(result: dict[str, Any], weight: Weights) -> str:
         values=intervals(marks, reference=logged),
         histogram=weight_histogram(weight),
         deployments=_deployments(result),
-        centre=centre,
         logged=logged,
     )
 

@@ -29,10 +29,11 @@ def known(found: Improvement) -> list[str]:
 
 def _told(number: int, test: Tested, found: Improvement) -> str:
     cells = test.candidate.covered
+    together = f" for all {len(found.tested)} tested together" if len(found.tested) > 1 else ""
     fallback = f"; it acts in {sum(cells)} of {len(cells)} kinds of context, the baseline in the rest"
     return (
         f"Candidate {number}: estimated gain {test.gain:+.4g}, at least {test.lower:+.4g} with confidence "
-        f"{1 - found.delta:.0%} for all {len(found.tested)} tested together{fallback}."
+        f"{1 - found.delta:.0%}{together}{fallback}."
     )
 
 
