@@ -77,10 +77,8 @@ def log(w: tuple, theta: np.ndarray, rollout: int, seed: int) -> tuple:
 def hamming(worlds: list, theta: np.ndarray) -> np.ndarray:
     """Return the expected share of wrong labels on the held-out third."""
     held = slice(ROWS * 2 // 3, None)
-    wrong = [
-        np.abs(1 / (1 + np.exp(-POLICY.logits(t, w[0][held]))) - w[1][held]) for w, t in zip(worlds, theta, strict=True)
-    ]
-    return np.array([w.mean() for w in wrong])
+    chance = [1 / (1 + np.exp(-POLICY.logits(t, w[0][held]))) for w, t in zip(worlds, theta, strict=True)]
+    return np.array([np.abs(p - w[1][held]).mean() for w, p in zip(worlds, chance, strict=True)])
 
 
 if __name__ == "__main__":

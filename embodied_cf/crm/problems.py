@@ -116,7 +116,7 @@ class Advertising:
     def log_density(self, world: World, action: Vector) -> Vector:
         """Of the lognormal logger; -inf for bids <= 0."""
         density = _BIDDER.log_prob(_BID, world.context[:, :0], np.maximum(action, 1e-300))
-        return np.where(action > 0, density, -np.inf)
+        return np.where(action > 0, np.asarray(density), -np.inf)
 
     def loss(self, rng: np.random.Generator, world: World, action: Vector) -> Vector:
         """Return losses; they have no noise beyond the potential's."""
