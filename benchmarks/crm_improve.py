@@ -52,7 +52,7 @@ def main() -> None:
     lines = read(arguments.lines)
     for case in CASES:
         null = case.kind != "better"
-        for repetition in range(20 if arguments.quick else 1000 if null else 200):
+        for repetition in range(20 if arguments.quick else 1000 if null else 100):
             key = f"{case.name} #{repetition}"
             if key not in lines:
                 lines[key] = once(case, repetition)

@@ -129,10 +129,8 @@ def _bet(values: Values, low: float | np.ndarray, alpha: float) -> Bound:
 def _log_capital(values: Values, low: float | np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return log of the mixture's capital after each value, (*batch, n), against "the mean is at most `mean`"."""
     stake = (values - mean) / np.maximum(mean - low, 1e-300)
-    capital = np.full(values.shape, -np.inf)
-    for fraction in _FRACTIONS:
-        np.logaddexp(capital, np.log1p(fraction * stake).cumsum(axis=-1), out=capital)
-    return capital - np.log(len(_FRACTIONS))
+    each = np.log1p(_FRACTIONS[:, None] * stake[..., None, :]).cumsum(axis=-1)  # (*batch, bettors, n)
+    return np.logaddexp.reduce(each, axis=-2) - np.log(len(_FRACTIONS))
 
 
 def _running_moments(x: Values) -> tuple[np.ndarray, np.ndarray]:

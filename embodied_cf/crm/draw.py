@@ -120,7 +120,8 @@ def _tick(x: float, text: str, y: float = _HEIGHT - 18) -> str:
 
 
 def _said(mark: Mark) -> str:
-    return f"{mark.name}: {mark.value:.4g} [{mark.lower:.4g}, {mark.upper:.4g}]"
+    value = f"{mark.value:.4g} " if np.isfinite(mark.value) else ""
+    return f"{mark.name}: {value}[{mark.lower:.4g}, {mark.upper:.4g}]"
 
 
 def _short(text: str, most: int) -> str:

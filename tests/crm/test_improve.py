@@ -15,7 +15,7 @@ from embodied_cf.crm.objectives import LagrangeShift, VariancePenalised
 from embodied_cf.crm.policies import Softmax
 from embodied_cf.crm.policy_files import load_policy, log_target, save_policy
 from embodied_cf.crm.problems import Advertising, Pricing, deploy, true_loss
-from embodied_cf.crm.redeploy import Schedule, sequential_crm
+from embodied_cf.crm.redeploy import Schedule, _Logged, _pool, sequential_crm
 from embodied_cf.crm.selection import best_shift, cross_validate, resample, self_normalised_risk
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.errors import DatasetError, UsageError
@@ -39,8 +39,9 @@ def logged(effect, seed, n=400, sign=1.0):
 def test_a_better_policy_is_found_and_its_bound_holds(sign):
     found = improve(logged(0.8, 0, sign=sign), "logger", 0.05, learner=LEARNER)
     assert found.decision == "deploy"
-    assert 0 < found.chosen.lower < found.chosen.gain < 0.45
-    assert found.chosen.gain == pytest.approx(0.33, abs=0.12)
+    assert 0 < found.chosen.lower < found.chosen.gain
+    assert found.chosen.lower < 0.4, "always right gains 0.4"
+    assert found.chosen.gain == pytest.approx(0.35, abs=0.15)
     assert "Deploy the candidate: it is better than the baseline by at least" in words.verdict(found)
 
 
@@ -136,8 +137,8 @@ def test_the_gate_promotes_the_better_and_rolls_back_the_worse():
     assert traffic(gate, 0.35, 0)[0] == "promote"
     assert traffic(gate, 0.02, 1) == ("go on", 1), "too little to tell: patience leads to the last stage"
     assert traffic(gate, -0.4, 0)[0] == "roll back"
-    said = [traffic(gate, 0.0, seed)[0] for seed in range(30)]
-    assert said.count("promote") + said.count("roll back") <= 30 * 0.05 + 3 * np.sqrt(30 * 0.05 * 0.95)
+    said = [traffic(gate, 0.0, seed)[0] for seed in range(10)]
+    assert said.count("promote") + said.count("roll back") <= 10 * 0.05 + 3 * np.sqrt(10 * 0.05 * 0.95)
 
 
 def test_the_gate_before_the_first_decision():
@@ -148,29 +149,29 @@ def test_the_gate_before_the_first_decision():
         Gate(0.0, 1.0, stages=(0.5, 1.0))
 
 
-def test_sequential_crm_beats_its_logger_in_both_problems():
-    """Two lanes of one seed and one of another in one run: lanes are reproducible and paired by seed."""
-    for problem in (Pricing(), Advertising()):
-        objective = VariancePenalised(np.array([0.01, 0.01]))
-        found = sequential_crm(problem, objective, (0, 1), Schedule(rollouts=2, first=300))
-        start, end = (true_loss(problem, found.theta[m, 0], generator(0, "test"), 2000, 3) for m in (0, -1))
-        assert end < start - 0.02
-        assert found.logged_loss.shape == (2, 2)
-        _, own = deploy(problem, None, np.random.default_rng(0), 4000)
-        assert end < own.loss.mean()
+@pytest.mark.parametrize(("problem", "pooling"), [(Pricing(), "latest"), (Advertising(), "mixture")])
+def test_sequential_crm_beats_its_logger(problem, pooling):
+    """Two redeployments, two lanes of different seeds in one run."""
+    schedule = Schedule(rollouts=2, first=300, pooling=pooling)
+    found = sequential_crm(problem, VariancePenalised(np.array([0.01, 0.01])), (0, 1), schedule)
+    assert found.logged_loss.shape == (2, 2)
+    _, own = deploy(problem, None, np.random.default_rng(0), 4000)
+    for lane in range(2):
+        start, end = (true_loss(problem, found.theta[m, lane], generator(0, "test"), 2000, 3) for m in (0, -1))
+        assert end < min(start, own.loss.mean()) - 0.05
 
 
 def test_mixtures_weigh_by_all_loggers():
-    """Mean weight 1 under the mixture, also where the loggers differ."""
-    problem = Pricing()
-    objective = VariancePenalised(np.array([0.01, 0.01]))
-    latest = sequential_crm(problem, objective, (0, 1), Schedule(rollouts=2, first=300))
-    mixed = sequential_crm(problem, objective, (0, 1), Schedule(rollouts=2, first=300, pooling="mixture"))
-    assert latest.theta[1] == pytest.approx(mixed.theta[1], abs=1e-3), "one batch: no difference"
-    gap = true_loss(problem, mixed.theta[-1, 0], generator(0, "t"), 2000, 3) - true_loss(
-        problem, latest.theta[-1, 0], generator(0, "t"), 2000, 3
-    )
-    assert gap < 0.3
+    """By hand: 3 decisions of N(m, 1), 6 of the policy; each weighed by 1/3 and 2/3 of both densities."""
+    problem, schedule = Pricing(), Schedule(rollouts=2, first=3, pooling="mixture")
+    theta = problem.start(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    history = [[_Logged(*deploy(problem, logger, rng, n))] for logger, n in ((None, 3), (theta, 6))]
+    pooled = _pool(problem, history, [theta[None], theta[None]], schedule, 0)
+    mean = pooled.context[:, :3].mean(axis=1)
+    policy = problem.policy.log_prob(theta, pooled.context, pooled.action)
+    by_hand = np.exp(-((pooled.action - mean) ** 2) / 2) / np.sqrt(2 * np.pi) / 3 + np.exp(policy) * 2 / 3
+    assert np.exp(pooled.log_propensity) == pytest.approx(np.maximum(by_hand, 1e-5))
 
 
 def test_choices_without_test_data():
