@@ -78,7 +78,7 @@ class Pricing:
 
     def log_density(self, world: World, action: Vector) -> Vector:
         """Of N(m, 1)."""
-        return log_normal(action - world.hidden)
+        return np.asarray(log_normal(action - world.hidden))
 
     def loss(self, rng: np.random.Generator, world: World, action: Vector) -> Vector:
         """Return losses, noise included."""
