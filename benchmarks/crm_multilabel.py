@@ -77,7 +77,7 @@ def log(w: tuple, theta: np.ndarray, rollout: int, seed: int) -> tuple:
 def hamming(worlds: list, theta: np.ndarray) -> np.ndarray:
     """Return the expected share of wrong labels on the held-out third."""
     held = slice(ROWS * 2 // 3, None)
-    chance = [1 / (1 + np.exp(-POLICY.logits(t, w[0][held]))) for w, t in zip(worlds, theta, strict=True)]
+    chance = [0.5 + np.tanh(POLICY.logits(t, w[0][held]) / 2) / 2 for w, t in zip(worlds, theta, strict=True)]
     return np.array([np.abs(p - w[1][held]).mean() for w, p in zip(worlds, chance, strict=True)])
 
 
