@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+CRM = ("crm_coverage", "crm_improve", "crm_sequential", "crm_multilabel")
+
 
 def main() -> None:
     """Run each benchmark in a process of its own, so that none inherits another's memory or threads."""
@@ -12,7 +14,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="directory for the results as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     arguments = parser.parse_args()
-    for name in ("start_up", "relabel_speed", "vlm_dispatch", "render_speed", "env_speed"):
+    for name in ("start_up", "relabel_speed", "vlm_dispatch", "render_speed", "env_speed", *CRM):
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if arguments.json:
             arguments.json.mkdir(parents=True, exist_ok=True)

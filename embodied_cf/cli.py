@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from embodied_cf.crm.command import Crm
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.relabel.options import RelabelOptions
@@ -276,6 +277,7 @@ Verb = (
     | Annotated[Collect, tyro.conf.subcommand("collect")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
+    | Annotated[Crm, tyro.conf.subcommand("crm")]
 )
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import linprog  # type: ignore[import-untyped]
-from scipy.sparse import csr_matrix, kron, vstack  # type: ignore[import-untyped]
+from scipy.optimize import linprog
+from scipy.sparse import csr_matrix, kron, vstack
 
 from embodied_cf.counterfactual.gumbel import joint_law
 from embodied_cf.counterfactual.precision import distribution

@@ -1,0 +1,104 @@
+"""`embodied-cf crm`: files in, JSON and pages out, errors told."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from embodied_cf.cli import main
+from embodied_cf.crm.draw import Mark, curve, intervals, weight_histogram
+from embodied_cf.crm.log_files import StoredLog, write_npz
+from embodied_cf.crm.logs import from_arrays
+
+N = 900
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory):
+    """Costs in [-1, 0] of a blind logger that could do better."""
+    rng = np.random.default_rng(0)
+    context = rng.normal(size=(N, 2))
+    action = rng.integers(2, size=N)
+    good = action == (context.sum(axis=1) > 0)
+    reward = -(rng.random(N) < np.where(good, 0.1, 0.7)).astype(float)
+    path = tmp_path_factory.mktemp("logs") / "log.npz"
+    log = from_arrays(context, action, np.full(N, 0.5), reward, (-1.0, 0.0), logger="nav<1>")
+    write_npz(path, StoredLog(log))
+    return path
+
+
+def crm(*arguments):
+    with pytest.raises(SystemExit) as done:
+        main(["crm", *map(str, arguments)])
+    return done.value.code
+
+
+def test_evaluate_fit_improve(logs, tmp_path, capsys):
+    span = ("--low", -1, "--high", 0)
+    grid = ("--grid", 0.0, 0.3)
+    policy, better = tmp_path / "fit.json", tmp_path / "better.json"
+    outputs = ("--json", tmp_path / "out.json", "--html", tmp_path / "out.html")
+    assert crm("fit", logs, *span, "--out", policy, *grid, *outputs) == 0
+    assert json.loads((tmp_path / "out.json").read_text())["chosen"] in (0.0, 0.3)
+    assert crm("improve", logs, *span, "--out", better, *grid, *outputs) == 0
+    improved = json.loads((tmp_path / "out.json").read_text())
+    assert improved["decision"] == "deploy"
+    assert improved["tested"][0]["lower"] > 0.1
+    assert "A better policy was found" in (tmp_path / "out.html").read_text()
+    capsys.readouterr()
+    assert crm("evaluate", logs, *span, "--target", better, "--max-weight", 3, *outputs) == 0
+    told = capsys.readouterr().out
+    assert told.index("amount to") < told.index("IPS"), "diagnostics first"
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["interval"]["holds"]
+    assert result["interval"]["lower"] < -0.2 < result["interval"]["upper"] + 0.15
+    assert [row["estimator"] for row in result["estimates"]][:2] == ["IPS", "SNIPS"]
+    page = (tmp_path / "out.html").read_text()
+    assert page.count("<svg") == 3
+    assert "nav&lt;1&gt;" in page, "names are escaped"
+    assert not re.search(r"(src|href)=|nan|@import", page), "self-contained, every number is one"
+
+
+def test_the_logger_is_its_own_target(logs, tmp_path):
+    assert crm("evaluate", logs, "--low", -1, "--high", 0, "--json", tmp_path / "e.json") == 0
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert result["estimates"][0]["value"] == pytest.approx(result["loggers"][0]["mean"])
+    assert result["interval"]["lower"] < result["loggers"][0]["mean"] < result["interval"]["upper"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--low", 0, "--high", 1), "a reward outside its range"),
+        (("--low", -1, "--high", 0, "--logger", "who"), "no decision of logger 'who'"),
+        (("--low", -1, "--high", 0, "--method", "hoeffding"), "needs a finite max_weight"),
+        (("--low", -1, "--high", 0, "--target", "absent.json"), "not a policy file"),
+    ],
+)
+def test_errors_are_told(logs, arguments, text, capsys):
+    assert crm("evaluate", logs, *arguments) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_actions_and_policies_must_fit(logs, tmp_path, capsys):
+    assert crm("fit", logs, "--low", -1, "--high", 0, "--out", tmp_path / "p", "--policy", "gaussian") == 2
+    assert "a gaussian policy does not fit actions that are whole numbers" in capsys.readouterr().err
+
+
+def test_pictures_of_edge_cases():
+    """One weight, weights of zero, no spread, infinite ends: every coordinate is a number inside the picture."""
+    drawn = [
+        weight_histogram(np.ones(3)),
+        weight_histogram(np.zeros(2)),
+        weight_histogram(np.array([1e-9, 1e9])),
+        intervals([Mark("a & b", 1.0, 1.0, 1.0)], reference=1.0),
+        intervals([Mark("x", 0.2, 0.1, float("inf"))], reference=0.0),
+        curve([Mark("v1", -0.5, -0.6, -0.4), Mark("v2", -0.3, -0.4, -0.2)]),
+    ]
+    for picture in drawn:
+        assert "nan" not in picture
+        assert "inf" not in picture.replace("inf]", "")
+        for x in re.findall(r'(?:cx|x|x1|x2)="(-?[\d.]+)"', picture):
+            assert 0 <= float(x) <= 520
+    assert "a &amp; b" in drawn[3]
