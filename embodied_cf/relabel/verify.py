@@ -15,6 +15,7 @@ from embodied_cf.datasets.contract import Labels
 from embodied_cf.language.meaning import judge
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
+from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.ground import GroundingCheck
 from embodied_cf.relabel.stages import Candidates, Context, Judged
 
@@ -70,6 +71,7 @@ class ProgramVerifier:
         verdict = judge(table, meaning.vocabulary, labels.instruction)
         told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
         verdict[told] = hindsight_verdicts(context, labels.take(told))
+        self._judge_goals(context, candidates, verdict)
         command = _commands(context, labels)
         carried = np.where(command >= 0, table[np.maximum(command, 0), np.arange(len(labels))], UNKNOWN)
         reason = [CONTRADICTS if FAIL in pair else "" for pair in zip(verdict.tolist(), carried.tolist(), strict=True)]
@@ -78,6 +80,14 @@ class ProgramVerifier:
         for row in np.flatnonzero((carried == UNKNOWN) & (command >= 0)).tolist():
             reason[row] = reason[row] or CANNOT_SHOW
         return verdict, reason
+
+    def _judge_goals(self, context: Context, candidates: Candidates, verdict: Int8[np.ndarray, " n"]) -> None:
+        """Fill in the verdicts on rows that name a thing, where a camera model places it on the ground."""
+        goals = np.flatnonzero(candidates.proposals.is_goal)
+        if self.grounding is not None and len(goals):
+            rows = candidates.factual + goals
+            picked, labels = candidates.proposals.take(goals), candidates.labels.take(rows)
+            verdict[rows] = goal_verdicts(context, picked, labels, self.grounding.camera)
 
     def _other_side(self, labels: Labels, verdict: Int8[np.ndarray, " n"]) -> Iterator[int]:
         """Yield rows of free text that names one side while the command goes to the other."""

@@ -1,16 +1,20 @@
 """Pixels to ground, ground to path, and what unmasks a thing that is not there: by hand-computed values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from embodied_cf.datasets.contract import EncodedImages, Episode
+from embodied_cf.datasets.contract import EncodedImages, Episode, Labels
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.sample import draw
 from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.language.meaning import NavMeaning
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.segments import Segments
+from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.relabel.goal import STOP_SHORT_M, GoalSynthesizer
+from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.ground import GroundingCheck, between_frames, ground_point
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.propose import GrammarProposer
@@ -99,6 +103,41 @@ def test_a_goal_is_carried_to_later_frames_by_odometry():
 )
 def test_goals_that_make_no_sense_are_named(box, start, reason):
     assert SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal(box, start)).reason == (reason,)
+
+
+def _row(chunk, instruction="go to the red post"):
+    """A counterfactual row whose chunk is straight, to `chunk` metres ahead and left."""
+    path = np.linspace(0, 1, 9)[1:, None] * np.array(chunk)
+    return Labels(("counterfactual",), np.array([0], np.int32), np.array([8], np.int32), (instruction,), ("",),
+                  path[None].astype(np.float32), np.ones((1, 8), bool), np.ones(1, np.float32), ("",))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("box", "chunk", "judged"),
+    [
+        # stands 2.4 m ahead
+        ((24, 10, 40, 40), (0.9, 0.0), PASS),
+        ((24, 10, 40, 40), (0.7, 0.5), PASS),
+        ((24, 10, 40, 40), (0.1, 0.9), FAIL),
+        ((24, 10, 40, 40), (-0.9, 0.0), FAIL),
+        ((24, 10, 40, 40), (0.0, 0.0), FAIL),
+        # stands 0.8 m ahead: arrived
+        ((24, 10, 40, 56), (0.0, 0.0), PASS),
+        ((24, 2, 40, 20), (0.9, 0.0), UNKNOWN),
+    ],
+    ids=["straight", "slanting", "aside", "away", "stops too early", "stops there", "on no ground"],
+)
+def test_a_chunk_is_judged_by_the_place_of_the_thing(box, chunk, judged):
+    found = goal_verdicts(_context(STRAIGHT, []), _goal(box), _row(chunk), CAMERA)
+    assert found.tolist() == [judged]
+
+
+def test_words_that_say_more_are_not_judged():
+    goal = _goal((24, 10, 40, 40))
+    careful = replace(goal, instruction=("go to the red post without touching the wall",))
+    assert goal_verdicts(_context(STRAIGHT, []), careful, _row((0.9, 0.0)), CAMERA).tolist() == [UNKNOWN]
+    spoken = replace(goal, instruction=("Head for the red post.",))
+    assert goal_verdicts(_context(STRAIGHT, []), spoken, _row((0.9, 0.0)), CAMERA).tolist() == [PASS]
 
 
 def _box(pose, post, size=64):
