@@ -38,6 +38,11 @@ PLANTED = [
     ("policies/planted.py", "import embodied_cf.envs"),
     ("embodied_cf/vlm/planted.py", "import embodied_cf.relabel.options"),
     ("embodied_cf/relabel/planted.py", "import embodied_cf.cli"),
+    ("embodied_cf/crm/planted.py", "import embodied_cf.envs.state"),
+    ("embodied_cf/explain/planted.py", "import embodied_cf.crm"),
+    ("embodied_cf/counterfactual/planted.py", "import embodied_cf.datasets.contract"),
+    ("embodied_cf/relabel/planted.py", "import embodied_cf.datasets.privileged"),
+    ("embodied_cf/train/planted.py", "import embodied_cf.datasets.privileged"),
     ("embodied_cf/errors_planted.py", None),
 ]
 
@@ -92,7 +97,7 @@ def test_help_needs_nothing_heavy():
     )
     done = run(sys.executable, "-c", probe)
     assert "heavy []" in done.stdout, done.stdout + done.stderr
-    for verb in ("demo", "inspect", "relabel", "labels"):
+    for verb in ("demo", "inspect", "relabel", "collect", "labels", "explain", "crm"):
         assert verb in done.stdout
 
 
@@ -110,8 +115,9 @@ def test_a_wheel_holds_every_room_and_table(tmp_path):
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    needed = {f"embodied_cf/{path.relative_to(ROOT)}" for path in (ROOT / "datasets").rglob("*")
-              if path.suffix in (".py", ".toml", ".j2")}  # fmt: skip
+    kept = (".py", ".toml", ".j2", ".safetensors")
+    needed = {f"embodied_cf/{path.relative_to(ROOT)}" for room in ("datasets", "envs", "policies")
+              for path in (ROOT / room).rglob("*") if path.suffix in kept}  # fmt: skip
     needed |= {str(path.relative_to(ROOT)) for path in (ROOT / "embodied_cf").rglob("*")
                if path.suffix in (".py", ".txt", ".json", ".j2") and "planted" not in path.name}  # fmt: skip
     assert needed <= names, sorted(needed - names)
@@ -123,7 +129,11 @@ def test_documented_commands_exist():
     import re
 
     readme = (ROOT / "README.md").read_text()
-    lines = re.findall(r"^\s*embodied-cf (\w+)(?: (list|filter|merge|drop))?((?:.|\\\n)*)$", readme, re.MULTILINE)
+    lines = re.findall(
+        r"^\s*embodied-cf (\w+)(?: (list|filter|merge|drop|evaluate|fit|improve|policy))?((?:.|\\\n)*)$",
+        readme,
+        re.MULTILINE,
+    )
     assert {verb for verb, *_ in lines} >= {"inspect", "relabel", "labels"}
     for verb, action, rest in lines:
         known = run(sys.executable, "-m", "embodied_cf", verb, *filter(None, [action]), "--help").stdout

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+from embodied_cf.datasets.contract import EncodedImages, Episode
+from embodied_cf.datasets.images import encode_jpeg
+from embodied_cf.envs.rendering.render import Camera
+from embodied_cf.envs.rendering.snapshots import Snapshots, take_snapshots
+from embodied_cf.errors import DatasetError
+from embodied_cf.language.instruction import COLOURS, KINDS
+from embodied_cf.language.nav import VOCABULARY
+from embodied_cf.language.segments import Segments
+from embodied_cf.policies.detector import SIZE, Detector, load_detector, save_detector, weights_path
+from embodied_cf.train.detector import detection_loss, make_batch, overlap, score_detector
+from embodied_cf.vlm.learned import LearnedCaptioner
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def dev():
+    """Frames of layouts and names that training never saw."""
+    return take_snapshots("rooms", "dev", range(100, 104), 8, Camera(SIZE, SIZE))
+
+
+def test_the_shipped_weights_read_frames_that_training_never_saw(dev):
+    found = score_detector(load_detector(), dev)
+    assert found.recall > 0.3
+    assert found.precision > 0.3
+    assert found.colour > 0.7
+    assert found.kind > 0.4
+    assert score_detector(Detector().eval(), dev).recall < 0.05, "untrained weights find nothing"
+
+
+def test_the_shipped_weights_are_small():
+    assert weights_path().stat().st_size < 2_000_000
+
+
+def test_weights_are_written_and_read_back_in_half_precision(tmp_path):
+    model = Detector().eval()
+    save_detector(model, tmp_path / "w.safetensors")
+    back = load_detector(tmp_path / "w.safetensors")
+    frame = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(back(frame), model(frame), atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights"])
+def test_broken_weights_are_named(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(DatasetError, match="no detector weights"):
+        load_detector(tmp_path / "w.safetensors")
+
+
+def test_overlap_by_hand():
+    """Two unit squares that share half a square: 0.5 / 1.5; and one that shares nothing."""
+    others = np.array([[0.5, 0.0, 1.5, 1.0], [2.0, 2.0, 3.0, 3.0]])
+    np.testing.assert_allclose(overlap(np.array([0.0, 0.0, 1.0, 1.0]), others), [1 / 3, 0.0])
+
+
+def _one_box(box):
+    return Snapshots(np.zeros((1, SIZE, SIZE, 3), np.uint8), np.array([0]), np.array([box]),
+                     np.array([2]), np.array([1]), np.array([500]))  # fmt: skip
+
+
+def test_a_box_is_taught_at_the_cell_of_its_centre_and_mirrors_with_the_frame():
+    part = _one_box([0.25, 0.5, 0.5, 0.75])
+    plain, mirrored = (make_batch(part, np.array([0]), mirror) for mirror in (False, True))
+    assert [int(index[0]) for index in plain.index] == [0, 15, 9]
+    assert [int(index[0]) for index in mirrored.index] == [0, 15, 15], "centre at 0.625"
+    assert float(plain.heat[0, 15, 9]) == 1.0
+    cell = (np.array([9, 15]) + 0.5) / 24
+    torch.testing.assert_close(
+        plain.reach[0],
+        torch.tensor([cell[0] - 0.25, cell[1] - 0.5, 0.5 - cell[0], 0.75 - cell[1]], dtype=torch.float32),
+    )
+
+
+def test_training_makes_the_loss_smaller_and_frames_without_things_are_no_trouble():
+    torch.manual_seed(0)
+    part = _one_box([0.25, 0.5, 0.5, 0.75])
+    model, losses = Detector().train(), []
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    batch = make_batch(part, np.array([0]), False)
+    for _ in range(8):
+        loss = detection_loss(model, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    empty = Snapshots(part.rgb, *(column[:0] for column in (part.frame, part.box, part.kind, part.colour, part.pixels)))
+    assert torch.isfinite(detection_loss(model, make_batch(empty, np.array([0]), False)))
+
+
+async def _captions(frames):
+    steps = len(frames)
+    episode = Episode("set/0", {"primary": EncodedImages([encode_jpeg(frame) for frame in frames])},
+                      np.zeros((steps, 0)), np.zeros((steps, 2)), np.ones(steps, bool), np.zeros(steps))  # fmt: skip
+    nothing = Segments(np.zeros(0, np.int64), np.zeros(0, np.int64), (), ())
+    return await LearnedCaptioner(VOCABULARY).caption(episode, nothing)
+
+
+def test_the_learned_captioner_speaks_of_pixels_of_any_size(dev):
+    import asyncio
+
+    told = asyncio.run(_captions(dev.rgb[:6].repeat(2, axis=1).repeat(2, axis=2)))
+    assert told.objects
+    for item in told.objects:
+        colour, kind = item.name.split()
+        assert colour in COLOURS
+        assert kind in KINDS
+        assert 0 <= item.box[0] < item.box[2] <= 2 * SIZE
+        assert 0.35 <= item.score <= 1
