@@ -52,7 +52,7 @@ class Cache:
     """The primary camera, RGB, resized by area."""
     track: Float64[np.ndarray, "f d"]
     """See `datasets.motion.track_of`."""
-    first: Int64[np.ndarray, " e+1"]
+    first: Int64[np.ndarray, " bounds"]
     """Index of each episode's first frame; the last entry is F."""
     episodes: tuple[str, ...]
     """Episode ids."""

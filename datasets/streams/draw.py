@@ -114,6 +114,6 @@ class Gatherer:
                 image[own] = cache.frames[steps]
         return image
 
-    def _steps(self, first: Int64[np.ndarray, " e+1"], frame: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b t"]:
+    def _steps(self, first: Int64[np.ndarray, " bounds"], frame: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b t"]:
         begin = first[np.searchsorted(first, frame, side="right") - 1]
         return np.maximum(frame[:, None] - np.arange(self.history, -1, -1), begin[:, None])

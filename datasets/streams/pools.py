@@ -21,13 +21,13 @@ class Pools:
 
     source: Int64[np.ndarray, " pools"]
     kind: UInt8[np.ndarray, " pools"]
-    first: Int64[np.ndarray, " pools+1"]
+    first: Int64[np.ndarray, " firsts"]
     """Where each pool's observations begin."""
     frame: Int64[np.ndarray, " m"]
     key: Int64[np.ndarray, " m"]
     """pool * `stride` + frame."""
     stride: int
-    offset: Int64[np.ndarray, " m+1"]
+    offset: Int64[np.ndarray, " bounds"]
     row: Int32[np.ndarray, " p"]
     """Labels by observation: rows of the source's table."""
     instruction: Int32[np.ndarray, " p"]

@@ -21,7 +21,7 @@ class Pool:
 
     frame: Int64[np.ndarray, " m"]
     """Frames of the cache, rising."""
-    offset: Int64[np.ndarray, " m+1"]
+    offset: Int64[np.ndarray, " bounds"]
     row: Int32[np.ndarray, " p"]
 
 

@@ -102,16 +102,16 @@ def test_a_damaged_file_is_named(broken, tmp_path):
 
 
 def test_an_unknown_kind_is_an_error_and_never_guessed():
-    with pytest.raises(UsageError, match="unknown kind of normalisation 'zscore'.*quantile, mean_std, bounds"):
+    with pytest.raises(UsageError, match=r"unknown kind of normalisation 'zscore'.*quantile, mean_std, bounds"):
         Normalizer.from_json(normaliser("bounds").to_json().replace('"bounds"', '"zscore"'))
 
 
 def test_another_embodiment_and_another_dataset_are_errors():
     normaliser("bounds").check(NAV, "data")
     normaliser("bounds").check(NAV)
-    with pytest.raises(UsageError, match="statistics of embodiment 'nav'.*not of 'arm'"):
+    with pytest.raises(UsageError, match=r"statistics of embodiment 'nav'.*not of 'arm'"):
         normaliser("bounds").check(ARM)
-    with pytest.raises(DatasetError, match="statistics of another dataset .data, not other."):
+    with pytest.raises(DatasetError, match=r"statistics of another dataset \(data, not other\)"):
         normaliser("bounds").check(NAV, "other")
 
 
