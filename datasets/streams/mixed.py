@@ -114,7 +114,7 @@ def _common_camera(opened: Sequence[OpenSource]) -> CameraModel | None:
     return models[0] if all(model == models[0] for model in models) else None
 
 
-def _number_texts(caches: Sequence[Cache]) -> tuple[tuple[str, ...], list[Int32[np.ndarray, " texts"]]]:
+def _number_texts(caches: Sequence[Cache]) -> tuple[tuple[str, ...], list[Int32[np.ndarray, "_"]]]:
     numbers: dict[str, int] = {}
     numbering = [
         np.array([numbers.setdefault(text, len(numbers)) for text in cache.texts], np.int32) for cache in caches

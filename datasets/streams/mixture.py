@@ -72,8 +72,9 @@ class Stream:
         problems = [problem for problem, holds in wrong.items() if holds]
         if problems:
             raise UsageError("; ".join(problems), where="stream")
+        view = self.view  # opens the sources
         for augmentation in self.augment:
-            augmentation.check(self.view)
+            augmentation.check(view)
 
     @cached_property
     def _mixed(self) -> Mixed:
