@@ -170,9 +170,7 @@ class Stream:
         return Gatherer(self._mixed, self.history)
 
     def _drawn(self, epoch: int, step: int) -> Drawn:
-        rng = generator(self.seed, "labels", str(epoch), str(step))
-        pool, entry = self._schedule.entries(epoch, step)
-        return draw(self._mixed.pools, pool, self._mixed.pools.first[pool] + entry, self.per_observation, rng)
+        return draw(self._mixed.pools, self._schedule.slots(epoch).at(step), self.per_observation)
 
     def _batch(self, epoch: int, step: int, part: slice) -> Batch:
         batch = self._gatherer.batch(self._drawn(epoch, step).take(part))
