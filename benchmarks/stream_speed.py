@@ -156,8 +156,10 @@ def theirs(data: Path, batches: int) -> dict[str, float]:
     def decoded(step):  # type: ignore[no-untyped-def]
         return {**step, "image": tf.io.decode_jpeg(step["image"], channels=3)}
 
-    flat = episodes.repeat().map(chunked, num_parallel_calls=1).unbatch().shuffle(2000)
-    batched = flat.map(decoded, num_parallel_calls=1).batch(BATCH, drop_remainder=True).prefetch(2)
+    trajectories = episodes.repeat().map(chunked, num_parallel_calls=1)
+    flat = trajectories.interleave(tf.data.Dataset.from_tensor_slices, cycle_length=4)  # quicker than unbatch
+    decoded_steps = flat.shuffle(2000).map(decoded, num_parallel_calls=1)
+    batched = decoded_steps.batch(BATCH, drop_remainder=True).prefetch(2)
 
     def run() -> Iterator[Any]:
         for batch in batched.as_numpy_iterator():

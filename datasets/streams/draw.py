@@ -37,8 +37,10 @@ def draw(pools: Pools, slots: Slots, together: int) -> Drawn:
     pool = slots.pool.astype(np.int64)
     entry = pools.first[pool] + slots.entry
     label = _chosen(pools, entry, slots.chance)
-    for place in range(1, together):
-        _share(pools, *(part.reshape(-1, together) for part in (pool, entry, label, slots.chance)), place)
+    groups = (-1, together)
+    for place in range(1, together):  # the reshaped entries and labels are views, written to in place
+        _share(pools, pool.reshape(groups), entry.reshape(groups), label.reshape(groups),
+               slots.chance.reshape(groups), place)  # fmt: skip
     return Drawn(pools.source[pool], pools.frame[entry], pools.row[label], pools.kind[pool], pools.instruction[label])
 
 

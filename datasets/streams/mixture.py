@@ -1,10 +1,10 @@
 """Batches from a mixture of sources: deterministic, resumable, sharded, and instructions varied per observation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -75,6 +75,10 @@ class Stream:
         view = self.view  # opens the sources
         for augmentation in self.augment:
             augmentation.check(view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files behind: a worker process opens the cache again, which takes milliseconds."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def _mixed(self) -> Mixed:

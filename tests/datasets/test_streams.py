@@ -1,5 +1,8 @@
 """Streams: what a sample is, which are drawn how often, and that they come again the same."""
 
+import json
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,7 @@ from embodied_cf.datasets.spec import load_spec
 from embodied_cf.datasets.streams import Mirror, Source, Stream
 from embodied_cf.datasets.streams.schedule import quota
 from embodied_cf.datasets.streams.table import held_out
+from embodied_cf.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def data(tmp_path_factory):
 
 
 def make(data, **options):
-    source = {name: options.pop(name) for name in ("kinds_of", "label_sets", "min_score") if name in options}
+    source = {name: options.pop(name) for name in ("kinds_of", "label_sets", "min_score", "split") if name in options}
     if "kinds_of" in source:
         source["kinds"] = source.pop("kinds_of")
     return Stream((Source(data, **source),), **{"size": (16, 16), "batch_size": 4, "holdout": 0.0, **options})
@@ -232,6 +236,29 @@ def test_chunks_are_every_supervised_pair_once(data):
     assert action.shape == (4 * (5 + 2 + 3), 8, 2)  # five hindsight steps, two atomic ones, three counterfactuals
     assert mask.sum() == 4 * (5 + 4 + 3 + 2 + 1 + 2 + 1 + 2 + 3 + 2)
     assert stream.chunk_shape == (8, 2)
+
+
+def test_a_worker_process_gets_the_stream_without_its_data(data):
+    stream = make(data, seed=2)
+    first = next(iter(stream.batches(0)))
+    sent = pickle.dumps(stream)
+    assert len(sent) < 2000
+    same(first, next(iter(pickle.loads(sent).batches(0))))
+
+
+def test_a_split_is_taken_alone(data, tmp_path):
+    both = tmp_path / "1.0.0"
+    shutil.copytree(data, both)
+    shutil.copy(both / "tiny-train.tfrecord-00000-of-00001", both / "tiny-val.tfrecord-00000-of-00001")
+    info = json.loads((both / "dataset_info.json").read_text())
+    info["splits"].append({**info["splits"][0], "name": "val"})
+    (both / "dataset_info.json").write_text(json.dumps(info))
+    assert make(both).observations == 40
+    parts = [{pair[0] for pair in flat(make(both, split=split).batches(0))} for split in ("train", "val")]
+    assert sorted(map(len, parts)) == [20, 20]
+    assert not parts[0] & parts[1]
+    with pytest.raises(UsageError, match=r"no split 'test'\. It has: train, val"):
+        make(both, split="test")
 
 
 def test_real_label_sets_stream(relabelled):
