@@ -1,17 +1,22 @@
 """Which pool and observation each slot of an epoch draws.
 
 Everything is a function of (seed, epoch): an epoch can be entered in the middle, and ranks agree without talking.
-Shares are exact per epoch, up to rounding. A pool's observations come in a new random order each time all of them have
-been drawn, epochs included, so that a small share visits everything in the end.
+Shares are exact, up to one draw per epoch that evens out over epochs. A pool's observations come in a new random order
+each time all of them have been drawn, epochs included, so that a small share visits everything in the end.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from embodied_cf.datasets.randomness import generator
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, and of other irrationals, fill [0, 1) evenly."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,13 @@ class Schedule:
     sizes: tuple[int, ...]
     """Observations per pool."""
 
-    @cached_property
-    def quotas(self) -> tuple[tuple[int, ...], ...]:
-        """Draws per epoch, for each source those of its pools."""
-        groups = quota(np.array([sum(source) for source in self.shares]), self.steps * self.batch_size // self.together)
-        return tuple(
-            tuple(quota(np.array(source), count * self.together).tolist())
-            for source, count in zip(self.shares, groups.tolist(), strict=True)
-        )
+    def quotas(self, epoch: int) -> list[Int64[np.ndarray, "epochs _"]]:
+        """Return, for each source, how often its pools are drawn from in epochs 0, ..., `epoch`."""
+        turn = np.arange(epoch + 1)
+        groups = np.full(epoch + 1, self.steps * self.batch_size // self.together)
+        totals = divide(np.array([sum(source) for source in self.shares]), groups, (0.5 + turn * _GOLDEN) % 1)
+        at = (0.5 + turn * math.sqrt(2)) % 1
+        return [divide(np.array(source), totals[:, i] * self.together, at) for i, source in enumerate(self.shares)]
 
     def slots(self, epoch: int) -> Slots:
         """Return the slots of an epoch."""
@@ -59,21 +63,24 @@ class Schedule:
 @lru_cache(maxsize=2)  # training and validation
 def _slots(schedule: Schedule, epoch: int) -> Slots:
     rng = generator(schedule.seed, "slots", str(epoch))
-    pool = _pools(schedule, rng)
+    quotas = schedule.quotas(epoch)
+    pool = _pools([part[epoch] for part in quotas], schedule.together, rng)
     entry = np.zeros(len(pool), np.int32)
-    quotas = [count for source in schedule.quotas for count in source]
-    for number, (count, size) in enumerate(zip(quotas, schedule.sizes, strict=True)):
-        entry[pool == number] = _visited(schedule.seed, number, epoch * count, count, size)
+    for number, (counts, size) in enumerate(zip(np.concatenate(quotas, axis=1).T, schedule.sizes, strict=True)):
+        before, count = int(counts[:epoch].sum()), int(counts[epoch])
+        entry[pool == number] = _visited(schedule.seed, number, before, count, size)
     shape = (schedule.steps, schedule.batch_size)
     return Slots(pool.reshape(shape), entry.reshape(shape), rng.random(shape, np.float32))
 
 
-def _pools(schedule: Schedule, rng: np.random.Generator) -> Int32[np.ndarray, " slots"]:
+def _pools(
+    quotas: Sequence[Int64[np.ndarray, "_"]], together: int, rng: np.random.Generator
+) -> Int32[np.ndarray, " slots"]:
     """Return the pool of every slot: sources are dealt out to groups, then pools of the source to slots."""
-    totals = [sum(source) // schedule.together for source in schedule.quotas]
-    source = np.repeat(rng.permutation(np.repeat(np.arange(len(totals)), totals)), schedule.together)
+    totals = [int(counts.sum()) // together for counts in quotas]
+    source = np.repeat(rng.permutation(np.repeat(np.arange(len(totals)), totals)), together)
     pool, first = np.zeros(len(source), np.int32), 0
-    for index, counts in enumerate(schedule.quotas):
+    for index, counts in enumerate(quotas):
         numbers = np.arange(first, first + len(counts), dtype=np.int32)
         pool[source == index] = rng.permutation(np.repeat(numbers, counts))
         first += len(counts)
@@ -90,14 +97,19 @@ def _visited(seed: int, pool: int, start: int, count: int, size: int) -> Int32[n
     return np.concatenate([*orders, np.zeros(0, np.int32)])[past : past + count]
 
 
-def quota(shares: Float64[np.ndarray, " n"], total: int) -> Int64[np.ndarray, " n"]:
-    """Divide `total` by shares into whole numbers that add up to it (largest remainder).
+def divide(
+    shares: Float64[np.ndarray, " n"], totals: Int64[np.ndarray, " e"], at: Float64[np.ndarray, " e"]
+) -> Int64[np.ndarray, "e n"]:
+    """Divide totals by shares into whole numbers that add up to them (systematic sampling).
 
-    >>> quota(np.array([1.0, 2.0]), 4)
-    array([1, 3])
+    None is further than one from its exact share, and with `at` spread evenly over [0, 1) the mean is exact: a share of
+    a tenth of a draw is drawn every tenth time.
+
+    >>> divide(np.array([1.0, 3.0]), np.array([8, 2]), np.array([0.5, 0.5]))
+    array([[2, 6],
+           [1, 1]])
     """
-    ideal = shares / shares.sum() * total
-    whole = np.floor(ideal).astype(np.int64)
-    rest = np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]
-    whole[rest] += 1
-    return whole
+    ends = np.cumsum(shares) / shares.sum()
+    ends[-1] = 1.0
+    edges = np.floor(totals[:, None] * ends + at[:, None]).astype(np.int64)
+    return np.diff(edges, prepend=0, axis=1)
