@@ -99,8 +99,8 @@ class HorizontalShift(_KeepsTexts):
 
     A robot turned left by d sees the world move right by f tan d pixels, with f the focal length in pixels of the
     frame, and finds every target turned right by d: row (x, y) becomes (x cos d + y sin d, y cos d - x sin d). For the
-    picture this is exact at its centre and an approximation towards its sides. The edge is repeated where nothing was
-    seen. Only for robots that drive, and only with a camera model.
+    picture this is exact at the centre of a level camera and an approximation towards its sides. The edge is repeated
+    where nothing was seen. Only for robots that drive, and only with a camera model.
     """
 
     pixels: int = 4

@@ -98,6 +98,16 @@ def test_an_interrupted_build_leaves_nothing_that_is_taken_for_whole(data, build
     assert len(builds) == 2
 
 
+def test_what_a_killed_build_left_is_swept_away(data, builds):
+    stream(data)
+    left = folder(data).with_name(f".{folder(data).name}.tmp")
+    folder(data).rename(left)
+    (left / "index.json").unlink()
+    stream(data)
+    assert len(builds) == 2
+    assert not left.exists()
+
+
 def test_many_who_want_it_at_once_make_it_once(data, builds):
     with ThreadPoolExecutor(4) as pool:
         images = list(pool.map(lambda _: image(stream(data)), range(4)))
