@@ -4,13 +4,14 @@ World frame: x, y in metres, yaw in radians counterclockwise from +x, heights in
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float64, Int32, UInt8
 
 from embodied_cf.errors import UsageError
+from embodied_cf.language.columns import Columns
 from embodied_cf.language.instruction import COLOURS, DOOR, KINDS
 from embodied_cf.language.surroundings import Surroundings
 
@@ -99,7 +100,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Worlds:
+class Worlds(Columns):
     """B scenes in arrays of fixed size (MAX_WALLS and so on), unused rows zero. Column names as in `Scene`."""
 
     walls: Float64[np.ndarray, "b w 4"]
@@ -127,19 +128,6 @@ class Worlds:
 
     def __len__(self) -> int:
         return len(self.num_walls)
-
-    def take(self, rows: Sequence[int] | np.ndarray) -> "Worlds":
-        """Return the chosen scenes, in the order given; a row may be named more than once."""
-        index = np.asarray(rows, np.int64)
-        return Worlds(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
-
-    def replaced(self, rows: Sequence[int] | np.ndarray, others: "Worlds") -> "Worlds":
-        """Return these scenes with `rows` exchanged for `others`."""
-        index = np.asarray(rows, np.int64)
-        columns = {item.name: getattr(self, item.name).copy() for item in fields(self)}
-        for name, column in columns.items():
-            column[index] = getattr(others, name)
-        return Worlds(**columns)
 
 
 _PADDED = {"walls": MAX_WALLS, "wall_height": MAX_WALLS, "wall_style": MAX_WALLS, "wall_rgb": MAX_WALLS,

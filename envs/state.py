@@ -6,13 +6,14 @@ they do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int, Int32, UInt8
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.scene import MAX_PEOPLE, Scene
+from embodied_cf.language.columns import Columns
 
 PERIOD_S = 0.25
 """Control period."""
@@ -25,7 +26,7 @@ HIT_WALL, HIT_OBJECT, HIT_PERSON = 1, 2, 4
 
 
 @dataclass(frozen=True)
-class State:
+class State(Columns):
     """B worlds at one instant."""
 
     pose: Float64[np.ndarray, "b 3"]
@@ -45,19 +46,6 @@ class State:
 
     def __len__(self) -> int:
         return len(self.pose)
-
-    def take(self, rows: Sequence[int] | np.ndarray) -> "State":
-        """Return the chosen rows, in the order given; a row may be named more than once."""
-        index = np.asarray(rows, np.int64)
-        return State(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
-
-    def replaced(self, rows: Sequence[int] | np.ndarray, others: "State") -> "State":
-        """Return this state with `rows` exchanged for `others`."""
-        index = np.asarray(rows, np.int64)
-        columns = {item.name: getattr(self, item.name).copy() for item in fields(self)}
-        for name, column in columns.items():
-            column[index] = getattr(others, name)
-        return State(**columns)
 
 
 def initial_state(scenes: Sequence[Scene]) -> State:
