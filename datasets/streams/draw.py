@@ -1,0 +1,119 @@
+"""From a schedule's slots to labels of observations, and from those to a batch."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int32, Int64, UInt8
+
+from embodied_cf.datasets.batch import Batch
+from embodied_cf.datasets.streams.mixed import Mixed
+from embodied_cf.datasets.streams.pools import Pools
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Which label of which observation, for B samples."""
+
+    source: Int64[np.ndarray, " b"]
+    frame: Int64[np.ndarray, " b"]
+    row: Int32[np.ndarray, " b"]
+    kind: UInt8[np.ndarray, " b"]
+    instruction: Int32[np.ndarray, " b"]
+
+    def take(self, part: slice) -> "Drawn":
+        """Return some of the samples."""
+        return Drawn(*(getattr(self, field.name)[part] for field in fields(self)))
+
+
+def draw(
+    pools: Pools,
+    pool: Int64[np.ndarray, " b"],
+    entry: Int64[np.ndarray, " b"],
+    together: int,
+    rng: np.random.Generator,
+) -> Drawn:
+    """Choose a label for each slot.
+
+    A slot has a pool and an observation of its own, but slots that stand together look for a label of their pool at
+    the observation of the first of them, one that says what none of the others says; only where there is none they
+    keep to their own observation.
+    """
+    chance = rng.random(len(pool))
+    low, high = pools.offset[entry], pools.offset[entry + 1]
+    label = low + (chance * (high - low)).astype(np.int64)
+    for place in range(1, together):
+        _share(pools, pool.reshape(-1, together), entry.reshape(-1, together), label.reshape(-1, together),
+               chance.reshape(-1, together)[:, place], place)  # fmt: skip
+    return Drawn(pools.source[pool], pools.frame[entry], pools.row[label], pools.kind[pool], pools.instruction[label])
+
+
+def _share(
+    pools: Pools,
+    pool: Int64[np.ndarray, "g m"],
+    entry: Int64[np.ndarray, "g m"],
+    label: Int64[np.ndarray, "g m"],
+    chance: np.ndarray,
+    place: int,
+) -> None:
+    """Move the slots at `place` of each group to the observation of the first, where it has something new to say."""
+    shown = pools.frame[entry[:, 0]]
+    at, open_ = pools.find(pool[:, place], shown)
+    low, count = pools.offset[at], pools.offset[at + 1] - pools.offset[at]
+    first = (chance * count).astype(np.int64)
+    said = np.where(pools.frame[entry[:, :place]] == shown[:, None], pools.instruction[label[:, :place]], -1)
+    for attempt in range(int(count[open_].max(initial=0))):
+        candidate = low + (first + attempt) % count
+        new = (pools.instruction[candidate][:, None] != said).all(axis=1)
+        chosen = open_ & (attempt < count) & new
+        label[chosen, place], entry[chosen, place] = candidate[chosen], at[chosen]
+        open_ = open_ & ~chosen
+
+
+@dataclass(frozen=True)
+class Gatherer:
+    """Fetches what was drawn from the caches."""
+
+    mixed: Mixed
+    history: int
+
+    @cached_property
+    def _texts(self) -> np.ndarray:
+        return np.array(self.mixed.texts, object)
+
+    def batch(self, drawn: Drawn) -> Batch:
+        """Return the batch."""
+        shape = (len(drawn.row), self.mixed.body.chunk_length, self.mixed.body.chunk_dimensions)
+        action, mask, score = np.zeros(shape, np.float32), np.zeros(shape[:2], bool), np.zeros(shape[0], np.float32)
+        for source, own in self._by_source(drawn):
+            table = self.mixed.tables[source]
+            action[own], mask[own] = table.chunks(drawn.row[own], drawn.frame[own])
+            score[own] = table.score[drawn.row[own]]
+        return Batch(
+            image=self._images(drawn),
+            instruction=tuple(self._texts[drawn.instruction].tolist()),
+            action=action,
+            mask=mask,
+            kind=drawn.kind,
+            score=score,
+            observation=self.mixed.first_observation[drawn.source] + drawn.frame,
+        )
+
+    def _by_source(self, drawn: Drawn) -> list[tuple[int, np.ndarray]]:
+        return [(source, np.flatnonzero(drawn.source == source)) for source in np.unique(drawn.source).tolist()]
+
+    def _images(self, drawn: Drawn) -> UInt8[np.ndarray, "b t h w 3"]:
+        frames = self.mixed.tables[0].cache.frames
+        image = np.empty((len(drawn.row), self.history + 1, *frames.shape[1:]), np.uint8)
+        for source, own in self._by_source(drawn):
+            cache = self.mixed.tables[source].cache
+            steps = self._steps(cache.first, drawn.frame[own])
+            if len(own) == len(image):
+                np.take(cache.frames, steps, axis=0, out=image, mode="clip")  # "raise" would copy twice
+            else:
+                image[own] = cache.frames[steps]
+        return image
+
+    def _steps(self, first: Int64[np.ndarray, " bounds"], frame: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b t"]:
+        begin = first[np.searchsorted(first, frame, side="right") - 1]
+        return np.maximum(frame[:, None] - np.arange(self.history, -1, -1), begin[:, None])
