@@ -4,15 +4,15 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.train.options import Kind, TrainOptions
 
 Positional = tyro.conf.Positional
-Kind = Literal["hindsight", "atomic", "counterfactual"]
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,21 @@ class Collect:
 
 
 @dataclass(frozen=True)
+class Train:
+    """Train a language-conditioned policy on labelled datasets."""
+
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")]
+    json: Path | None = None
+    """Write the result here, for machines."""
+
+    def run(self) -> int:
+        """Train with a progress bar."""
+        from embodied_cf.train.command import run_train
+
+        return run_train(self.options, self.json)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
 
@@ -242,6 +257,7 @@ Verb = (
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
 )
 

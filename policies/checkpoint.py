@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pydantic
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.files import disk_errors, write_json
+from embodied_cf.datasets.normalise import FILE as STATS
 from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import CheckpointError, SpecError
 from embodied_cf.policies.config import ModelCard
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny, VlaPolicy
 
-MODEL, CONFIG, STATS = "model.safetensors", "config.json", "stats.json"
+MODEL, CONFIG = "model.safetensors", "config.json"
 LAST = "last"
 FORMAT = 1
 _REMEDY = "Name a run directory of `embodied-cf train`, or a checkpoint folder in one."
@@ -29,7 +30,7 @@ def save_policy(folder: Path, card: ModelCard, weights: Mapping[str, Tensor], no
     """Write a policy into an existing folder."""
     save_tensors(folder / MODEL, weights)
     write_json(folder / CONFIG, card.to_json())
-    write_json(folder / STATS, normalizer.to_json())
+    normalizer.save(folder)
 
 
 def load_policy(path: Path, embodiment: Embodiment | None = None) -> VlaPolicy:
@@ -43,7 +44,7 @@ def load_policy(path: Path, embodiment: Embodiment | None = None) -> VlaPolicy:
         refuse_other_body(card, embodiment, folder)
     model = NavVlaTiny(card)
     load_weights(model, folder / MODEL)
-    return VlaPolicy(model.eval(), read_normalizer(folder))
+    return VlaPolicy(model.eval(), Normalizer.load(folder))
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -68,11 +69,6 @@ def read_card(folder: Path) -> ModelCard:
         return pydantic.TypeAdapter(ModelCard).validate_python(table)
     except (pydantic.ValidationError, SpecError) as error:
         raise CheckpointError(f"not a model's configuration ({error})", where=folder / CONFIG, remedy=_REMEDY) from None
-
-
-def read_normalizer(folder: Path) -> Normalizer:
-    """Return the statistics that the checkpoint's actions are normalised with."""
-    return Normalizer.from_json(read_json(folder / STATS), str(folder / STATS))
 
 
 def refuse_other_body(card: ModelCard, embodiment: Embodiment, folder: Path) -> None:
@@ -102,7 +98,7 @@ def load_weights(model: NavVlaTiny, path: Path) -> None:
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write named tensors."""
     with disk_errors(path):
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+        path.write_bytes(save({name: value.detach().contiguous() for name, value in tensors.items()}))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

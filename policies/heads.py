@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -196,8 +197,8 @@ class FlowHead(Head):
 
     def loss(self, tokens: Tokens, target: Chunk, noise: torch.Generator) -> Float[Tensor, "b k"]:
         """Return the squared error of the velocity at a random time on the straight way from noise to target."""
-        start = torch.randn(target.shape, generator=noise).to(target)
-        time = torch.rand(len(target), generator=noise).to(target)
+        start = torch.randn(target.shape, generator=noise)
+        time = torch.rand(len(target), generator=noise)
         between = start + time[:, None, None] * (target - start)
         return (self.velocity(tokens, between, time) - (target - start)).square().mean(-1)
 
@@ -214,11 +215,9 @@ class FlowHead(Head):
         del features, chunk
 
     def _carry(self, features: Features, chunk: Chunk) -> Chunk:
-        chunk = chunk.to(features.told)
         for step in range(self.steps):
-            time = torch.full((len(chunk),), step / self.steps).to(chunk)
-            at = chunk
-            chunk = at + features.guided(lambda tokens, x=at, t=time: self.velocity(tokens, x, t)) / self.steps
+            time = torch.full((len(chunk),), step / self.steps)
+            chunk = chunk + features.guided(partial(self.velocity, chunk=chunk, time=time)) / self.steps
         return chunk
 
 

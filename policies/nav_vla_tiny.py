@@ -156,19 +156,13 @@ class VlaPolicy:
         if law is None:
             return None
         if not self.model.head.discrete:
-            law = law + _log_slope(self.normalizer, drawn.shape[1:])
+            law = law - drawn.shape[1] * float(np.log(self.normalizer.scale).sum())
         return torch.where(stop, F.logsigmoid(logit), F.logsigmoid(-logit) + law).numpy()
 
     def _metric(self, chunk: Tensor, stop: Tensor) -> Float32[np.ndarray, "b k a"]:
         metric = self.normalizer.denormalise(chunk.numpy())
         metric[stop.numpy()] = 0.0
         return metric
-
-
-def _log_slope(normalizer: Normalizer, shape: tuple[int, ...]) -> float:
-    """Return the log-determinant of normalising a chunk (an affine map, number by number)."""
-    ends = normalizer.normalise(np.stack([np.zeros(shape, np.float32), np.ones(shape, np.float32)]))
-    return float(np.log(np.abs(ends[1] - ends[0])).sum())
 
 
 def trained_parameters(model: nn.Module) -> int:

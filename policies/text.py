@@ -37,7 +37,7 @@ class TextEncoder(nn.Module):
         if said:
             vectors = torch.cat([vectors, self.read(said)])
         place = {text: row for row, text in enumerate(["", *said])}
-        return vectors[torch.tensor([place[text] for text in instruction], device=vectors.device)]
+        return vectors[torch.tensor([place[text] for text in instruction])]
 
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return the vectors of instructions that are not empty."""
@@ -72,8 +72,7 @@ class WordEncoder(TextEncoder):
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> Int64[Tensor, "s n"]:
         longest = max(map(len, rows))
-        padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
-        return padded.to(self.words.weight.device)
+        return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
 
 
 class CommandEncoder(TextEncoder):
@@ -93,7 +92,7 @@ class CommandEncoder(TextEncoder):
                 known = ", ".join(self._vocabulary.names)
                 raise InstructionError(f"{text!r} names no atomic command", remedy=f"Say one of {known}.")
             rows.append(self._vocabulary.index[name])
-        return self.commands(torch.tensor(rows, device=self.commands.weight.device))
+        return self.commands(torch.tensor(rows))
 
     def understands(self, instruction: str) -> bool:
         """Whether it is a command's name or a phrase that names one."""
@@ -118,8 +117,7 @@ class MiniLmEncoder(TextEncoder):
 
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return the projected embeddings."""
-        frozen = torch.stack([self._embedding(text) for text in said])
-        return self.project(frozen.to(self.project[0].weight.device))
+        return self.project(torch.stack([self._embedding(text) for text in said]))
 
     def _embedding(self, text: str) -> Float[Tensor, " e"]:
         if text not in self._remembered:

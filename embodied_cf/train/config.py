@@ -6,11 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from embodied_cf.datasets.normalise import Kind
 from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import HeadConfig, ModelConfig
-
-NormalisationName = Literal["quantile", "mean_std", "bounds"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class DataConfig:
     """Samples of one observation that come side by side, as far as it has several; `loss.preference` needs them."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step is made."""
-    normalisation: NormalisationName = "quantile"
+    normalisation: Kind = "quantile"
     """How chunks are scaled; goes into stats.json with the numbers."""
     holdout: float = 0.05
     """Share of episodes that is never trained on and that validation looks at."""

@@ -1,7 +1,7 @@
 """One step of optimisation, and everything that it carries from step to step."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +36,14 @@ class Optimiser:
         self._adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
         self._average = {name: value.detach().clone() for name, value in self._named.items()}
 
-    def step(self, losses: Iterable[Callable[[], Tensor]]) -> float:
-        """Make one step down the mean of the losses, each computed when its turn comes; return the gradient's norm."""
-        turns = list(losses)
+    def step(self, losses: Iterable[Tensor], count: int) -> float:
+        """Make one step down the mean of `count` losses, each let go before the next is asked for.
+
+        Returns the gradient's norm before clipping.
+        """
         self._adam.zero_grad(set_to_none=True)
-        for loss in turns:
-            (loss() / len(turns)).backward()
+        for loss in losses:
+            (loss / count).backward()
         norm = nn.utils.clip_grad_norm_(self._named.values(), self.config.clip)
         for group in self._adam.param_groups:
             group["lr"] = rate_at(self.step_number, self.schedule)

@@ -58,12 +58,16 @@ class Run:
         with exclusive(self.path.with_name(f".{self.path.name}.lock")):
             yield
 
-    def begin(self, plan: Plan, overwrite: bool) -> None:
-        """Begin a run. Raises OutputError if something is here already, unless it is a run that may be overwritten."""
+    def refuse(self, overwrite: bool) -> None:
+        """Raise OutputError if something is here already, unless it is a run that may be overwritten."""
         if self.exists and not overwrite:
             raise OutputError("a run is here already", where=self.path, remedy="Use --resume or --overwrite.")
         if self.path.exists() and not self.exists and any(self.path.iterdir()):
             raise OutputError("neither empty nor a run", where=self.path, remedy="Choose another --out.")
+
+    def begin(self, plan: Plan, overwrite: bool) -> None:
+        """Begin a run, in place of an earlier one. Raises OutputError as `refuse` does."""
+        self.refuse(overwrite)
         with disk_errors(self.path):
             if self.path.exists():
                 shutil.rmtree(self.path)
@@ -123,12 +127,12 @@ def refuse_other_plan(stored: Plan, asked: Plan) -> None:
     """Raise UsageError, naming every difference, unless the plans are the same."""
     differences = [
         f"{name} was {stored_value!r} and is asked to be {asked_value!r}"
-        for (name, stored_value), (_, asked_value) in zip(_flat(asdict(stored)), _flat(asdict(asked)), strict=False)
+        for (name, stored_value), (_, asked_value) in zip(_flat(asdict(stored)), _flat(asdict(asked)), strict=True)
         if stored_value != asked_value
     ]
-    if differences or stored != asked:
+    if differences:
         raise UsageError(
-            "--resume cannot change a run: " + ("; ".join(differences) or "other sources"),
+            "--resume cannot change a run: " + "; ".join(differences),
             remedy="Leave these options out, or begin another run.",
         )
 

@@ -1,27 +1,29 @@
 """The training loop. A function of configuration and data: stopped and resumed, it ends with the same bits."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 
+from embodied_cf.datasets import normalise
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.files import write_json
-from embodied_cf.datasets.normalise import fit_normalizer
+from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.datasets.randomness import generator, number
-from embodied_cf.errors import CheckpointError
+from embodied_cf.errors import CheckpointError, UsageError
 from embodied_cf.policies import checkpoint
 from embodied_cf.policies.config import ModelCard
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny, VlaPolicy, fit_on
 from embodied_cf.policies.text import vocabulary_of
 from embodied_cf.train.batches import understood
 from embodied_cf.train.config import TrainConfig, ValidationConfig
-from embodied_cf.train.losses import Losses, Objective
+from embodied_cf.train.losses import Objective
 from embodied_cf.train.optimise import Optimiser, rate_at
 from embodied_cf.train.run import Run
 from embodied_cf.train.validate import Validation, validate
@@ -77,17 +79,42 @@ class Patience:
 class Trainer:
     """A model in training, with everything that it carries from step to step."""
 
-    def __init__(self, config: TrainConfig, data: Data, heldout: Data | None) -> None:
+    def __init__(
+        self, config: TrainConfig, data: Data, heldout: Data | None, model: NavVlaTiny, normalizer: Normalizer
+    ) -> None:
         self.config, self.data, self.heldout = config, data, heldout
-        self.normalizer = fit_normalizer(config.data.normalisation, data.chunks())
-        self.model = _new_model(config, data)
-        fit_on(self.model, self.normalizer, _some_chunks(data, config.data.fit_samples))
-        self._prepare()
-
-    def _prepare(self) -> None:
-        self.optimiser = Optimiser(self.model, self.config.optimiser, self.config.schedule)
-        self.objective = Objective(self.model, self.normalizer, self.config.loss)
+        self.model, self.normalizer = model, normalizer
+        self.optimiser = Optimiser(model, config.optimiser, config.schedule)
+        self.objective = Objective(model, normalizer, config.loss)
         self.patience = Patience()
+
+    @staticmethod
+    def new(config: TrainConfig, data: Data, heldout: Data | None) -> "Trainer":
+        """Return a trainer before its first step, its statistics and bins learnt from the data."""
+        chunks, body = data.chunks(), data.embodiment
+        normalizer = normalise.fit(chunks, config.data.normalisation, body, data.fingerprint)
+        model = _new_model(config, data)
+        fit_on(model, normalizer, _some_chunks(data, config.data.fit_samples))
+        return Trainer(config, data, heldout, model, normalizer)
+
+    @staticmethod
+    def resumed(config: TrainConfig, data: Data, heldout: Data | None, run: Run) -> "Trainer":
+        """Return a trainer that goes on from a run's last checkpoint.
+
+        Raises CheckpointError if it is broken or of another embodiment, DatasetError if the data is not the same.
+        """
+        folder = run.last
+        if folder is None:  # killed before the first checkpoint
+            run.rewind_log(0)
+            return Trainer.new(config, data, heldout)
+        card = checkpoint.read_card(folder)
+        checkpoint.refuse_other_body(card, data.embodiment, folder)
+        normalizer = Normalizer.load(folder)
+        normalizer.check(data.embodiment, data.fingerprint)
+        trainer = Trainer(config, data, heldout, NavVlaTiny(card), normalizer)
+        trainer._restore(folder)
+        run.rewind_log(trainer.step)
+        return trainer
 
     @property
     def step(self) -> int:
@@ -114,15 +141,20 @@ class Trainer:
         """Make one step on the mean of the batches' losses; return what is logged of it."""
         rng = generator(self.config.seed, "step", str(self.step))
         self.model.train()
-        rate, parts = rate_at(self.step, self.config.schedule), list[Losses]()
+        rate, values = rate_at(self.step, self.config.schedule), list[dict[str, float]]()
 
-        def loss_of(batch: Batch) -> torch.Tensor:
-            parts.append(self.objective(understood(self.model, batch), rng))
-            return parts[-1].total(self.config.loss)
+        def losses() -> Iterator[torch.Tensor]:
+            for batch in batches:
+                parts = self.objective(understood(self.model, batch), rng)
+                values.append(parts.values())
+                yield parts.total(self.config.loss)
 
-        norm = self.optimiser.step(lambda batch=batch: loss_of(batch) for batch in batches)
-        means = {name: float(np.mean([part.values()[name] for part in parts])) for name in parts[0].values()}
-        return {**means, "gradient_norm": norm, "rate": rate}
+        norm = self.optimiser.step(losses(), len(batches))
+        made = {name: float(np.mean([value[name] for value in values])) for name in values[0]}
+        made |= {"gradient_norm": norm, "rate": rate}
+        if not np.isfinite(list(made.values())).all():
+            raise UsageError(f"step {self.step}: the loss is not finite", remedy="Lower schedule.rate.")
+        return made
 
     def policy(self) -> VlaPolicy:
         """Return the policy of the averaged weights."""
@@ -136,35 +168,18 @@ class Trainer:
         with run.checkpoint(self.step) as folder:
             checkpoint.save_policy(folder, self.model.card, self.optimiser.averaged(), self.normalizer)
             checkpoint.save_tensors(folder / TENSORS, self.optimiser.state())
-            state = {"step": self.step, "best": self.patience.best, "waited": self.patience.waited}
-            write_json(folder / STATE, {**state, "data": self.data.fingerprint})
+            write_json(folder / STATE, {"step": self.step, **asdict(self.patience)})
 
-    def resume(self, run: Run) -> None:
-        """Go on from the run's last checkpoint. Raises CheckpointError if it is broken or the data is not the same."""
-        folder = run.last
-        if folder is None:
-            return  # killed before the first checkpoint: begin again
+    def _restore(self, folder: Path) -> None:
         state = checkpoint.read_json(folder / STATE)
-        card = checkpoint.read_card(folder)
-        checkpoint.refuse_other_body(card, self.data.embodiment, folder)
-        if state["data"] != self.data.fingerprint:
-            raise CheckpointError(
-                "the data is not what the run was begun with", where=folder, remedy="Begin another run, or restore it."
-            )
-        self.model = NavVlaTiny(card)
-        self.normalizer = checkpoint.read_normalizer(folder)
-        self._prepare()
-        self._restore(folder, state)
-        run.rewind_log(self.step)
-
-    def _restore(self, folder: "checkpoint.Path", state: dict) -> None:
         tensors = checkpoint.load_tensors(folder / TENSORS)
         averaged = checkpoint.load_tensors(folder / checkpoint.MODEL)
         try:
             self.optimiser.restore(state["step"], tensors, averaged)
+            self.patience = Patience(state["best"], state["waited"])
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"another model's training state ({error})", where=folder) from None
-        self.patience = Patience(state["best"], state["waited"])
+            remedy = "Restore the folder, or begin again with --overwrite."
+            raise CheckpointError(f"not this model's training state ({error})", where=folder, remedy=remedy) from None
 
     def _batches(self) -> Iterator[Batch]:
         """Yield the batches that follow those drawn so far, for ever."""
@@ -176,16 +191,12 @@ class Trainer:
     def _look(self) -> Validation | None:
         if self.heldout is None:
             return None
-        policy = self.policy()
-        batches = (understood(self.model, batch) for batch in islice(self.heldout.batches(0), self._looks))
+        policy, looks = self.policy(), self.config.validation.batches
+        batches = (understood(self.model, batch) for batch in islice(self.heldout.batches(0), looks))
         found = validate(policy, batches, self.config.seed)
         if found is not None and self.step % self.config.validation.every == 0:
             self.patience = self.patience.after(found.sensitivity_m)
         return found
-
-    @property
-    def _looks(self) -> int:
-        return self.config.validation.batches
 
 
 def _due(step: int, every: int, steps: int) -> bool:
