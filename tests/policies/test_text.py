@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from embodied_cf.datasets.embodiment import load_embodiment
+from embodied_cf.errors import InstructionError
+from embodied_cf.policies.config import ModelCard, ModelConfig
+from embodied_cf.policies.text import CommandEncoder, WordEncoder, build_text_encoder, split_words, vocabulary_of
+
+SAID = ("go to the red box", "turn left, then stop", "")
+
+
+def words():
+    torch.manual_seed(0)
+    return WordEncoder(vocabulary_of(SAID), 8).eval()
+
+
+def test_words_and_pauses():
+    assert split_words("Turn left, then go.") == ["turn", "left", ",", "then", "go"]
+    assert split_words("") == []
+    assert vocabulary_of(["b a", "a, c"]) == (",", "a", "b", "c")
+
+
+def test_a_vector_depends_on_its_own_sentence_only():
+    encoder = words()
+    together, alone = encoder(SAID), torch.cat([encoder((text,)) for text in SAID])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert torch.equal(encoder((SAID[0], SAID[0]))[0], encoder((SAID[0], SAID[0]))[1])
+
+
+def test_order_counts():
+    encoder = words()
+    one, other = encoder(("red box", "box red"))
+    assert not torch.allclose(one, other)
+
+
+def test_nothing_said_is_a_learnt_vector():
+    encoder = words()
+    assert torch.equal(encoder(("",))[0], encoder.nothing)
+
+
+def test_unknown_words_are_zero_vectors():
+    encoder = words()
+    assert torch.equal(encoder(("zebra",)), encoder(("okapi",)))
+    assert torch.isfinite(encoder(("!?",))).all()
+
+
+def test_commands_by_name_or_phrase():
+    encoder = CommandEncoder("nav", 8)
+    name, phrase, other = encoder(("turn_left", "make a left turn", "turn_right"))
+    assert torch.equal(name, phrase)
+    assert not torch.equal(name, other)
+    assert encoder.understands("stop")
+    assert not encoder.understands("go to the red box")
+    assert not encoder.understands("turn left, then stop")
+    with pytest.raises(InstructionError, match=r"'go to the red box' names no atomic command.* Say one of forward"):
+        encoder(("go to the red box",))
+
+
+def test_arms_have_their_own_commands():
+    card = ModelCard(ModelConfig(text="commands"), load_embodiment("arm"))
+    assert build_text_encoder(card).understands("close the gripper")
