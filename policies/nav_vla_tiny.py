@@ -49,6 +49,7 @@ class NavVlaTiny(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.stop = nn.Linear(config.width, 1)
+        nn.init.constant_(self.stop.bias, -2.0)  # stops are the exception
         self.head = build_head(config.head, config.width, rows, numbers)
         self.step: Tensor
         self.register_buffer("step", torch.ones(()))

@@ -1,7 +1,7 @@
 """What a training run does: one frozen dataclass, named presets, dotted changes. Loads no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
@@ -197,11 +197,10 @@ def change(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
 
 
 def _has(config: object, name: str) -> bool:
-    for part in name.split("."):
-        if not hasattr(config, part):
-            return False
-        config = getattr(config, part)
-    return True
+    head, _, rest = name.partition(".")
+    if not is_dataclass(config) or head not in {part.name for part in fields(config)}:
+        return False
+    return not rest or _has(getattr(config, head), rest)
 
 
 def _with_head(config: TrainConfig, kind: Literal["l1", "bins", "flow"]) -> TrainConfig:

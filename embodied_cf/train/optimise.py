@@ -80,7 +80,7 @@ class Optimiser:
         for name, value in self._named.items():
             self._average[name].copy_(averaged[name])
             if name in moments["step"]:
-                self._adam.state[value] = {part: moments[part][name] for part in _MOMENTS}
+                self._adam.state[value] = {part: moments[part][name].clone() for part in _MOMENTS}
 
 
 def _under(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

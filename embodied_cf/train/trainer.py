@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from embodied_cf.train.validate import Validation, validate
 TENSORS, STATE = "train_state.safetensors", "train_state.json"
 
 
+@runtime_checkable
 class Data(Protocol):
     """What is trained on: a `datasets.streams.Stream`, or anything that gives the same."""
 
