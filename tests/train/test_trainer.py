@@ -20,12 +20,13 @@ def begun(path, config):
     return run
 
 
-def listening(seed=0, **data):
+def listening():
     config = load_preset("tiny")
-    model = ModelConfig(size=32, channels=(16, 32, 64), width=64, layers=1, text_width=64)
-    schedule = ScheduleConfig(steps=220, warmup=20, rate=3e-3)
-    return replace(config, model=model, schedule=schedule, seed=seed, save_every=10**6,
-                   validation=ValidationConfig(every=10**6), data=replace(config.data, **data))  # fmt: skip
+    model = ModelConfig(size=32, channels=(8, 16, 32), width=32, layers=1, text_width=64)
+    schedule = ScheduleConfig(steps=200, warmup=20, rate=3e-3)
+    loss = replace(config.loss, instruction_dropout=0.0)
+    validation = ValidationConfig(every=10**6)
+    return replace(config, model=model, schedule=schedule, loss=loss, validation=validation, save_every=10**6)
 
 
 def test_counterfactual_labels_make_a_policy_listen(tmp_path):

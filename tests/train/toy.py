@@ -11,7 +11,7 @@ from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.randomness import generator
 
-COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220), "yellow": (220, 200, 40)}
+COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220)}
 NAMES = tuple(COLOURS)
 _PHRASES = ("go to the {} post", "drive to the {} post")
 _STEP_M = 0.3
