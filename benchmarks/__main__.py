@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="directory for the results as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     arguments = parser.parse_args()
-    for name in ("start_up", "relabel_speed", "vlm_dispatch"):
+    for name in ("start_up", "relabel_speed", "vlm_dispatch", "stream_speed"):
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if arguments.json:
             arguments.json.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Frames into bytes."""
+"""Frames into bytes, and to the size that a policy sees."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -12,3 +12,12 @@ def encode_jpeg(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])
+
+
+def resized(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return a frame at (height, width) by area interpolation: the one way to a policy's size, in training and use."""
+    if image.shape[:2] == size:
+        return image
+    import cv2
+
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -99,8 +99,8 @@ class HorizontalShift(_KeepsTexts):
 
     A robot turned left by d sees the world move right by f tan d pixels, with f the focal length in pixels of the
     frame, and finds every target turned right by d: row (x, y) becomes (x cos d + y sin d, y cos d - x sin d). For the
-    picture this is exact at its centre and an approximation towards its sides. The edge is repeated where nothing was
-    seen. Only for robots that drive, and only with a camera model.
+    picture this is exact at the centre of a level camera and an approximation towards its sides. The edge is repeated
+    where nothing was seen. Only for robots that drive, and only with a camera model.
     """
 
     pixels: int = 4
@@ -163,11 +163,11 @@ def moved(
 ) -> UInt8[np.ndarray, "b t h w 3"]:
     """Return the pictures moved by whole pixels, edges repeated."""
     height, width = image.shape[2:4]
+    y, x = (int(np.abs(way).max(initial=0)) for way in (down, right))
+    padded = np.pad(image, ((0, 0), (0, 0), (y, y), (x, x), (0, 0)), "edge")
     out = np.empty_like(image)
     for sample, (dy, dx) in enumerate(zip(down.tolist(), right.tolist(), strict=True)):
-        rows = np.clip(np.arange(height) - dy, 0, height - 1)
-        columns = np.clip(np.arange(width) - dx, 0, width - 1)
-        out[sample] = image[sample].take(rows, axis=1).take(columns, axis=2)
+        out[sample] = padded[sample, :, y - dy : y - dy + height, x - dx : x - dx + width]
     return out
 
 
@@ -180,7 +180,7 @@ def recoloured(
     out = np.empty_like(image)
     for sample, (brightness, contrast, saturation) in enumerate(factors.tolist()):
         frames = image[sample].reshape(-1, *image.shape[3:])  # (t, h, w, 3) -> (t h, w, 3): one picture, t high
-        grey = float(image[sample, -1].mean(axis=(0, 1)) @ _GREY)
+        grey = float(np.array(cv2.mean(image[sample, -1])[:3]) @ _GREY)
         linear = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * _GREY)
         offset = np.full((3, 1), (1 - contrast) * brightness * grey)
         out[sample] = cv2.transform(frames, np.hstack([linear, offset])).reshape(image.shape[1:])

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from embodied_cf.datasets.contract import KINDS, EncodedImages, Episode, Labels
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.episodes import EpisodeReader
+from embodied_cf.datasets.images import resized
 from embodied_cf.datasets.label_store import set_names
 from embodied_cf.datasets.motion import track_of
 from embodied_cf.datasets.shards import Broken, read_shard
@@ -111,11 +112,7 @@ def _check_ranges(episode: Episode) -> None:
 
 
 def _resized(images: EncodedImages, size: tuple[int, int]) -> UInt8[np.ndarray, "t h w 3"]:
-    import cv2
-
     frames = np.empty((len(images), *size, 3), np.uint8)
     for step in range(len(images)):
-        frame = images.decode(step)
-        same = frame.shape[:2] == size
-        frames[step] = frame if same else cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
+        frames[step] = resized(images.decode(step), size)
     return frames

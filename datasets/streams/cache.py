@@ -49,7 +49,7 @@ class Cache:
     """F frames of E episodes, in order. Episodes without any label are not in it."""
 
     frames: UInt8[np.ndarray, "f h w 3"]
-    """The primary camera, RGB, resized by area."""
+    """The primary camera, RGB; see `datasets.images.resized`."""
     track: Float64[np.ndarray, "f d"]
     """See `datasets.motion.track_of`."""
     first: Int64[np.ndarray, " bounds"]

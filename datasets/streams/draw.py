@@ -4,11 +4,12 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Float32, Int32, Int64, UInt8
 
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.streams.mixed import Mixed
 from embodied_cf.datasets.streams.pools import Pools
+from embodied_cf.datasets.streams.schedule import Slots
 
 
 @dataclass(frozen=True)
@@ -26,26 +27,26 @@ class Drawn:
         return Drawn(*(getattr(self, field.name)[part] for field in fields(self)))
 
 
-def draw(
-    pools: Pools,
-    pool: Int64[np.ndarray, " b"],
-    entry: Int64[np.ndarray, " b"],
-    together: int,
-    rng: np.random.Generator,
-) -> Drawn:
+def draw(pools: Pools, slots: Slots, together: int) -> Drawn:
     """Choose a label for each slot.
 
     A slot has a pool and an observation of its own, but slots that stand together look for a label of their pool at
     the observation of the first of them, one that says what none of the others says; only where there is none they
     keep to their own observation.
     """
-    chance = rng.random(len(pool))
-    low, high = pools.offset[entry], pools.offset[entry + 1]
-    label = low + (chance * (high - low)).astype(np.int64)
-    for place in range(1, together):
-        _share(pools, pool.reshape(-1, together), entry.reshape(-1, together), label.reshape(-1, together),
-               chance.reshape(-1, together)[:, place], place)  # fmt: skip
+    pool = slots.pool.astype(np.int64)
+    entry = pools.first[pool] + slots.entry
+    label = _chosen(pools, entry, slots.chance)
+    groups = (-1, together)
+    for place in range(1, together):  # the reshaped entries and labels are views, written to in place
+        _share(pools, pool.reshape(groups), entry.reshape(groups), label.reshape(groups),
+               slots.chance.reshape(groups), place)  # fmt: skip
     return Drawn(pools.source[pool], pools.frame[entry], pools.row[label], pools.kind[pool], pools.instruction[label])
+
+
+def _chosen(pools: Pools, entry: Int64[np.ndarray, " b"], chance: Float32[np.ndarray, " b"]) -> Int64[np.ndarray, " b"]:
+    low = pools.offset[entry]
+    return low + (chance * (pools.offset[entry + 1] - low)).astype(np.int64)
 
 
 def _share(
@@ -53,14 +54,14 @@ def _share(
     pool: Int64[np.ndarray, "g m"],
     entry: Int64[np.ndarray, "g m"],
     label: Int64[np.ndarray, "g m"],
-    chance: np.ndarray,
+    chance: Float32[np.ndarray, "g m"],
     place: int,
 ) -> None:
     """Move the slots at `place` of each group to the observation of the first, where it has something new to say."""
     shown = pools.frame[entry[:, 0]]
     at, open_ = pools.find(pool[:, place], shown)
     low, count = pools.offset[at], pools.offset[at + 1] - pools.offset[at]
-    first = (chance * count).astype(np.int64)
+    first = (chance[:, place] * count).astype(np.int64)
     said = np.where(pools.frame[entry[:, :place]] == shown[:, None], pools.instruction[label[:, :place]], -1)
     for attempt in range(int(count[open_].max(initial=0))):
         candidate = low + (first + attempt) % count
@@ -99,7 +100,9 @@ class Gatherer:
             observation=self.mixed.first_observation[drawn.source] + drawn.frame,
         )
 
-    def _by_source(self, drawn: Drawn) -> list[tuple[int, np.ndarray]]:
+    def _by_source(self, drawn: Drawn) -> list[tuple[int, np.ndarray | slice]]:
+        if len(self.mixed.tables) == 1:
+            return [(0, slice(None))]
         return [(source, np.flatnonzero(drawn.source == source)) for source in np.unique(drawn.source).tolist()]
 
     def _images(self, drawn: Drawn) -> UInt8[np.ndarray, "b t h w 3"]:
@@ -108,7 +111,7 @@ class Gatherer:
         for source, own in self._by_source(drawn):
             cache = self.mixed.tables[source].cache
             steps = self._steps(cache.first, drawn.frame[own])
-            if len(own) == len(image):
+            if isinstance(own, slice):
                 np.take(cache.frames, steps, axis=0, out=image, mode="clip")  # "raise" would copy twice
             else:
                 image[own] = cache.frames[steps]

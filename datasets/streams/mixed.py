@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Bool, Int32, Int64
 
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.embodiment import Embodiment
@@ -96,13 +96,17 @@ def _caches(
     return [made[one.fingerprint] for one in opened]
 
 
-def _part(one: OpenSource, cache: Cache, holdout: float, part: str) -> np.ndarray:
-    held = held_out(cache.episodes, holdout)
+def _part(one: OpenSource, cache: Cache, holdout: float, part: str) -> Bool[np.ndarray, " e"]:
+    """Return the episodes of a source that the stream is of."""
+    split = one.source.split
+    chosen = np.array([split in (None, name.split("/")[-3]) for name in cache.episodes])
+    held = np.zeros(len(chosen), bool)
+    held[chosen] = held_out(tuple(np.array(cache.episodes)[chosen].tolist()), holdout)
     if part == "train":
-        return ~held
+        return chosen & ~held
     if not held.any():
         raise DatasetError(
-            f"nothing is held out of {len(held)} labelled episodes at holdout {holdout}",
+            f"nothing is held out of {chosen.sum()} labelled episodes at holdout {holdout}",
             where=one.dataset.path,
             remedy="Hold out a share above 0 of at least two episodes.",
         )
@@ -114,7 +118,7 @@ def _common_camera(opened: Sequence[OpenSource]) -> CameraModel | None:
     return models[0] if all(model == models[0] for model in models) else None
 
 
-def _number_texts(caches: Sequence[Cache]) -> tuple[tuple[str, ...], list[Int32[np.ndarray, " texts"]]]:
+def _number_texts(caches: Sequence[Cache]) -> tuple[tuple[str, ...], list[Int32[np.ndarray, "_"]]]:
     numbers: dict[str, int] = {}
     numbering = [
         np.array([numbers.setdefault(text, len(numbers)) for text in cache.texts], np.int32) for cache in caches
@@ -145,6 +149,7 @@ def _shares(
 
 def _fingerprint(opened: Sequence[OpenSource], holdout: float) -> str:
     taken = [
-        (one.fingerprint, one.source.kinds, one.source.label_sets, one.source.min_score, holdout) for one in opened
+        (one.fingerprint, one.source.kinds, one.source.label_sets, one.source.min_score, one.source.split, holdout)
+        for one in opened
     ]
     return hashlib.sha256(repr(taken).encode()).hexdigest()[:16]

@@ -1,10 +1,10 @@
 """Batches from a mixture of sources: deterministic, resumable, sharded, and instructions varied per observation."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -72,8 +72,13 @@ class Stream:
         problems = [problem for problem, holds in wrong.items() if holds]
         if problems:
             raise UsageError("; ".join(problems), where="stream")
+        view = self.view  # opens the sources
         for augmentation in self.augment:
-            augmentation.check(self.view)
+            augmentation.check(view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave open files behind: a worker process opens the cache again, which takes milliseconds."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def _mixed(self) -> Mixed:
@@ -169,9 +174,7 @@ class Stream:
         return Gatherer(self._mixed, self.history)
 
     def _drawn(self, epoch: int, step: int) -> Drawn:
-        rng = generator(self.seed, "labels", str(epoch), str(step))
-        pool, entry = self._schedule.entries(epoch, step)
-        return draw(self._mixed.pools, pool, self._mixed.pools.first[pool] + entry, self.per_observation, rng)
+        return draw(self._mixed.pools, self._schedule.slots(epoch).at(step), self.per_observation)
 
     def _batch(self, epoch: int, step: int, part: slice) -> Batch:
         batch = self._gatherer.batch(self._drawn(epoch, step).take(part))

@@ -48,7 +48,7 @@ class Pools:
 
 
 def make_pools(
-    tables: Sequence[Table], numbering: Sequence[Int32[np.ndarray, " texts"]], kinds: Sequence[Sequence[int]]
+    tables: Sequence[Table], numbering: Sequence[Int32[np.ndarray, "_"]], kinds: Sequence[Sequence[int]]
 ) -> Pools:
     """Join the pools of each table's `kinds`; `numbering` takes a table's own texts to those of all."""
     named = [(source, kind) for source, found in enumerate(kinds) for kind in found]

@@ -1,17 +1,37 @@
-"""Which pool each slot of an epoch draws from, and how often that pool was drawn from before.
+"""Which pool and observation each slot of an epoch draws.
 
-Everything is a function of (seed, epoch, step): an epoch can be entered in the middle, and ranks agree without
-talking. Shares are exact per epoch, up to rounding. A pool's observations come in a new random order each time all of
-them have been drawn, epochs included, so that a small share visits everything in the end.
+Everything is a function of (seed, epoch): an epoch can be entered in the middle, and ranks agree without talking.
+Shares are exact, up to one draw per epoch that evens out over epochs. A pool's observations come in a new random order
+each time all of them have been drawn, epochs included, so that a small share visits everything in the end.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from embodied_cf.datasets.randomness import generator
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, and of other irrationals, fill [0, 1) evenly."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slots of an epoch, or of one of its batches."""
+
+    pool: Int32[np.ndarray, "*steps b"]
+    entry: Int32[np.ndarray, "*steps b"]
+    """Index of an observation in the pool."""
+    chance: Float32[np.ndarray, "*steps b"]
+    """Uniform in [0, 1): which of the observation's labels."""
+
+    def at(self, step: int) -> "Slots":
+        """Return those of one batch."""
+        return Slots(self.pool[step], self.entry[step], self.chance[step])
 
 
 @dataclass(frozen=True)
@@ -27,73 +47,69 @@ class Schedule:
     sizes: tuple[int, ...]
     """Observations per pool."""
 
-    @cached_property
-    def quotas(self) -> Int64[np.ndarray, " p"]:
-        """Draws per pool and epoch."""
-        groups = quota(np.array([sum(source) for source in self.shares]), self.steps * self.batch_size // self.together)
-        parts = [
-            quota(np.array(source), int(count) * self.together)
-            for source, count in zip(self.shares, groups, strict=True)
-        ]
-        return np.concatenate(parts)
+    def quotas(self, epoch: int) -> list[Int64[np.ndarray, "epochs _"]]:
+        """Return, for each source, how often its pools are drawn from in epochs 0, ..., `epoch`."""
+        turn = np.arange(epoch + 1)
+        groups = np.full(epoch + 1, self.steps * self.batch_size // self.together)
+        totals = divide(np.array([sum(source) for source in self.shares]), groups, (0.5 + turn * _GOLDEN) % 1)
+        at = (0.5 + turn * math.sqrt(2)) % 1
+        return [divide(np.array(source), totals[:, i] * self.together, at) for i, source in enumerate(self.shares)]
 
-    def pools(self, epoch: int) -> Int64[np.ndarray, "steps b"]:
-        """Return the pool of every slot of an epoch."""
-        return _pools(self, epoch)
-
-    def order(self, pool: int, lap: int) -> Int64[np.ndarray, " m"]:
-        """Return the order of a pool's observations on its lap-th time round."""
-        return _order(self.seed, pool, lap, self.sizes[pool])
-
-    def entries(self, epoch: int, step: int) -> tuple[Int64[np.ndarray, " b"], Int64[np.ndarray, " b"]]:
-        """Return pool and observation (index in the pool) of every slot of a batch."""
-        pools = self.pools(epoch)[step]
-        entry = np.zeros_like(pools)
-        for pool in np.unique(pools).tolist():
-            slots = np.flatnonzero(pools == pool)
-            drawn = epoch * int(self.quotas[pool]) + int(_drawn(self, epoch)[step, pool]) + np.arange(len(slots))
-            lap, at = np.divmod(drawn, self.sizes[pool])
-            for number in np.unique(lap).tolist():
-                entry[slots[lap == number]] = self.order(pool, number)[at[lap == number]]
-        return pools, entry
+    def slots(self, epoch: int) -> Slots:
+        """Return the slots of an epoch."""
+        return _slots(self, epoch)
 
 
-@lru_cache(maxsize=2)
-def _pools(schedule: Schedule, epoch: int) -> Int64[np.ndarray, "steps b"]:
-    first = np.cumsum([0, *(len(source) for source in schedule.shares)])
-    quotas = schedule.quotas
-    parts = [quotas[first[source] : first[source + 1]] for source in range(len(schedule.shares))]
+@lru_cache(maxsize=2)  # training and validation
+def _slots(schedule: Schedule, epoch: int) -> Slots:
     rng = generator(schedule.seed, "slots", str(epoch))
-    groups = rng.permutation(np.repeat(np.arange(len(parts)), [int(part.sum()) // schedule.together for part in parts]))
-    source = np.repeat(groups, schedule.together)
-    pools = np.zeros(len(source), np.int64)
-    for index, part in enumerate(parts):
-        pools[source == index] = rng.permutation(np.repeat(np.arange(first[index], first[index + 1]), part))
-    return pools.reshape(schedule.steps, schedule.batch_size)
+    quotas = schedule.quotas(epoch)
+    pool = _pools([part[epoch] for part in quotas], schedule.together, rng)
+    entry = np.zeros(len(pool), np.int32)
+    for number, (counts, size) in enumerate(zip(np.concatenate(quotas, axis=1).T, schedule.sizes, strict=True)):
+        before, count = int(counts[:epoch].sum()), int(counts[epoch])
+        entry[pool == number] = _visited(schedule.seed, number, before, count, size)
+    shape = (schedule.steps, schedule.batch_size)
+    return Slots(pool.reshape(shape), entry.reshape(shape), rng.random(shape, np.float32))
 
 
-@lru_cache(maxsize=2)
-def _drawn(schedule: Schedule, epoch: int) -> Int64[np.ndarray, "steps p"]:
-    """Return how many draws of each pool come before each step of the epoch."""
-    count = len(schedule.sizes)
-    pools = _pools(schedule, epoch) + count * np.arange(schedule.steps)[:, None]
-    per_step = np.bincount(pools.ravel(), minlength=count * schedule.steps).reshape(schedule.steps, count)
-    return np.cumsum(per_step, axis=0) - per_step
+def _pools(
+    quotas: Sequence[Int64[np.ndarray, "_"]], together: int, rng: np.random.Generator
+) -> Int32[np.ndarray, " slots"]:
+    """Return the pool of every slot: sources are dealt out to groups, then pools of the source to slots."""
+    totals = [int(counts.sum()) // together for counts in quotas]
+    source = np.repeat(rng.permutation(np.repeat(np.arange(len(totals)), totals)), together)
+    pool, first = np.zeros(len(source), np.int32), 0
+    for index, counts in enumerate(quotas):
+        numbers = np.arange(first, first + len(counts), dtype=np.int32)
+        pool[source == index] = rng.permutation(np.repeat(numbers, counts))
+        first += len(counts)
+    return pool
 
 
-@lru_cache(maxsize=16)
-def _order(seed: int, pool: int, lap: int, size: int) -> Int64[np.ndarray, " m"]:
-    return generator(seed, "order", str(pool), str(lap)).permutation(size)
+def _visited(seed: int, pool: int, start: int, count: int, size: int) -> Int32[np.ndarray, " count"]:
+    """Return draws start, start + 1, ... of a pool: lap after lap, each in an order of its own."""
+    laps = range(start // size, (start + count - 1) // size + 1)
+    orders = [
+        generator(seed, "order", str(pool), str(lap)).permutation(np.arange(size, dtype=np.int32)) for lap in laps
+    ]
+    past = start - laps.start * size
+    return np.concatenate([*orders, np.zeros(0, np.int32)])[past : past + count]
 
 
-def quota(shares: Float64[np.ndarray, " n"], total: int) -> Int64[np.ndarray, " n"]:
-    """Divide `total` by shares into whole numbers that add up to it (largest remainder).
+def divide(
+    shares: Float64[np.ndarray, " n"], totals: Int64[np.ndarray, " e"], at: Float64[np.ndarray, " e"]
+) -> Int64[np.ndarray, "e n"]:
+    """Divide totals by shares into whole numbers that add up to them (systematic sampling).
 
-    >>> quota(np.array([1.0, 2.0]), 4)
-    array([1, 3])
+    None is further than one from its exact share, and with `at` spread evenly over [0, 1) the mean is exact: a share of
+    a tenth of a draw is drawn every tenth time.
+
+    >>> divide(np.array([1.0, 3.0]), np.array([8, 2]), np.array([0.5, 0.5]))
+    array([[2, 6],
+           [1, 1]])
     """
-    ideal = shares / shares.sum() * total
-    whole = np.floor(ideal).astype(np.int64)
-    rest = np.argsort(whole - ideal, kind="stable")[: total - int(whole.sum())]
-    whole[rest] += 1
-    return whole
+    ends = np.cumsum(shares) / shares.sum()
+    ends[-1] = 1.0
+    edges = np.floor(totals[:, None] * ends + at[:, None]).astype(np.int64)
+    return np.diff(edges, prepend=0, axis=1)

@@ -30,6 +30,8 @@ class Source:
     label_sets: tuple[str, ...] = (DEFAULT_LABEL_SET,)
     min_score: float = 0.0
     """Labels of a lower score are left out."""
+    split: str | None = None
+    """None for all splits."""
 
     def __post_init__(self) -> None:
         unknown = set(self.kinds or ()) - set(KINDS)
@@ -78,6 +80,7 @@ def open_source(source: Source) -> OpenSource:
     if not spec.cameras:
         raise SpecError("no camera is named", where=f"spec {spec.name}", remedy="Name one under [cameras].")
     body = spec.body()
+    dataset.shards(source.split)  # raises for an unknown split
     _check_sets(source, dataset)
     for name in source.label_sets:
         _check_shape(dataset, name, body)

@@ -89,8 +89,9 @@ def make_table(source: Source, body: Embodiment, cache: Cache, episodes: Bool[np
 def _kept(source: Source, cache: Cache, name: str, index: int, episodes: np.ndarray) -> dict[str, np.ndarray]:
     labels = cache.labels[name]
     kinds = [KINDS.index(kind) for kind in source.kinds or KINDS]
+    holds = (labels.kind == COUNTERFACTUAL) | (labels.end > labels.start)  # somewhere before the last step
     keep = episodes[labels.episode] & (labels.score >= source.min_score) & np.isin(labels.kind, kinds)
-    rows = np.flatnonzero(keep)
+    rows = np.flatnonzero(keep & holds)
     first = cache.first[labels.episode[rows]]
     return {
         "start": first + labels.start[rows],

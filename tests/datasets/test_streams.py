@@ -1,5 +1,8 @@
 """Streams: what a sample is, which are drawn how often, and that they come again the same."""
 
+import json
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +16,9 @@ from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.datasets.streams import Mirror, Source, Stream
-from embodied_cf.datasets.streams.schedule import quota
+from embodied_cf.datasets.streams.schedule import Schedule, divide
 from embodied_cf.datasets.streams.table import held_out
+from embodied_cf.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def data(tmp_path_factory):
 
 
 def make(data, **options):
-    source = {name: options.pop(name) for name in ("kinds_of", "label_sets", "min_score") if name in options}
+    source = {name: options.pop(name) for name in ("kinds_of", "label_sets", "min_score", "split") if name in options}
     if "kinds_of" in source:
         source["kinds"] = source.pop("kinds_of")
     return Stream((Source(data, **source),), **{"size": (16, 16), "batch_size": 4, "holdout": 0.0, **options})
@@ -70,6 +74,13 @@ def test_an_end_at_the_episodes_length_is_the_last_known_motion(tmp_path):
     assert sorted(zip(batch.observation.tolist(), batch.mask.sum(axis=1).tolist(), strict=True)) == [
         (2, 3), (3, 2), (4, 1)
     ]  # fmt: skip
+
+
+def test_a_label_at_the_last_step_supervises_nothing(tmp_path):
+    rows = [[("hindsight", STEPS - 1, STEPS, "stay"), ("counterfactual", STEPS - 1, STEPS, "go")]]
+    stream = make(labelled(tmp_path / "d" / "1.0.0", {"labels": rows}, episodes=1), batch_size=1)
+    assert stream.instructions == ("go",)
+    assert flat(stream.batches(0)) == [(STEPS - 1, "go")]
 
 
 def test_frames_are_those_of_the_observation_and_history_repeats_the_first(data):
@@ -234,6 +245,32 @@ def test_chunks_are_every_supervised_pair_once(data):
     assert stream.chunk_shape == (8, 2)
 
 
+def test_a_worker_process_gets_the_stream_without_its_data(data):
+    stream = make(data, seed=2)
+    first = next(iter(stream.batches(0)))
+    sent = pickle.dumps(stream)
+    assert len(sent) < 2000
+    same(first, next(iter(pickle.loads(sent).batches(0))))
+
+
+def test_a_split_is_taken_alone(data, tmp_path):
+    both = tmp_path / "1.0.0"
+    shutil.copytree(data, both)
+    shutil.copy(both / "tiny-train.tfrecord-00000-of-00001", both / "tiny-val.tfrecord-00000-of-00001")
+    info = json.loads((both / "dataset_info.json").read_text())
+    info["splits"].append({**info["splits"][0], "name": "val"})
+    (both / "dataset_info.json").write_text(json.dumps(info))
+    assert make(both).observations == 40
+    parts = [
+        {pair[0] for pair in flat(make(both, split=split, kinds_of=("hindsight",)).batches(0))}
+        for split in ("train", "val")
+    ]
+    assert sorted(map(len, parts)) == [20, 20]
+    assert not parts[0] & parts[1]
+    with pytest.raises(UsageError, match=r"no split 'test'\. It has: train, val"):
+        make(both, split="test")
+
+
 def test_real_label_sets_stream(relabelled):
     """What relabelling wrote, nav and arm: every sample's text is one that its episode holds for that step."""
     *_, out, _ = relabelled
@@ -250,12 +287,24 @@ def test_real_label_sets_stream(relabelled):
     assert batch.mask.any(axis=1).all()
 
 
-@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(0, 1000))
-def test_quotas_add_up_and_are_nearest(shares, total):
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=8), st.integers(0, 1000), st.floats(0, 0.999))
+def test_divided_totals_add_up_and_are_nearest(shares, total, at):
     ideal = np.array(shares) / np.sum(shares) * total
-    whole = quota(np.array(shares), total)
+    whole = divide(np.array(shares), np.array([total]), np.array([at]))[0]
     assert whole.sum() == total
     assert (np.abs(whole - ideal) < 1 + 1e-9).all()
+
+
+def test_what_is_rounded_off_in_an_epoch_comes_in_others():
+    """A kind of 1 % in epochs of ten draws is drawn in every tenth epoch, and two sources keep their shares too."""
+    schedule = Schedule(5, 2, 1, 0, ((0.01, 0.79), (0.2,)), (3, 50, 7))
+    drawn = np.concatenate(schedule.quotas(999), axis=1)
+    assert (drawn.sum(axis=1) == 10).all()
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.1, 7.9, 2.0], atol=0.02)
+    slots = [schedule.slots(epoch) for epoch in range(200)]
+    rare = np.concatenate([part.entry[part.pool == 0] for part in slots])
+    assert len(rare) == drawn[:200, 0].sum()
+    assert [sorted(rare[lap : lap + 3]) for lap in range(0, 15, 3)] == [[0, 1, 2]] * 5
 
 
 def test_rows_of_the_example_are_what_the_tests_say():
