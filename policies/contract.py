@@ -62,7 +62,7 @@ def check_observation(policy: Policy, observation: Observation, instruction: tup
     if given != wanted:
         raise UsageError(
             f"frames of shape (t, h, w) = {given} where the policy wants {wanted}",
-            remedy="Scale frames to the policy's `camera` and give `history` of them, oldest first.",
+            remedy="Scale frames by `datasets.images.resized` and give `history` of them, oldest first.",
         )
     if len(instruction) != len(observation):
         raise UsageError(f"{len(instruction)} instructions for {len(observation)} observations")

@@ -72,6 +72,7 @@ def _sources(options: TrainOptions) -> tuple[Source, ...]:
             source,
             directory=source.directory.resolve(),
             spec=options.spec,
+            split=options.split,
             kinds=options.kinds,
             label_sets=options.label_sets,
             min_score=options.min_score,

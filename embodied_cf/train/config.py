@@ -28,7 +28,7 @@ class DataConfig:
     """Share of episodes that is never trained on and that validation looks at."""
     augment: bool = True
     """Crop, colour, shift and mirror, with the matching correction of chunk and words."""
-    fit_samples: int = 4096
+    fit_samples: int = 2048
     """Samples from which bins and the typical step are learnt before training."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

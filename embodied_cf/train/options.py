@@ -24,6 +24,8 @@ class TrainOptions:
     steps: int | None = None
     """Stop after so many steps in all; default the whole schedule (schedule.steps). Resuming a stopped run ends with
     the same bits as not stopping."""
+    split: str | None = None
+    """Only this split of them; default all."""
     kinds: tuple[Kind, ...] | None = None
     """Kinds of labels to use; default all."""
     label_sets: tuple[str, ...] = ("labels",)
