@@ -237,6 +237,28 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Serve:
+    """Answer for a trained policy over HTTP, until interrupted."""
+
+    run_directory: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of a run, or a checkpoint folder."""
+    host: str = "127.0.0.1"
+    """Address to listen at; another than loopback lets everyone on that network ask."""
+    port: int = 8765
+    """0 takes any that is free."""
+    guidance: float = 1.0
+    """Above 1, the instruction counts for more."""
+    sample: bool = False
+    """Draw actions and tell their log-probability."""
+
+    def run(self) -> int:
+        """Serve."""
+        from embodied_cf.policies.serve_command import run_serve
+
+        return run_serve(self.run_directory, self.host, self.port, self.guidance, self.sample)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
 
@@ -258,6 +280,7 @@ Verb = (
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
 )
 
