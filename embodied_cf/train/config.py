@@ -72,8 +72,8 @@ class LossConfig:
     """Weight of the stop output's cross-entropy."""
     score_power: float = 0.0
     """A sample counts score^power; 0: all alike."""
-    instruction_dropout: float = 0.1
-    """Share of samples whose instruction is taken away: makes guidance possible."""
+    instruction_dropout: float = 0.05
+    """Share of samples whose instruction is taken away: makes guidance possible. More of it delays listening."""
     contrastive: float = 0.0
     """Weight of telling the right instruction from others."""
     candidates: int = 2

@@ -1,4 +1,7 @@
-"""A world with a known answer: three coloured posts in view, a robot that drives to the one that is named."""
+"""A world with a known answer: three coloured posts in view, a robot that drives to the one that is named.
+
+One post is clearly nearest: an expert that always drives there, told so, need not listen.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ def scenes(count: int, seed: int, size: int = 32) -> Scenes:
     rng = generator(seed, "toy")
     sector = np.stack([rng.permutation(4)[:3] for _ in range(count)])
     bearing = np.deg2rad(30 - 20 * sector + rng.uniform(-5, 5, (count, 3)))
-    distance = np.sort(rng.uniform(1.0, 3.5, (count, 3)), axis=1)
+    distance = np.sort(rng.uniform([1.0, 2.0, 2.0], [1.5, 3.5, 3.5], (count, 3)), axis=1)
     colour = np.stack([rng.permutation(len(NAMES))[:3] for _ in range(count)])
     image = np.full((count, 1, size, size, 3), 128, np.uint8)
     image[:, :, size // 2 :] = 90
