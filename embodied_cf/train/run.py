@@ -83,6 +83,10 @@ class Run:
             remedy = "Leave --resume out to begin a run."
             raise CheckpointError(f"no run to resume ({error})", where=self.path, remedy=remedy) from None
 
+    def has(self, step: int) -> bool:
+        """Whether the newest checkpoint is that of a step."""
+        return self.last is not None and self.last.resolve().name == _name(step)
+
     def log(self, line: Mapping[str, object]) -> None:
         """Append a line to the log."""
         with disk_errors(self.path / LOG), open(self.path / LOG, "a", encoding="utf-8") as file:
@@ -98,10 +102,9 @@ class Run:
     @contextmanager
     def checkpoint(self, step: int) -> Iterator[Path]:
         """Give a folder to fill; afterwards it is the last checkpoint, and earlier ones are removed."""
-        name = f"step-{step:07d}"
-        with disk_errors(self.path):
-            if (self.path / name).exists():
-                (self.path / LAST).unlink(missing_ok=True)
+        name = _name(step)
+        if (self.path / name).exists():  # killed before it was linked
+            with disk_errors(self.path):
                 shutil.rmtree(self.path / name)
         with atomic_directory(self.path / name) as folder:
             yield folder
@@ -113,6 +116,10 @@ class Run:
             for other in self.path.glob("step-*"):
                 if other.name != name:
                     shutil.rmtree(other)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:07d}"
 
 
 def _step(line: str) -> float:

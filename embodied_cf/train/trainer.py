@@ -165,7 +165,9 @@ class Trainer:
         return VlaPolicy(model.eval(), self.normalizer)
 
     def save(self, run: Run) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless this step has one."""
+        if run.has(self.step):
+            return
         with run.checkpoint(self.step) as folder:
             checkpoint.save_policy(folder, self.model.card, self.optimiser.averaged(), self.normalizer)
             checkpoint.save_tensors(folder / TENSORS, self.optimiser.state())

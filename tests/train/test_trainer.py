@@ -23,7 +23,7 @@ def begun(path, config):
 def listening():
     config = load_preset("tiny")
     model = ModelConfig(size=32, channels=(8, 16, 32), width=32, layers=2, text_width=64)
-    schedule = ScheduleConfig(steps=200, warmup=20, rate=3e-3)
+    schedule = ScheduleConfig(steps=170, warmup=20, rate=3e-3)
     loss = replace(config.loss, instruction_dropout=0.0)
     validation = ValidationConfig(every=10**6)
     return replace(config, model=model, schedule=schedule, loss=loss, validation=validation, save_every=10**6)
