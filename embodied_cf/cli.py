@@ -12,9 +12,9 @@ from embodied_cf.crm.command import Crm
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.train.options import Kind, TrainOptions
 
 Positional = tyro.conf.Positional
-Kind = Literal["hindsight", "atomic", "counterfactual"]
 
 
 @dataclass(frozen=True)
@@ -225,6 +225,43 @@ class Collect:
 
 
 @dataclass(frozen=True)
+class Train:
+    """Train a language-conditioned policy on labelled datasets."""
+
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")]
+    json: Path | None = None
+    """Write the result here, for machines."""
+
+    def run(self) -> int:
+        """Train with a progress bar."""
+        from embodied_cf.train.command import run_train
+
+        return run_train(self.options, self.json)
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Answer for a trained policy over HTTP, until interrupted."""
+
+    run_directory: Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory of a run, or a checkpoint folder."""
+    host: str = "127.0.0.1"
+    """Address to listen at; another than loopback lets everyone on that network ask."""
+    port: int = 8765
+    """0 takes any that is free."""
+    guidance: float = 1.0
+    """Above 1, the instruction counts for more."""
+    sample: bool = False
+    """Draw actions and tell their log-probability."""
+
+    def run(self) -> int:
+        """Serve."""
+        from embodied_cf.policies.serve_command import run_serve
+
+        return run_serve(self.run_directory, self.host, self.port, self.guidance, self.sample)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
 
@@ -275,6 +312,8 @@ Verb = (
     | Annotated[Inspect, tyro.conf.subcommand("inspect")]
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Crm, tyro.conf.subcommand("crm")]

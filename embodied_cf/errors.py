@@ -50,6 +50,10 @@ class SpecError(EmbodiedError):
     """A dataset specification or embodiment does not fit: absent key, unknown unit, wrong shape."""
 
 
+class CheckpointError(EmbodiedError):
+    """A directory is not the checkpoint it should be: absent, corrupted, or of another embodiment."""
+
+
 class OutputError(EmbodiedError):
     """The output directory cannot be used or written: another run's, locked, full, read-only."""
 

@@ -1,0 +1,159 @@
+"""What `embodied-cf train` does and shows: a plan from options, a progress bar, a closing line."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
+from embodied_cf.errors import UsageError
+from embodied_cf.policies.nav_vla_tiny import trained_parameters
+from embodied_cf.train.config import TrainConfig, change, load_preset
+from embodied_cf.train.options import TrainOptions
+from embodied_cf.train.run import Plan, Run, refuse_other_plan
+from embodied_cf.train.trainer import Progress, Trainer
+
+Watch = Callable[[Progress], None]
+
+
+def run_train(options: TrainOptions, json_path: Path | None) -> int:
+    """Train with a progress bar and a closing line; return the exit code."""
+    console = Console(stderr=True)
+    run = Run(options.out)
+    with run.held():
+        plan = plan_of(options, run)
+        trainer = make_trainer(plan, run, options.resume, console)
+        if not options.resume:
+            run.begin(plan, options.overwrite)
+        steps = plan.config.schedule.steps if options.steps is None else options.steps
+        started, first = time.monotonic(), trainer.step
+        with _progress(console, trainer, steps) as watch:
+            trainer.fit(steps, run, watch)
+    seconds = time.monotonic() - started
+    _tell(run, trainer, steps, seconds, console)
+    if json_path is not None:
+        made = {"steps": trainer.step, "steps_now": trainer.step - first, "seconds": round(seconds, 3)}
+        write_json(json_path, {"run": str(run.path), **made, "parameters": trained_parameters(trainer.model)})
+    return 0
+
+
+def plan_of(options: TrainOptions, run: Run) -> Plan:
+    """Return what a run does: what options say, or what the run that they resume says. Writes nothing."""
+    if options.resume and options.overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    if options.resume:
+        plan = run.plan()
+        refuse_other_plan(plan, _asked(options, plan))
+        return plan
+    if not options.data:
+        raise UsageError("no data to train on", remedy="Name labelled datasets: --data DIR[:WEIGHT] ...")
+    run.refuse(options.overwrite)
+    return Plan(change(load_preset(options.preset or "tiny"), options.set), _sources(options))
+
+
+def _asked(options: TrainOptions, plan: Plan) -> Plan:
+    """Return the plan that options ask for, where they ask for anything."""
+    config = plan.config
+    if options.preset is not None or options.set:
+        config = change(load_preset(options.preset) if options.preset else config, options.set)
+    return Plan(config, _sources(options) if options.data else plan.sources)
+
+
+def _sources(options: TrainOptions) -> tuple[Source, ...]:
+    return tuple(
+        replace(
+            source,
+            directory=source.directory.resolve(),
+            spec=options.spec,
+            split=options.split,
+            kinds=options.kinds,
+            label_sets=options.label_sets,
+            min_score=options.min_score,
+        )
+        for source in map(Source.parse, options.data)
+    )
+
+
+def make_trainer(plan: Plan, run: Run, resume: bool, console: Console) -> Trainer:
+    """Return the trainer of a plan, ready for its next step. Builds caches of frames that are not there yet."""
+    torch.set_num_threads(plan.config.threads)
+    stream = make_stream(plan.config, plan.sources)
+    if stream.left_out:
+        console.print(f"Left out: {len(stream.left_out):,} records that cannot be read, such as {stream.left_out[0]}")
+    heldout = stream.heldout() if plan.config.data.holdout else None
+    if resume:
+        return Trainer.resumed(plan.config, stream, heldout, run)
+    return Trainer.new(plan.config, stream, heldout)
+
+
+def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
+    """Return the stream that a configuration trains on."""
+    side = config.model.size
+    stream = Stream(
+        sources,
+        (side, side),
+        config.data.batch,
+        config.seed,
+        history=config.model.history - 1,
+        per_observation=config.data.per_observation,
+        holdout=config.data.holdout,
+    )
+    return replace(stream, augment=augmentations(stream)) if config.data.augment else stream
+
+
+def augmentations(stream: Stream) -> tuple[Augmentation, ...]:
+    """Return the changes that have an exact meaning for the stream's robot and camera."""
+    body, camera = stream.view.body, stream.view.camera
+    moved = HorizontalShift() if body.kind == "nav" and camera is not None else RandomCrop(pixels=2)
+    return (*([Mirror()] if body.mirrors else []), moved, ColourJitter())
+
+
+@contextmanager
+def _progress(console: Console, trainer: Trainer, steps: int) -> Iterator[Watch]:
+    columns = (
+        TextColumn("train"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    samples = trainer.config.data.batch * trainer.config.data.accumulate
+    with Bar(*columns, console=console, transient=not console.is_terminal) as bar:
+        task = bar.add_task("train", total=steps, completed=trainer.step, told="")
+        first = trainer.step
+
+        def watch(progress: Progress) -> None:
+            elapsed = bar.tasks[task].elapsed or 1e-9
+            rate = samples * (progress.step - first) / elapsed
+            told = f"loss {progress.losses['imitation']:.3f}, {rate:,.0f} samples/s"
+            bar.update(task, completed=progress.step, told=told)
+            if progress.validation is not None:
+                bar.console.print(_told(progress))
+
+        yield watch
+
+
+def _told(progress: Progress) -> str:
+    found = progress.validation
+    assert found is not None
+    errors = ", ".join(f"{kind} {error:.2f} m" for kind, error in found.error_m.items())
+    return f"step {progress.step}: held-out error {errors}; instruction sensitivity {found.sensitivity_m:.2f} m"
+
+
+def _tell(run: Run, trainer: Trainer, steps: int, seconds: float, console: Console) -> None:
+    early = ", stopped early (no higher instruction sensitivity)" if trainer.step < steps else ""
+    console.print(f"[bold]{run.path}[/bold]: {trainer.step:,} steps in all, {seconds:.1f} s now{early}")
+    whole = trainer.config.schedule.steps
+    if trainer.step < whole:
+        console.print(
+            f"The schedule of the learning rate ends at step {whole:,}: --resume goes on; for a shorter run, begin "
+            "with --set schedule.steps=N."
+        )

@@ -1,0 +1,207 @@
+"""What a training run does: one frozen dataclass, named presets, dotted changes. Loads no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from embodied_cf.datasets.normalise import Kind
+from embodied_cf.datasets.tables import STRICT
+from embodied_cf.errors import UsageError
+from embodied_cf.policies.config import HeadConfig, ModelConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is drawn from the sources."""
+
+    batch: int = 64
+    """Samples per step."""
+    per_observation: int = 1
+    """Samples of one observation that come side by side, as far as it has several; `loss.preference` needs them."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before a step is made."""
+    normalisation: Kind = "quantile"
+    """How chunks are scaled; goes into stats.json with the numbers."""
+    holdout: float = 0.05
+    """Share of episodes that is never trained on and that validation looks at."""
+    augment: bool = True
+    """Crop, colour, shift and mirror, with the matching correction of chunk and words."""
+    fit_samples: int = 2048
+    """Samples from which bins and the typical step are learnt before training."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Learning rate: linear warm-up, then half a cosine (arXiv 1608.03983) to `floor`.
+
+    It depends on `steps` and not on where a run is stopped, so that a run that is stopped and resumed is the same.
+    """
+
+    steps: int = 2000
+    """Length of the schedule, and of the run unless `--steps` says otherwise."""
+    warmup: int = 100
+    """Steps until the highest rate."""
+    rate: float = 2e-3
+    """Highest learning rate."""
+    floor: float = 0.02
+    """Share of the highest rate at the end, and ever after."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW (arXiv 1711.05101), clipping, and the average of weights that becomes the policy."""
+
+    weight_decay: float = 0.01
+    """Of matrices; biases, norms and vectors have none."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.995
+    """Decay of the moving average of weights; its start is faster, 0 switches it off."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimised besides the head's own loss. Each is a switch (`train.losses` cites the sources)."""
+
+    stop: float = 0.1
+    """Weight of the stop output's cross-entropy."""
+    score_power: float = 0.0
+    """A sample counts score^power; 0: all alike."""
+    instruction_dropout: float = 0.05
+    """Share of samples whose instruction is taken away: makes guidance possible. More of it delays listening."""
+    contrastive: float = 0.0
+    """Weight of telling the right instruction from others."""
+    candidates: int = 2
+    """Other instructions per sample that `contrastive` looks at; each costs a forward and backward pass."""
+    temperature: float = 0.1
+    """Of `contrastive`, in units of the head's loss."""
+    preference: float = 0.0
+    """Weight of preferring the instruction's own chunk to another instruction's chunk for the same observation."""
+    beta: float = 5.0
+    """Sharpness of `preference`, per unit of the head's loss."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Looking at held-out episodes while training."""
+
+    every: int = 200
+    """Steps between validations; there is one at the end, too."""
+    batches: int = 4
+    """Batches looked at, the same each time."""
+    patience: int = 0
+    """Stop early after so many validations without a higher instruction sensitivity; 0: never."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that a run is a function of, besides its data."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    seed: int = 0
+    """Of weights, order, dropout and noise."""
+    save_every: int = 500
+    """Steps between checkpoints; there is one at the end, too."""
+    threads: int = 1
+    """Of torch. On shared cores one is faster than two."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+def tiny() -> TrainConfig:
+    """`embodied-cf train --data rooms_cf/1.0.0 --out RUN`: 128k samples, learned words, L1 chunks."""
+    return TrainConfig()
+
+
+def bins() -> TrainConfig:
+    """`embodied-cf train … --preset bins`: sampled actions with exact log-probabilities, for `crm` and explanation."""
+    return _with_head(tiny(), "bins")
+
+
+def flow() -> TrainConfig:
+    """`embodied-cf train … --preset flow`: where one instruction allows several ways, which L1 would average."""
+    return _with_head(tiny(), "flow")
+
+
+def sentence() -> TrainConfig:
+    """`embodied-cf train … --preset sentence`: frozen MiniLM sentences, for words that training did not show."""
+    return replace(tiny(), model=replace(tiny().model, text="minilm"))
+
+
+def chain() -> TrainConfig:
+    """`embodied-cf train … --preset chain`: four frames of history, for instructions with several parts."""
+    return replace(tiny(), model=replace(tiny().model, history=4))
+
+
+def atomic() -> TrainConfig:
+    """`embodied-cf train … --preset atomic --kinds hindsight atomic`: the atomic policy, told commands only."""
+    return replace(tiny(), model=replace(tiny().model, text="commands"))
+
+
+def arm() -> TrainConfig:
+    """`embodied-cf train … --preset arm`: the whole frame, for a camera that looks at a table."""
+    return replace(tiny(), model=replace(tiny().model, rows=(0.0, 1.0)))
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, chain, atomic, arm)}
+
+
+def load_preset(name: str) -> TrainConfig:
+    """Return a preset, or its debug twin if the name ends in `-debug`."""
+    base = name.removesuffix("-debug")
+    if base not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise UsageError(
+            f"no preset {name!r}", remedy=f"Use one of {known}; each has a twin such as {base and 'tiny'}-debug."
+        )
+    config = PRESETS[base]()
+    return config if base == name else debug(config)
+
+
+def debug(config: TrainConfig) -> TrainConfig:
+    """Return the same kind of run made so small that it takes a second: to try data and options, and for tests."""
+    return replace(
+        config,
+        model=replace(config.model, size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16),
+        data=replace(config.data, batch=8, fit_samples=64, holdout=0.25),
+        schedule=replace(config.schedule, steps=4, warmup=2),
+        validation=replace(config.validation, every=2, batches=1),
+        save_every=2,
+    )
+
+
+def change(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
+    """Return a configuration with dotted settings, such as `schedule.rate=1e-3`, changed.
+
+    Raises UsageError for what is no setting; tyro tells of values of the wrong type and exits with 2.
+    """
+    import tyro
+
+    pairs = [setting.partition("=") for setting in settings]
+    for name, sign, _ in pairs:
+        if not sign or not _has(config, name):
+            raise UsageError(f"no setting {name!r}", remedy="Write NAME=VALUE, such as schedule.rate=1e-3.")
+    arguments = [part for name, _, value in pairs for part in (f"--{name}", *value.split(","))]
+    return tyro.cli(TrainConfig, prog="--set", default=config, args=arguments)
+
+
+def _has(config: object, name: str) -> bool:
+    head, _, rest = name.partition(".")
+    if not is_dataclass(config) or head not in {part.name for part in fields(config)}:
+        return False
+    return not rest or _has(getattr(config, head), rest)
+
+
+def _with_head(config: TrainConfig, kind: Literal["l1", "bins", "flow"]) -> TrainConfig:
+    return replace(config, model=replace(config.model, head=HeadConfig(kind=kind)))

@@ -1,0 +1,87 @@
+"""One step of optimisation, and everything that it carries from step to step."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from embodied_cf.train.config import OptimiserConfig, ScheduleConfig
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def rate_at(step: int, schedule: ScheduleConfig) -> float:
+    """Return the learning rate of the step numbered `step` from 0.
+
+    >>> [round(rate_at(step, ScheduleConfig(steps=10, warmup=2, rate=1.0, floor=0.0)), 2) for step in (0, 1, 2, 6, 10)]
+    [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    if step < schedule.warmup:
+        return schedule.rate * (step + 1) / schedule.warmup
+    share = min(1.0, (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup))
+    return schedule.rate * (schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * share)) / 2)
+
+
+class Optimiser:
+    """AdamW (arXiv 1711.05101) on a schedule, gradient clipping, and a moving average of the weights."""
+
+    def __init__(self, model: nn.Module, config: OptimiserConfig, schedule: ScheduleConfig) -> None:
+        self.model, self.config, self.schedule = model, config, schedule
+        self.step_number = 0
+        self._named = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        decayed = [value for value in self._named.values() if value.ndim > 1]
+        plain = [value for value in self._named.values() if value.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self._adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
+        self._average = {name: value.detach().clone() for name, value in self._named.items()}
+
+    def step(self, losses: Iterable[Tensor], count: int) -> float:
+        """Make one step down the mean of `count` losses, each let go before the next is asked for.
+
+        Returns the gradient's norm before clipping.
+        """
+        self._adam.zero_grad(set_to_none=True)
+        for loss in losses:
+            (loss / count).backward()
+        norm = nn.utils.clip_grad_norm_(self._named.values(), self.config.clip)
+        for group in self._adam.param_groups:
+            group["lr"] = rate_at(self.step_number, self.schedule)
+        self._adam.step()
+        self.step_number += 1
+        self._follow()
+        return float(norm)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(self.config.ema, (1 + self.step_number) / (10 + self.step_number))
+        torch._foreach_lerp_(list(self._average.values()), list(self._named.values()), 1 - decay)
+
+    def averaged(self) -> dict[str, Tensor]:
+        """Return the model's state with averaged weights: what becomes the policy."""
+        return {**self.model.state_dict(), **self._average}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything but the average, as named tensors; `restore` is the inverse."""
+        weights = {f"weight/{name}": value for name, value in self.model.state_dict().items()}
+        moments = {
+            f"{part}/{name}": self._adam.state[value][part]
+            for part in _MOMENTS
+            for name, value in self._named.items()
+            if value in self._adam.state
+        }
+        return {**weights, **moments}
+
+    def restore(self, step_number: int, state: dict[str, Tensor], averaged: dict[str, Tensor]) -> None:
+        """Go on from a saved state. Raises KeyError or RuntimeError if it is another model's."""
+        self.step_number = step_number
+        self.model.load_state_dict(_under("weight", state))
+        moments = {part: _under(part, state) for part in _MOMENTS}
+        for name, value in self._named.items():
+            self._average[name].copy_(averaged[name])
+            if name in moments["step"]:
+                self._adam.state[value] = {part: moments[part][name].clone() for part in _MOMENTS}
+
+
+def _under(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}/"): value for name, value in state.items() if name.startswith(f"{part}/")}

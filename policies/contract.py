@@ -1,0 +1,68 @@
+"""What a policy is: observations and an instruction in, action chunks out, batched. Numpy only."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Observation:
+    """B observations, each a short history of the primary camera."""
+
+    image: UInt8[np.ndarray, "b t h w 3"]
+    """RGB, oldest frame first; the last is the present one. Before an episode's first frame, that one is repeated."""
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+@dataclass(frozen=True)
+class ActionChunk:
+    """B action chunks. Time, frame and units are those of `datasets.contract.Labels`; standing still is all zeros."""
+
+    chunk: Float32[np.ndarray, "b k a"]
+    mask: Bool[np.ndarray, "b k"]
+    """Rows that are meant to be carried out: a prefix."""
+    log_probability: Float32[np.ndarray, " b"] | None = None
+    """Of drawing this chunk, where the policy draws and its law is known (see the head for what it is a law over)."""
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Something that follows instructions."""
+
+    @property
+    def camera(self) -> tuple[int, int]:
+        """Height and width of the frames it wants, in pixels."""
+        ...
+
+    @property
+    def history(self) -> int:
+        """T, frames it wants, one control period apart."""
+        ...
+
+    @property
+    def embodiment(self) -> Embodiment:
+        """The body that its chunks are for."""
+        ...
+
+    def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
+        """Return a chunk for each observation; "" is no instruction. Same input and generator state, same chunks."""
+        ...
+
+
+def check_observation(policy: Policy, observation: Observation, instruction: tuple[str, ...]) -> None:
+    """Raise UsageError if frames or instructions are not what the policy declares."""
+    wanted, given = (policy.history, *policy.camera), observation.image.shape[1:4]
+    if given != wanted:
+        raise UsageError(
+            f"frames of shape (t, h, w) = {given} where the policy wants {wanted}",
+            remedy="Scale frames by `datasets.images.resized` and give `history` of them, oldest first.",
+        )
+    if len(instruction) != len(observation):
+        raise UsageError(f"{len(instruction)} instructions for {len(observation)} observations")

@@ -1,0 +1,54 @@
+"""Small convolutions that see the image in the light of what was said."""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
+
+from embodied_cf.policies.config import ModelConfig
+
+_GROUPS = 8
+"""Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
+
+
+class FilmBlock(nn.Module):
+    """A residual block whose features are scaled and shifted by the sentence (FiLM, arXiv 1709.07871)."""
+
+    def __init__(self, channels: int, text_width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(_GROUPS, channels)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.film = nn.Linear(text_width, 2 * channels)
+
+    def forward(self, x: Float[Tensor, "b c i j"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b c i j"]:
+        """Return features of the same shape."""
+        scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)
+        inner = self.first(F.relu(self.norm(x)))
+        return x + self.second(F.relu(inner * (1 + scale) + shift))
+
+
+class Eye(nn.Module):
+    """From frames to one token per 8x8 pixels of the part of the frame that is looked at."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        first, second, third = config.channels
+        self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
+        self.fine = nn.Conv2d(3 * config.history, first, 5, stride=2, padding=2)
+        self.middle = nn.Conv2d(first, second, 3, stride=2, padding=1)
+        self.middle_block = FilmBlock(second, config.text_width)
+        self.coarse = nn.Conv2d(second, third, 3, stride=2, padding=1)
+        self.coarse_block = FilmBlock(third, config.text_width)
+        self.to_tokens = nn.Sequential(nn.GroupNorm(_GROUPS, third), nn.Conv2d(third, config.width, 1))
+        places = -(-(self.rows.stop - self.rows.start) // 8) * (config.size // 8)
+        self.place = nn.Parameter(0.1 * torch.randn(places, config.width))
+
+    def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
+        """Return the tokens, row by row."""
+        x = image[:, :, self.rows].permute(0, 1, 4, 2, 3).flatten(1, 2)  # (b, t, h, w, 3) -> (b, t 3, h, w)
+        x = x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.middle(F.relu(self.fine(x))))
+        x = F.relu(self.coarse(self.middle_block(x, text)))
+        x = self.to_tokens(self.coarse_block(x, text))
+        return x.flatten(2).transpose(1, 2) + self.place  # (b, d, i, j) -> (b, i j, d)

@@ -1,0 +1,63 @@
+from threading import Thread
+
+import numpy as np
+import pytest
+from test_policy import make_policy
+
+from embodied_cf.errors import UsageError
+from embodied_cf.policies.client import RemotePolicy, pack, unpack
+from embodied_cf.policies.contract import Observation, Policy
+from embodied_cf.policies.server import make_server
+
+
+@pytest.fixture(params=[False, True])
+def served(request):
+    policy, batch = make_policy("bins", sample=request.param)
+    with make_server(policy, "127.0.0.1", 0) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield policy, batch, RemotePolicy(f"http://127.0.0.1:{server.server_address[1]}/")
+        server.shutdown()
+        thread.join()
+
+
+def test_remote_is_local(served):
+    policy, batch, remote = served
+    assert isinstance(remote, Policy)
+    assert (remote.camera, remote.history, remote.embodiment) == (policy.camera, policy.history, policy.embodiment)
+    far = remote.act(Observation(batch.image), batch.instruction, np.random.default_rng(3))
+    seed = np.random.default_rng(3).integers(2**63)
+    near = policy.act(Observation(batch.image), batch.instruction, np.random.default_rng(seed))
+    np.testing.assert_array_equal(far.chunk, near.chunk)
+    np.testing.assert_array_equal(far.mask, near.mask)
+    assert (far.log_probability is None) == (near.log_probability is None) == (not policy.sample)
+
+
+def test_refusals_are_told(served):
+    _, batch, remote = served
+    with pytest.raises(UsageError, match=r"the server refuses: frames of shape"):
+        remote.act(Observation(batch.image[:, :, :8]), batch.instruction, np.random.default_rng(0))
+    wrong = pack(image=np.zeros(3), instruction=np.zeros(3), seed=np.array(1))
+    for body in (b"", b"PK", b"no arrays", pack(image=np.zeros(3)), wrong):
+        with pytest.raises(UsageError, match="the server refuses"):
+            remote._ask("act", body)
+    with pytest.raises(UsageError, match="GET /policy or POST /act"):
+        remote._ask("nothing")
+
+
+def test_nobody_answers():
+    with pytest.raises(UsageError, match=r"no policy server answers .* Start it with `embodied-cf serve RUN`"):
+        RemotePolicy("http://127.0.0.1:9").act(Observation(np.zeros((1, 1, 8, 8, 3), np.uint8)), ("stop",),
+                                               np.random.default_rng(0))  # fmt: skip
+
+
+def test_a_taken_port_is_told(served):
+    _, _, remote = served
+    port = int(remote.url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(UsageError, match=r"cannot listen .* Choose another --port"):
+        make_server(served[0], "127.0.0.1", port)
+
+
+def test_pickles_are_never_opened():
+    with pytest.raises(ValueError, match="allow_pickle"):
+        unpack(pack(image=np.array([{}], object)))

@@ -1,0 +1,53 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pydantic
+import pytest
+
+from embodied_cf.errors import UsageError
+from embodied_cf.policies.config import HeadConfig
+from embodied_cf.train.config import PRESETS, TrainConfig, change, load_preset
+
+
+@pytest.mark.parametrize("name", [*PRESETS, "flow-debug"])
+def test_presets_survive_json(name):
+    config = load_preset(name)
+    assert pydantic.TypeAdapter(TrainConfig).validate_python(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_every_preset_says_its_command():
+    assert all("embodied-cf train" in preset.__doc__ for preset in PRESETS.values())
+
+
+def test_dotted_changes():
+    changed = change(load_preset("tiny"), ["schedule.rate=0.5", "model.head.kind=bins", "model.rows=0.1,0.9", "seed=3"])
+    assert changed.schedule.rate == 0.5
+    assert changed.model.head == HeadConfig("bins")
+    assert changed.model.rows == (0.1, 0.9)
+    assert changed.seed == 3
+    assert change(changed, []) == changed
+
+
+@pytest.mark.parametrize("setting", ["schedule.speed=1", "schedule.rate", "", "__class__=1"])
+def test_what_is_no_setting(setting):
+    with pytest.raises(UsageError, match=r"no setting .* Write NAME=VALUE"):
+        change(load_preset("tiny"), [setting])
+
+
+def test_wrong_type_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        change(load_preset("tiny"), ["seed=many"])
+    assert exit_.value.code == 2
+    assert "--seed" in capsys.readouterr().err
+
+
+def test_unknown_preset():
+    with pytest.raises(UsageError, match=r"no preset 'huge'.* Use one of tiny, bins"):
+        load_preset("huge")
+
+
+def test_help_loads_no_torch():
+    code = "import sys, embodied_cf.cli, embodied_cf.train.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
