@@ -25,6 +25,7 @@ from embodied_cf.envs.rendering.render import Camera, Frames, render
 from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.scene_json import to_json
+from embodied_cf.envs.splits import as_split
 from embodied_cf.envs.state import State, draw_noise, initial_state
 from embodied_cf.errors import UsageError
 
@@ -61,6 +62,7 @@ class CollectOptions:
             raise UsageError(f"--steps {self.steps}: an episode has at least 2")
         if not 0 <= self.bias <= 1:
             raise UsageError(f"--bias {self.bias} is not in [0, 1]")
+        as_split(self.split)  # refuses an unknown one before anything is written
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class _Log:
 def collect(directory: Path, options: CollectOptions, told: Callable[[], None] = lambda: None) -> None:
     """Write the episodes with their spec.toml, or finish an interrupted collection; `told` hears of each episode.
 
-    Raises OutputError if the directory holds something else.
+    Raises OutputError if the directory holds something else, or what other options began.
     """
     count = -(-options.episodes // options.episodes_per_shard)
     shards = [partial(_shard, options, index, told) for index in range(count)]
@@ -82,6 +84,7 @@ def collect(directory: Path, options: CollectOptions, told: Callable[[], None] =
         f"embodied_cf_{options.world}",
         description=f"Simulated robots that drive about in {options.world} and know no language. Made by "
         f"embodied-cf collect: split {options.split}, seed {options.seed}, bias {options.bias}.",
+        recipe=repr(options),
     )
     spec = (resources.files("embodied_cf.datasets") / "specs" / "simulator.toml").read_text("utf-8")
     write_dataset(directory, card, _features(options.size), {"train": shards}, {"spec.toml": spec})

@@ -6,7 +6,7 @@ nothing. Discrete actions are stored as one float. The features follow from the 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +78,8 @@ def write_rollouts(
     starts = range(0, plan.episodes, plan.episodes_per_shard)
     parts = [indices[at : at + plan.episodes_per_shard] for at in starts]
     shards = [partial(_episodes, make_env, make_policy, plan, card.name, part) for part in parts]
-    write_dataset(directory, card, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
+    begun = replace(card, recipe=f"{card.recipe} {plan} {tree}")
+    write_dataset(directory, begun, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
 
 
 def features_of(env: gymnasium.Env, images: str = "jpeg") -> "FeaturesDict":

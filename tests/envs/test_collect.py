@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.scene_json import from_json
 from embodied_cf.envs.state import draw_noise, initial_state
-from embodied_cf.errors import UsageError
+from embodied_cf.errors import OutputError, UsageError
 
 OPTIONS = CollectOptions("rooms", episodes=3, steps=10, size=48, people=(1, 2), episodes_per_shard=2)
 
@@ -85,6 +86,9 @@ def test_the_same_seed_gives_the_same_bytes_and_an_interrupted_run_finishes_them
     with pytest.raises(KeyboardInterrupt):
         collect(again, OPTIONS, stop_in_the_second_shard)
     assert "dataset_info.json" not in digest(again)
+    for other in ({"seed": 1}, {"episodes": 2}, {"size": 32}, {"steps": 9}, {"bias": 0.1}, {"people": (0, 2)}):
+        with pytest.raises(OutputError, match="another unfinished dataset"):
+            collect(again, replace(OPTIONS, **other))
     collect(again, OPTIONS)
     assert digest(again) == digest(collected)
 
@@ -109,7 +113,7 @@ def test_bad_input_is_named(arguments, text, tmp_path, capsys):
         main(["collect", "--out", str(tmp_path / "out"), *arguments])
     assert stopped.value.code == 2
     assert text in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out" / "dataset_info.json").exists()
+    assert not (tmp_path / "out").exists(), "nothing is left behind"
 
 
 def test_sizes_are_checked():
