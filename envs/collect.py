@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import FEATURE, encode
@@ -21,6 +21,7 @@ from embodied_cf.datasets.writer import DatasetCard, Example, write_dataset
 from embodied_cf.envs.driving.collectors import Collector
 from embodied_cf.envs.layouts.scenes import make_scene
 from embodied_cf.envs.motion.dynamics import step
+from embodied_cf.envs.motion.tracking import pose_from
 from embodied_cf.envs.rendering.render import Camera, Frames, render
 from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import Scene, stack
@@ -161,7 +162,7 @@ def _example(
         "steps": {
             "observation": {
                 "image": [encode_jpeg(image) for image in frames.rgb],
-                "pose": since_start(pose).astype(np.float32),
+                "pose": pose_from(np.broadcast_to(pose[0], pose.shape), pose).astype(np.float32),
             },
             "action": log.action[row, :length],
             "reward": np.zeros(length, np.float32),
@@ -178,11 +179,3 @@ def _example(
             FEATURE: encode(to_json(scene), seed, visible_things(frames.segmentation, scene)),
         },
     }
-
-
-def since_start(pose: Float64[np.ndarray, "t 3"]) -> Float64[np.ndarray, "t 3"]:
-    """Return poses in the frame of the first one: what odometry says that begins at zero."""
-    cos, sin = np.cos(pose[0, 2]), np.sin(pose[0, 2])
-    offset = pose[:, :2] - pose[0, :2]
-    x, y = cos * offset[:, 0] + sin * offset[:, 1], -sin * offset[:, 0] + cos * offset[:, 1]
-    return np.stack([x, y, pose[:, 2] - pose[0, 2]], axis=1)

@@ -10,8 +10,9 @@ from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import read_scene, read_visible
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
-from embodied_cf.envs.collect import CollectOptions, collect, since_start
+from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.envs.motion.branch import branch
+from embodied_cf.envs.motion.tracking import pose_from
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import stack
@@ -58,7 +59,8 @@ def test_the_privileged_feature_is_the_truth(episodes):
         scene, length = from_json(columns), len(episode)
         actions = episode.action[None, : length - 1].astype(np.float64)
         run = branch(stack([scene]), initial_state([scene]), actions, draw_noise([seed], length))
-        np.testing.assert_array_equal(since_start(run.pose[0]).astype(np.float32), episode.pose)
+        since_start = pose_from(run.pose[0, [0] * length], run.pose[0])
+        np.testing.assert_array_equal(since_start.astype(np.float32), episode.pose)
         last = render(stack([scene]), run.state(length - 1), Camera(48, 48))
         assert visible_things(last.segmentation, scene) == read_visible(episode)[-1:]
         assert encode_jpeg(last.rgb[0]) == bytes(episode.cameras["primary"].frames[length - 1])
@@ -91,11 +93,6 @@ def test_the_same_seed_gives_the_same_bytes_and_an_interrupted_run_finishes_them
             collect(again, replace(OPTIONS, **other))
     collect(again, OPTIONS)
     assert digest(again) == digest(collected)
-
-
-def test_poses_since_the_start():
-    turned = since_start(np.array([[1.0, 2.0, np.pi / 2], [1.0, 3.0, np.pi]]))
-    np.testing.assert_allclose(turned, [[0, 0, 0], [1, 0, np.pi / 2]], atol=1e-12)
 
 
 @pytest.mark.parametrize(
