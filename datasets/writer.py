@@ -38,7 +38,7 @@ class DatasetCard:
     citation: str = ""
     file_format: str = "tfrecord"
     recipe: str = ""
-    """What the episodes depend on; not published. An unfinished dataset is only finished by the recipe it began with."""
+    """What the episodes depend on, not published: an unfinished dataset is only finished by the same recipe."""
 
 
 def write_dataset(
@@ -51,7 +51,8 @@ def write_dataset(
     """Write a dataset into `directory`, or finish one that was interrupted; finished shards are kept.
 
     `extra_files` (such as the dataset's spec) are written beside the shards. Raises OutputError if the
-    directory holds something else or what another recipe began, DatasetError if an episode does not fit the feature tree.
+    directory holds something else or what another recipe began, DatasetError if an episode does not fit the
+    feature tree.
     """
     features = flatten(tree)
     state = directory / ".parts"
