@@ -1,8 +1,8 @@
 """The one privileged feature: what a simulator knows and no robot does.
 
-Logs of simulated navigation carry it as the text `episode_metadata/privileged`. Only who stands in for a vision-language
-model (`vlm.scene`), the label audit and the `oracle` may read it, and they do so through this module; an import
-contract holds everything else away from it.
+Logs of simulated navigation carry it as the text `episode_metadata/privileged`. Only who stands in for a
+vision-language model (`vlm.scene`), the label audit and the `oracle` may read it, and they do so through this
+module; an import contract holds everything else away from it.
 """
 
 import json

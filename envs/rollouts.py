@@ -126,12 +126,17 @@ def roll_out(env: gymnasium.Env, make_policy: PolicyMaker, plan: Plan, index: in
     rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated or len(actions) == plan.max_steps):
-        actions.append(act(observation))
+        actions.append(_as_logged(env.action_space, act(observation)))
         observation, reward, terminated, truncated, info = env.step(actions[-1])
         seen.append(observation)
         rewards.append(float(reward))
     metadata = {"episode_id": f"{name}-{index:06d}", "seed": seed, "success": bool(info.get("success", False))}
     return {"steps": _steps(env, plan, seen, actions, rewards, terminated), "episode_metadata": metadata}
+
+
+def _as_logged(space: spaces.Space, action: Any) -> Any:
+    """Round an action to what the log holds, so that the log replays the episode."""
+    return np.asarray(action, np.float32) if isinstance(space, spaces.Box) else action
 
 
 def _episodes(
