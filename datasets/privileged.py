@@ -1,8 +1,8 @@
 """The one privileged feature: what a simulator knows and no robot does.
 
-Simulated datasets carry it as the text `episode_metadata/privileged`. Only who stands in for a vision-language
-model (`vlm.scene`), the label audit and the `oracle` may read it, and they do so through this module; an import
-contract holds everything else away from it.
+Logs of simulated navigation carry it as the text `episode_metadata/privileged`. Only who stands in for a
+vision-language model (`vlm.scene`), the label audit and the `oracle` may read it, and they do so through this
+module; an import contract holds everything else away from it.
 """
 
 import json
@@ -48,7 +48,8 @@ def _content(episode: Episode) -> dict[str, Any]:
         raise RecordError(
             f"no feature {KEY}",
             where=episode.episode_id,
-            remedy="Only datasets that `embodied-cf collect` wrote say what a scene holds; use another captioner.",
+            remedy="Only what `embodied-cf collect` wrote of rooms, corridors and courtyards says what a scene holds; "
+            "use another captioner.",
         )
     content = json.loads(str(text))
     if content["version"] != VERSION:

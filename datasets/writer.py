@@ -6,7 +6,7 @@ lists of texts, or of encoded images) with a leading axis of steps.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class DatasetCard:
     description: str = ""
     citation: str = ""
     file_format: str = "tfrecord"
+    recipe: str = ""
+    """What the episodes depend on, not published: an unfinished dataset is only finished by the same recipe."""
 
 
 def write_dataset(
@@ -49,11 +51,12 @@ def write_dataset(
     """Write a dataset into `directory`, or finish one that was interrupted; finished shards are kept.
 
     `extra_files` (such as the dataset's spec) are written beside the shards. Raises OutputError if the
-    directory holds something else, DatasetError if an episode does not fit the feature tree.
+    directory holds something else or what another recipe began, DatasetError if an episode does not fit the
+    feature tree.
     """
     features = flatten(tree)
     state = directory / ".parts"
-    _claim(directory, state, card)
+    _claim(directory, state, card, {split: len(sources) for split, sources in splits.items()})
     with exclusive(state / "lock"):
         sizes = {
             split: [
@@ -84,18 +87,17 @@ def encode_example(features: Features, example: Example) -> bytes:
     return wire.encode_example(encoded)
 
 
-def _claim(directory: Path, state: Path, card: DatasetCard) -> None:
+def _claim(directory: Path, state: Path, card: DatasetCard, shards: Mapping[str, int]) -> None:
     if (directory / INFO).exists() or (directory.is_dir() and any(directory.iterdir()) and not state.is_dir()):
         raise OutputError("the directory is not empty", where=directory, remedy="Choose another output directory.")
     with disk_errors(directory):
         state.mkdir(parents=True, exist_ok=True)
-    standing, wanted = (
-        state / "card.json",
-        {"name": card.name, "version": card.version, "format": card.file_format},
-    )
+    standing, wanted = state / "card.json", {**asdict(card), "shards": shards}
     if standing.is_file() and json.loads(standing.read_text("utf-8")) != wanted:
         raise OutputError(
-            "the directory holds another unfinished dataset", where=directory, remedy="Choose another output directory."
+            "the directory holds another unfinished dataset",
+            where=directory,
+            remedy="Finish it with the options it began with, or choose another output directory.",
         )
     write_json(standing, wanted)
 

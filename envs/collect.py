@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import FEATURE, encode
@@ -21,10 +21,12 @@ from embodied_cf.datasets.writer import DatasetCard, Example, write_dataset
 from embodied_cf.envs.driving.collectors import Collector
 from embodied_cf.envs.layouts.scenes import make_scene
 from embodied_cf.envs.motion.dynamics import step
+from embodied_cf.envs.motion.tracking import pose_from
 from embodied_cf.envs.rendering.render import Camera, Frames, render
 from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.scene_json import to_json
+from embodied_cf.envs.splits import as_split
 from embodied_cf.envs.state import State, draw_noise, initial_state
 from embodied_cf.errors import UsageError
 
@@ -61,6 +63,7 @@ class CollectOptions:
             raise UsageError(f"--steps {self.steps}: an episode has at least 2")
         if not 0 <= self.bias <= 1:
             raise UsageError(f"--bias {self.bias} is not in [0, 1]")
+        as_split(self.split)  # refuses an unknown one before anything is written
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class _Log:
 def collect(directory: Path, options: CollectOptions, told: Callable[[], None] = lambda: None) -> None:
     """Write the episodes with their spec.toml, or finish an interrupted collection; `told` hears of each episode.
 
-    Raises OutputError if the directory holds something else.
+    Raises OutputError if the directory holds something else, or what other options began.
     """
     count = -(-options.episodes // options.episodes_per_shard)
     shards = [partial(_shard, options, index, told) for index in range(count)]
@@ -82,6 +85,7 @@ def collect(directory: Path, options: CollectOptions, told: Callable[[], None] =
         f"embodied_cf_{options.world}",
         description=f"Simulated robots that drive about in {options.world} and know no language. Made by "
         f"embodied-cf collect: split {options.split}, seed {options.seed}, bias {options.bias}.",
+        recipe=repr(options),
     )
     spec = (resources.files("embodied_cf.datasets") / "specs" / "simulator.toml").read_text("utf-8")
     write_dataset(directory, card, _features(options.size), {"train": shards}, {"spec.toml": spec})
@@ -158,7 +162,7 @@ def _example(
         "steps": {
             "observation": {
                 "image": [encode_jpeg(image) for image in frames.rgb],
-                "pose": since_start(pose).astype(np.float32),
+                "pose": pose_from(np.broadcast_to(pose[0], pose.shape), pose).astype(np.float32),
             },
             "action": log.action[row, :length],
             "reward": np.zeros(length, np.float32),
@@ -175,11 +179,3 @@ def _example(
             FEATURE: encode(to_json(scene), seed, visible_things(frames.segmentation, scene)),
         },
     }
-
-
-def since_start(pose: Float64[np.ndarray, "t 3"]) -> Float64[np.ndarray, "t 3"]:
-    """Return poses in the frame of the first one: what odometry says that begins at zero."""
-    cos, sin = np.cos(pose[0, 2]), np.sin(pose[0, 2])
-    offset = pose[:, :2] - pose[0, :2]
-    x, y = cos * offset[:, 0] + sin * offset[:, 1], -sin * offset[:, 0] + cos * offset[:, 1]
-    return np.stack([x, y, pose[:, 2] - pose[0, 2]], axis=1)

@@ -22,7 +22,7 @@ from jaxtyping import Float64, UInt8
 from embodied_cf.datasets.randomness import number
 from embodied_cf.envs.driving.planner import path_length
 from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
-from embodied_cf.envs.motion.tracking import follow, seen_from
+from embodied_cf.envs.motion.tracking import follow, pose_from, seen_from
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.rendering.topdown import draw_map
 from embodied_cf.envs.scene import MAX_PEOPLE
@@ -51,6 +51,8 @@ class NavigationVectorEnv(VectorEnv):
     metadata: dict[str, Any] = {**METADATA, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012 as gymnasium's
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **setting: Any) -> None:
+        if num_envs < 1:
+            raise UsageError(f"num_envs={num_envs} is less than 1")
         self.setting = Setting(**setting)
         self.num_envs, self.render_mode = num_envs, render_mode
         self.single_observation_space = self.setting.observation_space
@@ -152,7 +154,7 @@ class NavigationVectorEnv(VectorEnv):
         now = self.episodes
         return {
             "image": self._see(self._camera),
-            "pose": in_frame(now.start, now.state.pose).astype(np.float32),
+            "pose": pose_from(now.start, now.state.pose).astype(np.float32),
             "instruction": self._texts,
         }
 
@@ -224,12 +226,6 @@ def facts_of(task: Task, seed: int) -> dict[str, Any]:
 def progress_of(episodes: Episodes) -> Float64[np.ndarray, " b"]:
     """Return the progress in [0, 1]; a crash keeps what was reached before, and is never 1."""
     return np.where(episodes.success, 1.0, np.minimum(episodes.tracker.progress, 0.99))
-
-
-def in_frame(origin: Float64[np.ndarray, "b 3"], pose: Float64[np.ndarray, "b 3"]) -> Float64[np.ndarray, "b 3"]:
-    """Return poses (x, y m, yaw rad) as seen from origins."""
-    place = seen_from(np.zeros((len(pose), 1, 2)), pose, origin)[:, 0]
-    return np.concatenate([place, pose[:, 2:] - origin[:, 2:]], axis=1)
 
 
 def _first(batch: dict[str, Any]) -> dict[str, Any]:

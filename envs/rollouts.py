@@ -6,7 +6,7 @@ nothing. Discrete actions are stored as one float. The features follow from the 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +78,8 @@ def write_rollouts(
     starts = range(0, plan.episodes, plan.episodes_per_shard)
     parts = [indices[at : at + plan.episodes_per_shard] for at in starts]
     shards = [partial(_episodes, make_env, make_policy, plan, card.name, part) for part in parts]
-    write_dataset(directory, card, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
+    begun = replace(card, recipe=f"{card.recipe} {plan} {tree}")
+    write_dataset(directory, begun, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
 
 
 def features_of(env: gymnasium.Env, images: str = "jpeg") -> "FeaturesDict":
@@ -125,12 +126,17 @@ def roll_out(env: gymnasium.Env, make_policy: PolicyMaker, plan: Plan, index: in
     rewards: list[float] = []
     terminated = truncated = False
     while not (terminated or truncated or len(actions) == plan.max_steps):
-        actions.append(act(observation))
+        actions.append(_as_logged(env.action_space, act(observation)))
         observation, reward, terminated, truncated, info = env.step(actions[-1])
         seen.append(observation)
         rewards.append(float(reward))
     metadata = {"episode_id": f"{name}-{index:06d}", "seed": seed, "success": bool(info.get("success", False))}
     return {"steps": _steps(env, plan, seen, actions, rewards, terminated), "episode_metadata": metadata}
+
+
+def _as_logged(space: spaces.Space, action: Any) -> Any:
+    """Round an action to what the log holds, so that the log replays the episode."""
+    return np.asarray(action, np.float32) if isinstance(space, spaces.Box) else action
 
 
 def _episodes(

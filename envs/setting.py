@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.layouts.scenes import check_scene
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.errors import UsageError
@@ -42,6 +43,9 @@ class Setting:
     """How many tasks there are, each made once and kept; 0: a new one for each episode."""
 
     def __post_init__(self) -> None:
+        check_scene(self.world, self.split, self.people)
+        if self.size < 1 or self.pool < 0:
+            raise UsageError(f"size={self.size} and pool={self.pool}: at least 1 and 0 belong")
         if self.control not in ("chunk", "velocity"):
             raise UsageError(f"unknown control {self.control!r}", remedy="Choose chunk or velocity.")
         if self.family and self.family not in FAMILIES:

@@ -1,7 +1,7 @@
 """The recipe of the shipped detector: `python -m embodied_cf.train.detector OUT.safetensors`.
 
 Frames of training layouts with training names, boxes from segmentation; tested on `dev` layouts, whose names were
-never seen. 60 000 frames take an hour on one shared core. The numbers reached stand in docs/results/simulator.md.
+never seen. Time taken and numbers reached stand in docs/results/simulator.md.
 """
 
 from collections.abc import Iterator

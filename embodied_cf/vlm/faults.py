@@ -1,5 +1,6 @@
 """How often the captioner of simulated worlds errs."""
 
+import math
 from dataclasses import dataclass
 
 from embodied_cf.errors import UsageError
@@ -23,5 +24,5 @@ class Faults:
         for name in ("omission", "hallucination"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} {getattr(self, name)} is not a probability")
-        if not self.jitter >= 0:
-            raise UsageError(f"jitter {self.jitter} is negative")
+        if not 0 <= self.jitter < math.inf:
+            raise UsageError(f"jitter {self.jitter} is not a number of at least 0")

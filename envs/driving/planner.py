@@ -132,11 +132,6 @@ def _nearest_free(grid: Grid, points: Points) -> Int64[np.ndarray, " k"]:
     return np.array(found, np.int64)
 
 
-def distance_field(scene: Scene, goals: Points) -> Field:
-    """Return the driving distance, m, from every cell to the nearest goal."""
-    return explore(Grid.of(scene), goals)
-
-
 def shortest_path(
     scene: Scene, start: Float64[np.ndarray, " 2"], goals: Points, caution: float = 0.0
 ) -> Float64[np.ndarray, "m 2"]:

@@ -41,16 +41,22 @@ def make_scene(world: str, split: str, seed: int, people: tuple[int, int] = (0, 
 
     Raises UsageError for an unknown world or split, or if no place is free for the robot.
     """
+    part = check_scene(world, split, people)
+    rng = generator(seed, "scene", world, split)
+    for _ in range(_TRIES):
+        scene = _draw(world, part, people, rng)
+        if scene is not None:
+            return scene
+    raise UsageError(f"no free place in {_TRIES} layouts of {world}, split {split}, seed {seed}")
+
+
+def check_scene(world: str, split: str, people: tuple[int, int]) -> Split:
+    """Return the split; raises UsageError for an unknown world or split, or what is no range of people."""
     if world not in WORLDS:
         raise UsageError(f"unknown world {world!r}", remedy=f"Choose one of {', '.join(WORLDS)}.")
     if not 0 <= people[0] <= people[1] <= MAX_PEOPLE:
         raise UsageError(f"people {people} is not a range within 0..{MAX_PEOPLE}")
-    rng = generator(seed, "scene", world, split)
-    for _ in range(_TRIES):
-        scene = _draw(world, as_split(split), people, rng)
-        if scene is not None:
-            return scene
-    raise UsageError(f"no free place in {_TRIES} layouts of {world}, split {split}, seed {seed}")
+    return as_split(split)
 
 
 def _draw(world: str, split: Split, people: tuple[int, int], rng: np.random.Generator) -> Scene | None:

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
+from embodied_cf.language.predicate_geometry import in_frame
 
 LOOKAHEAD_M = 0.3
 """The first waypoint at least so far away is aimed at, or else the one furthest away."""
@@ -47,7 +48,12 @@ def seen_from(
 ) -> Float64[np.ndarray, "b h 2"]:
     """Return a chunk that was given in the frame of `origin` (x, y m, yaw rad) in the frame of `pose`."""
     cos, sin = np.cos(origin[:, 2, None]), np.sin(origin[:, 2, None])
-    x = origin[:, 0, None] + cos * chunk[..., 0] - sin * chunk[..., 1] - pose[:, 0, None]
-    y = origin[:, 1, None] + sin * chunk[..., 0] + cos * chunk[..., 1] - pose[:, 1, None]
-    cos, sin = np.cos(pose[:, 2, None]), np.sin(pose[:, 2, None])
-    return np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1)
+    x = origin[:, 0, None] + cos * chunk[..., 0] - sin * chunk[..., 1]
+    y = origin[:, 1, None] + sin * chunk[..., 0] + cos * chunk[..., 1]
+    return in_frame(pose, np.stack([x, y], axis=-1))
+
+
+def pose_from(origin: Float64[np.ndarray, "b 3"], pose: Float64[np.ndarray, "b 3"]) -> Float64[np.ndarray, "b 3"]:
+    """Return poses (x, y m, yaw rad, not wrapped) in the frame of origins."""
+    place = in_frame(origin, pose[:, None, :2])[:, 0]
+    return np.concatenate([place, pose[:, 2:] - origin[:, 2:]], axis=1)

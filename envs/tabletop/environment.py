@@ -45,8 +45,8 @@ class TabletopEnv(gymnasium.Env):
     off the table; a time limit truncates it. `info` has `success`, `progress` in [0, 1], `instruction` in canonical
     form, `skill` and the task's `seed`. `reset(options={"task": make_task(...)})` gives a table of your own.
 
-    Raises UsageError for an unknown task, split or form of action, and for an action that is no finite numbers of
-    the right shape; MissingLibraryError where MuJoCo or OpenGL is absent.
+    Raises UsageError for an unknown task, split or form of action, for an action that is no finite numbers of the
+    right shape, and for a step outside an episode; MissingLibraryError where MuJoCo or OpenGL is absent.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / PERIOD_S)}  # noqa: RUF012 (as gymnasium has it)
@@ -63,12 +63,15 @@ class TabletopEnv(gymnasium.Env):
             raise UsageError(f"no tabletop task {task!r}", remedy=f"There are: any, {', '.join(SKILLS)}.")
         if action not in ("row", "chunk"):
             raise UsageError(f"no form of action {action!r}", remedy="There are: row, chunk.")
+        if size < 1:
+            raise UsageError(f"a picture of {size}x{size} pixels")
         make_task("reach", split, 0)  # refuses an unknown split now, not at the first reset
         self._skills = SKILLS if task == "any" else (task,)
         self._split, self._size, self._chunks, self.render_mode = split, size, action == "chunk", render_mode
         self.observation_space = _observation_space(size)
         self.action_space = _action_space(self._chunks)
         self._cameras: dict[int, Camera] = {}
+        self._over = True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """Begin an episode; see the class for `options`."""
@@ -78,7 +81,7 @@ class TabletopEnv(gymnasium.Env):
         given = (options or {}).get("task")
         self.task: TableTask = given or make_task(name, self._split, number)
         self.table = Table(self.task.layout)
-        self._state, self._steps = self.table.initial, 0
+        self._state, self._steps, self._over = self.table.initial, 0, False
         begin = self.table.instant(self._state)
         self.goal: Goal = goal_of(self.task.instruction, self.task.layout, begin)
         self.tracker = advance(self.goal, Tracker(), begin)
@@ -86,11 +89,14 @@ class TabletopEnv(gymnasium.Env):
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Carry out one control period of 0.2 s."""
+        if self._over:
+            raise UsageError("no episode is under way", remedy="Call reset.")
         self._state = self.table.step(self._state, self._row(action))
         self._steps += 1
         self.tracker = advance(self.goal, self.tracker, self.table.instant(self._state))
         limit = TIME_LIMIT_STEPS[skill(self.task.instruction)]
         truncated = self._steps >= limit and not self.tracker.done
+        self._over = self.tracker.done or truncated
         reward = float(self.tracker.success)
         return self._observation(), reward, self.tracker.done, truncated, self._info()
 

@@ -127,6 +127,9 @@ def test_writing_resumes_and_refuses_what_is_not_its_own(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_dataset(out, DatasetCard("set"), _tree(), {"train": [shard(0), shard(1, fail=True)]})
     assert not (out / "dataset_info.json").exists()
+    for card, shards in ((DatasetCard("set", recipe="seed 1"), 2), (DatasetCard("set"), 1)):
+        with pytest.raises(OutputError, match=r"another unfinished dataset.*options it began with"):
+            write_dataset(out, card, _tree(), {"train": [shard(0), shard(1)][:shards]})
     write_dataset(out, DatasetCard("set"), _tree(), {"train": [shard(0), shard(1)]}, {"spec.toml": "name = 1"})
     assert made == [0, 1, 1]
     dataset = open_dataset(out)

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +10,15 @@ from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.datasets.privileged import read_scene, read_visible
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
-from embodied_cf.envs.collect import CollectOptions, collect, since_start
+from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.envs.motion.branch import branch
+from embodied_cf.envs.motion.tracking import pose_from
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.rendering.visible import visible_things
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.scene_json import from_json
 from embodied_cf.envs.state import draw_noise, initial_state
-from embodied_cf.errors import UsageError
+from embodied_cf.errors import OutputError, UsageError
 
 OPTIONS = CollectOptions("rooms", episodes=3, steps=10, size=48, people=(1, 2), episodes_per_shard=2)
 
@@ -57,7 +59,8 @@ def test_the_privileged_feature_is_the_truth(episodes):
         scene, length = from_json(columns), len(episode)
         actions = episode.action[None, : length - 1].astype(np.float64)
         run = branch(stack([scene]), initial_state([scene]), actions, draw_noise([seed], length))
-        np.testing.assert_array_equal(since_start(run.pose[0]).astype(np.float32), episode.pose)
+        since_start = pose_from(run.pose[0, [0] * length], run.pose[0])
+        np.testing.assert_array_equal(since_start.astype(np.float32), episode.pose)
         last = render(stack([scene]), run.state(length - 1), Camera(48, 48))
         assert visible_things(last.segmentation, scene) == read_visible(episode)[-1:]
         assert encode_jpeg(last.rgb[0]) == bytes(episode.cameras["primary"].frames[length - 1])
@@ -85,13 +88,11 @@ def test_the_same_seed_gives_the_same_bytes_and_an_interrupted_run_finishes_them
     with pytest.raises(KeyboardInterrupt):
         collect(again, OPTIONS, stop_in_the_second_shard)
     assert "dataset_info.json" not in digest(again)
+    for other in ({"seed": 1}, {"episodes": 2}, {"size": 32}, {"steps": 9}, {"bias": 0.1}, {"people": (0, 2)}):
+        with pytest.raises(OutputError, match="another unfinished dataset"):
+            collect(again, replace(OPTIONS, **other))
     collect(again, OPTIONS)
     assert digest(again) == digest(collected)
-
-
-def test_poses_since_the_start():
-    turned = since_start(np.array([[1.0, 2.0, np.pi / 2], [1.0, 3.0, np.pi]]))
-    np.testing.assert_allclose(turned, [[0, 0, 0], [1, 0, np.pi / 2]], atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_bad_input_is_named(arguments, text, tmp_path, capsys):
         main(["collect", "--out", str(tmp_path / "out"), *arguments])
     assert stopped.value.code == 2
     assert text in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out" / "dataset_info.json").exists()
+    assert not (tmp_path / "out").exists(), "nothing is left behind"
 
 
 def test_sizes_are_checked():

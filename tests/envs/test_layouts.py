@@ -5,7 +5,9 @@ import pytest
 from scenes import room
 
 from embodied_cf.envs import geometry
+from embodied_cf.envs import tasks as tasks_module
 from embodied_cf.envs.candidates import candidates
+from embodied_cf.envs.layouts import scenes as scenes_module
 from embodied_cf.envs.layouts.floorplan import Walls, opened, with_door
 from embodied_cf.envs.layouts.scenes import WORLDS, make_scene
 from embodied_cf.envs.scene import MAX_WALLS
@@ -83,6 +85,27 @@ def test_a_broken_scene_is_refused():
 def test_unknown_names_are_refused(arguments, text):
     with pytest.raises(UsageError, match=text):
         make_scene(*arguments)
+
+
+@pytest.mark.parametrize("people", [(-1, 2), (3, 1), (0, 7)])
+def test_people_that_do_not_fit_are_refused(people):
+    with pytest.raises(UsageError, match=r"is not a range within 0\.\.6"):
+        make_scene("rooms", "train", 0, people)
+
+
+def test_places_where_everything_is_full_are_refused(monkeypatch):
+    monkeypatch.setattr(scenes_module, "free_points", lambda *_: np.zeros((0, 2)))
+    with pytest.raises(UsageError, match="no free place in 20 layouts of rooms, split train, seed 5"):
+        make_scene("rooms", "train", 5)
+
+
+def test_a_task_for_which_no_way_is_found_is_refused(monkeypatch):
+    def no_way(scene, instruction):
+        raise UsageError("no way leads there")
+
+    monkeypatch.setattr(tasks_module, "plan", no_way)
+    with pytest.raises(UsageError, match="no object task can be done in rooms, split train, seed 5"):
+        tasks_module.make_task("rooms", "object", "train", 5)
 
 
 def test_an_opening_and_a_door_cut_a_wall_in_two():

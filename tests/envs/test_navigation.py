@@ -203,18 +203,17 @@ def test_the_next_step_after_the_end_begins_anew(chair_ahead):
         ({"control": "joystick"}, "unknown control 'joystick'"),
         ({"family": "poetic"}, "unknown family 'poetic'"),
         ({"execute": 9}, "execute=9 periods of a chunk of 8"),
-        ({"size": 0}, "0x0 pixels"),
+        ({"size": 0}, "size=0"),
+        ({"size": -3}, "size=-3"),
+        ({"pool": -1}, "pool=-1"),
+        ({"world": "moon"}, "unknown world 'moon'"),
+        ({"split": "exam"}, "unknown split 'exam'"),
+        ({"people": (2, 9)}, r"people \(2, 9\)"),
     ],
 )
 def test_bad_settings_are_named(options, message):
     with pytest.raises(UsageError, match=message):
         NavigationEnv(**options)
-
-
-@pytest.mark.parametrize("options", [{"world": "moon"}, {"split": "exam"}])
-def test_unknown_worlds_and_splits_are_named(options):
-    with pytest.raises(UsageError, match=f"unknown {next(iter(options))}"):
-        NavigationEnv(**options).reset(seed=0)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +235,8 @@ def test_steps_before_reset_and_seeds_that_do_not_fit_are_named():
         env.step(np.zeros((2, 2)))
     with pytest.raises(UsageError, match="3 seeds for 2 environments"):
         env.reset(seed=[1, 2, 3])
+    with pytest.raises(UsageError, match="num_envs=0"):
+        NavigationVectorEnv(0)
 
 
 def test_an_unknown_id_is_named():

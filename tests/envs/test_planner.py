@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scenes import room
 
-from embodied_cf.envs.driving.planner import Grid, distance_field, explore, path_length, resampled, shortest_path
+from embodied_cf.envs.driving.planner import Grid, explore, path_length, resampled, shortest_path
 from embodied_cf.errors import UsageError
 
 
@@ -50,7 +50,7 @@ def test_caution_keeps_away_from_things():
 
 def test_distances_grow_from_the_nearest_goal_and_are_infinite_behind_walls():
     scene = room(walls=[(0.0, -5.0, 0.0, 5.0)])
-    field = distance_field(scene, place((-4.0, 0.0), (-1.0, 0.0)))
+    field = explore(Grid.of(scene), place((-4.0, 0.0), (-1.0, 0.0)))
     left, right = field.at(place((-2.0, 0.0), (2.0, 0.0)))
     assert left == pytest.approx(1.0, abs=0.11)
     assert right == np.inf

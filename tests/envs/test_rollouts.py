@@ -63,6 +63,18 @@ def written(directory, plan, policy=wanderer, make=Walk, reading=GRID):
     return list(read_episodes(open_dataset(directory), load_spec(None, directory)))
 
 
+def test_what_the_log_holds_replays_the_episode_exactly(tmp_path):
+    def exact(env, rng):
+        return lambda observation: rng.uniform(-1, 1, 2)  # float64, of which the log keeps float32
+
+    (episode,) = written(tmp_path / "a", Plan(1, images="png"), exact)
+    env = Walk()
+    env.reset(seed=int(episode.metadata["episode_metadata/seed"]))
+    for action, after in zip(episode.action[:-1], episode.pose[1:], strict=True):
+        seen, *_ = env.step(action)
+        np.testing.assert_array_equal(seen["pose"], after)
+
+
 def test_what_was_rolled_out_is_read_back(tmp_path):
     plan = Plan(5, seed=3, episodes_per_shard=2, images="png")
     episodes = written(tmp_path / "a", plan)

@@ -76,6 +76,8 @@ def test_a_time_limit_truncates():
         env.reset(seed=0)
         ends = [env.step(np.array([0, 0, 0, 0, 0, 0, 1.0]))[2:4] for _ in range(40)]
         assert ends == [(False, False)] * 39 + [(False, True)]
+        with pytest.raises(UsageError, match=r"no episode is under way.*reset"):
+            env.step(np.zeros(7))
 
 
 def test_broken_actions_and_options_are_refused():
@@ -85,7 +87,11 @@ def test_broken_actions_and_options_are_refused():
         TabletopEnv(action="torque")
     with pytest.raises(UsageError, match="unknown split 'all'"):
         TabletopEnv(split="all")
+    with pytest.raises(UsageError, match="0x0 pixels"):
+        TabletopEnv(size=0)
     env, chunks = TabletopEnv(size=8), TabletopEnv(size=8, action="chunk")
+    with pytest.raises(UsageError, match="Call reset"):
+        env.step(np.zeros(7))
     with drawing():
         env.reset(seed=0)
         chunks.reset(seed=0)

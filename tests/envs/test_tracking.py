@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from embodied_cf.envs.motion.tracking import follow, seen_from
+from embodied_cf.envs.motion.tracking import follow, pose_from, seen_from
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
 
 ROWS = 8
@@ -71,3 +71,9 @@ def test_a_chunk_seen_from_elsewhere():
     seen = seen_from(np.array([[[1.0, 0.0], [2.0, 1.0]]]), origin, pose)  # world: (1, 1), (0, 2)
     np.testing.assert_allclose(seen, [[[0.0, 0.0], [1.0, -1.0]]], atol=1e-12)
     np.testing.assert_allclose(seen_from(seen, pose, origin), [[[1.0, 0.0], [2.0, 1.0]]], atol=1e-12)
+
+
+def test_poses_seen_from_others():
+    start = np.array([[1.0, 2.0, np.pi / 2]] * 2)
+    turned = pose_from(start, np.array([[1.0, 2.0, np.pi / 2], [1.0, 3.0, np.pi]]))
+    np.testing.assert_allclose(turned, [[0, 0, 0], [1, 0, np.pi / 2]], atol=1e-12)
