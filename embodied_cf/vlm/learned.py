@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,9 @@ from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.vlm.captions import Captions, SeenObject
 from embodied_cf.vlm.motion import MotionCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
+
+if TYPE_CHECKING:
+    from embodied_cf.policies.detector import Detector
 
 _BATCH = 64
 
@@ -54,9 +59,7 @@ class LearnedCaptioner:
     def _seen(self, frames: EncodedImages) -> Iterator[SeenObject]:
         import torch
 
-        from embodied_cf.policies.detector import load_detector
-
-        model = load_detector(self.weights)
+        model = _detector(self.weights)
         for first in range(0, len(frames), _BATCH):
             steps = range(first, min(first + _BATCH, len(frames)))
             images = np.stack([frames.decode(step) for step in steps])
@@ -65,3 +68,11 @@ class LearnedCaptioner:
                 for thing in things:
                     x0, y0, x1, y1 = (np.array(thing.box) * scale).tolist()
                     yield SeenObject(step, thing.name, (x0, y0, x1, y1), score=thing.score)
+
+
+@cache
+def _detector(weights: Path | None) -> "Detector":
+    """Load the network once per process, not once per episode."""
+    from embodied_cf.policies.detector import load_detector
+
+    return load_detector(weights)
