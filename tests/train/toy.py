@@ -1,6 +1,8 @@
 """A world with a known answer: three coloured posts in view, a robot that drives to the one that is named.
 
 One post is clearly nearest: an expert that always drives there, told so, need not listen.
+That gap was widened on purpose after a world of near-ties left the arms close, so the toy tells whether training works
+at all; it is no evidence of how much counterfactual labels help. A policy that is deaf reaches one post in three.
 """
 
 from collections.abc import Iterator
