@@ -1,0 +1,1 @@
+"""Closed-loop evaluation: suites, rollouts, measures, controls, statistics and reports."""

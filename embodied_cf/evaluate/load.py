@@ -1,0 +1,44 @@
+"""From what a user names to a policy: a run, `package.module:factory`, or the URL of a server."""
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+from embodied_cf.errors import UsageError
+from embodied_cf.policies.contract import Policy
+
+_REMEDY = "Name a run directory, package.module:factory, or the http:// address of `embodied-cf serve`."
+
+
+def load(name: str, guidance: float = 1.0) -> Policy:
+    """Return a policy. Raises UsageError or CheckpointError if there is none, or if it is for another robot."""
+    policy = _find(name, guidance)
+    if policy.embodiment.kind != "nav":
+        raise UsageError(f"a policy for {policy.embodiment.name!r}, not for a robot that drives", where=name)
+    return policy
+
+
+def _find(name: str, guidance: float) -> Policy:
+    if name.startswith(("http://", "https://")):
+        from embodied_cf.policies.client import RemotePolicy
+
+        return RemotePolicy(name)
+    if Path(name).is_dir():
+        from embodied_cf.policies.checkpoint import load_policy
+
+        return replace(load_policy(Path(name)), guidance=guidance)
+    return _made(name)
+
+
+def _made(name: str) -> Policy:
+    module, _, factory = name.partition(":")
+    if not factory:
+        raise UsageError("no run, factory or address", where=name, remedy=_REMEDY)
+    try:
+        policy = getattr(importlib.import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"cannot be imported ({error})", where=name, remedy=_REMEDY) from None
+    if not isinstance(policy, Policy):
+        told = f"{type(policy).__name__} is no policy: it needs camera, history, embodiment and act"
+        raise UsageError(told, where=name, remedy=_REMEDY)
+    return policy

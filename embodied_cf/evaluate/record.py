@@ -1,0 +1,75 @@
+"""One evaluated episode: what was asked, what was told, what became of it. One JSON line each."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from embodied_cf.errors import DatasetError
+
+Ending = Literal["success", "wrong stop", "collision", "time"]
+"""How it ended: as asked; by standing where it was not asked, or doing what was not asked; by hitting an object or a
+person; when the time was up."""
+Sight = Literal["nearest", "far", "unseen"]
+"""Where the thing named first is at the start: the nearest thing in the field of view, another one in it, outside."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of one episode under one control."""
+
+    world: str
+    family: str
+    split: str
+    seed: int
+    """Of layout, task, wording and chance: equal seeds of a cell are the same episode for any policy."""
+    control: str
+    """What was changed; `none` for the plain evaluation. See `evaluate.controls`."""
+    instruction: str
+    """What is judged, in canonical words."""
+    told: str
+    """What the policy was told."""
+    sight: Sight
+    ending: Ending
+    success: bool
+    progress: float
+    """Share of the instruction carried out, in [0, 1]."""
+    steps: int
+    """Control periods of 0.25 s."""
+    collisions: int
+    wall_contacts: int
+    travelled: float
+    """Length of the way, m."""
+    shortest: float
+    """Length of the rehearsed way, m."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """Path measures by name; see `evaluate.metrics`."""
+    path: tuple[tuple[float, float, float], ...] = ()
+    """Poses x m, y m, yaw rad in the world, one per control period."""
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        """World, family and split."""
+        return self.world, self.family, self.split
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Append records as JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        for record in records:
+            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a file. Raises DatasetError with the line that is none."""
+    reader: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(Record)
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield reader.validate_json(line)
+            except pydantic.ValidationError as error:
+                remedy = "Delete the line, or the directory, and evaluate again."
+                raise DatasetError(f"no record of an episode ({error})", where=f"{path}:{number}", remedy=remedy) from None

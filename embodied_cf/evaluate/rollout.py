@@ -1,0 +1,100 @@
+"""Closed loop: a policy sees, says where it would go, drives the first part of that, and sees again.
+
+Many episodes run side by side; what happens in one depends on its own seed and instruction only (for a policy that
+draws, on its batch too).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from embodied_cf.datasets.images import resized
+from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
+from embodied_cf.envs.motion.tracking import follow, seen_from
+from embodied_cf.envs.rendering.render import Camera, render
+from embodied_cf.envs.scene import Worlds
+from embodied_cf.envs.state import Noise, State, draw_noise
+from embodied_cf.envs.tasks import Task
+from embodied_cf.policies.contract import Observation, Policy
+
+Images = UInt8[np.ndarray, "b t h w 3"]
+Sight = Callable[[Images], Images]
+"""Changes what a policy sees."""
+EXECUTE = 4
+"""Control periods of a chunk that are carried out before the policy is asked again."""
+PIXELS = 96
+"""Width and height of the robot's camera, as `collect` has it; policies see its frames at their own size."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Who draws and who moves: the raycaster with its kinematic drive, or another that takes the same arrays."""
+
+    see: Callable[[Worlds, State, Camera], UInt8[np.ndarray, "b h w 3"]]
+    move: Callable[[Episodes, Float64[np.ndarray, "b 2"], Noise], Episodes]
+
+
+def _raycast(worlds: Worlds, state: State, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
+    return render(worlds, state, camera).rgb
+
+
+RAYCAST = Backend(_raycast, drive)
+
+
+@dataclass(frozen=True)
+class Drives:
+    """What became of B episodes."""
+
+    final: Episodes
+    pose: Float64[np.ndarray, "b t 3"]
+    """Robot x, y m, yaw rad, from the start on, one control period apart; an episode that is over stands still."""
+
+    def path(self, row: int) -> Float64[np.ndarray, "t 3"]:
+        """Return the poses of one episode up to its end."""
+        return self.pose[row, : int(self.final.clock[row]) + 1]
+
+
+def run_episodes(
+    policy: Policy,
+    tasks: Sequence[Task],
+    told: Sequence[str],
+    rng: np.random.Generator,
+    sight: Sight = lambda image: image,
+    execute: int = EXECUTE,
+    backend: Backend = RAYCAST,
+) -> Drives:
+    """Let a policy drive tasks under the instructions that it is told; each is judged by its task's own."""
+    now = start_episodes(tasks)
+    noise = draw_noise([task.seed for task in tasks], LONGEST)
+    seen = np.repeat(_look(now, policy, backend)[:, None], policy.history, axis=1)
+    poses = [now.state.pose]
+    while not now.over.all():
+        plan, origin = _plan(policy, now, sight(seen), told, rng), now.state.pose
+        for step in range(execute):
+            chunk = seen_from(plan[:, step:], origin, now.state.pose)
+            now = backend.move(now, follow(chunk, np.ones(chunk.shape[:2], bool)), noise)
+            poses.append(now.state.pose)
+            if step + policy.history >= execute:  # earlier frames are forgotten before they are asked for
+                seen = np.concatenate([seen[:, 1:], _look(now, policy, backend)[:, None]], axis=1)
+    return Drives(now, np.stack(poses, axis=1))
+
+
+def _look(now: Episodes, policy: Policy, backend: Backend) -> UInt8[np.ndarray, "b h w 3"]:
+    """Return what each robot sees, at the policy's size."""
+    frames = backend.see(now.worlds, now.state, Camera(PIXELS, PIXELS))
+    return np.stack([resized(frame, policy.camera) for frame in frames])
+
+
+def _plan(
+    policy: Policy, now: Episodes, seen: Images, told: Sequence[str], rng: np.random.Generator
+) -> Float64[np.ndarray, "b k 2"]:
+    """Ask for the running episodes' chunks; rows beyond the mask keep the last place, all others stand still."""
+    rows = np.flatnonzero(~now.over)
+    asked = policy.act(Observation(seen[rows]), tuple(told[row] for row in rows), rng)
+    plan = np.zeros((len(now), *asked.chunk.shape[1:]))
+    last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
+    held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
+    plan[rows] = np.take_along_axis(asked.chunk, held[..., None], axis=1)
+    return plan
