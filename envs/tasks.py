@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float64
 
 from embodied_cf.datasets.randomness import generator, number
 from embodied_cf.envs.candidates import candidates
@@ -32,13 +33,17 @@ from embodied_cf.language.instruction import (
     clauses,
 )
 from embodied_cf.language.predicate import compile_instruction
+from embodied_cf.language.predicate_geometry import blocked
 
 _SCENES, _TRIES = 12, 6
 """Scenes that are drawn, and instructions that are tried in each, before a task is given up."""
-_IN_VIEW = 0.6
-"""Share of tasks whose start is turned so that the thing named first lies in the field of view."""
-_VIEW_RAD = 0.7
-"""How far to either side it then lies at most: inside a camera's 90 degrees."""
+_IN_VIEW = 0.8
+"""Share of tasks that name a thing whose start is turned so that this thing lies in the field of view, with no wall
+before it and near enough to be made out. The others begin wherever and face anywhere."""
+_VIEW_RAD, _VIEW_M = 0.7, 6.0
+"""How far to either side of the heading it then lies at most (inside a camera's 90 degrees), and how far away."""
+_BEFORE_M = 0.05
+"""By so much a wall with a door in it does not hide the door."""
 _LONG_CHAIN = 0.3
 """Share of chains that have three parts."""
 
@@ -65,10 +70,11 @@ def make_task(world: str, family: str, split: str, seed: int, people: tuple[int,
     if not kinds:
         raise UsageError(f"unknown instruction family {family!r}", remedy=f"Choose one of {', '.join(FAMILIES)}.")
     part = as_split(split)
+    in_view = bool(generator(seed, "task in view", world, family).random() < _IN_VIEW)
     for attempt in range(_SCENES):
         rng = generator(seed, "task", world, family, split, str(attempt))
         scene = make_scene(world, part, number(seed, "task scene", family, str(attempt)) >> 64, people)
-        for instruction, turned in _options(scene, part, kinds[0], rng):
+        for instruction, turned in _options(scene, part, kinds[0], in_view, rng):
             try:
                 routes = plan(turned, instruction)
             except UsageError:
@@ -79,7 +85,7 @@ def make_task(world: str, family: str, split: str, seed: int, people: tuple[int,
 
 
 def _options(
-    scene: Scene, split: Split, family: Family, rng: np.random.Generator
+    scene: Scene, split: Split, family: Family, in_view: bool, rng: np.random.Generator
 ) -> Iterator[tuple[Instruction, Scene]]:
     """Yield instructions that make sense in the scene, with the robot turned as each task wants it.
 
@@ -92,7 +98,9 @@ def _options(
     kinds = sorted(by_kind)
     for _ in range(_TRIES if kinds else 0):
         instruction = _chain(by_kind, rng) if family == "chained" else _one(by_kind[_one(kinds, rng)], rng)
-        yield instruction, _turned(scene, instruction, rng)
+        turned = _turned(scene, instruction, rng) if in_view else scene
+        if turned is not None:
+            yield instruction, turned
 
 
 def _kind(clause: Clause) -> str:
@@ -116,13 +124,24 @@ def _chain(by_kind: dict[str, list[Clause]], rng: np.random.Generator) -> Chain:
     return Chain(tuple(parts))
 
 
-def _turned(scene: Scene, instruction: Instruction, rng: np.random.Generator) -> Scene:
-    """Turn the robot so that the thing named first is often in view, and anywhere else otherwise."""
+def _turned(scene: Scene, instruction: Instruction, rng: np.random.Generator) -> Scene | None:
+    """Turn the robot so that the thing named first, if any, is in view; None if it cannot be seen."""
     first = clauses(instruction)[0]
-    if rng.random() >= _IN_VIEW or isinstance(first, Do | FollowWall | KeepSide):
+    if isinstance(first, Do | FollowWall | KeepSide):
         return scene
-    program = compile_instruction(first, scene.surroundings())
-    gap = program.gaps[0, 0].reshape(2, 2).mean(axis=0)
-    target = gap if isinstance(first, PassBetween) else program.things[0, 0, :2]
-    towards = np.arctan2(*(target - scene.start[:2])[::-1]) + rng.uniform(-_VIEW_RAD, _VIEW_RAD)
-    return replace(scene, start=np.array([*scene.start[:2], towards]))
+    here, place = scene.start[:2], _place_of(first, scene)
+    away = float(np.hypot(*(place - here)))
+    if away > _VIEW_M or blocked(here[None], place[None], scene.walls[None])[0]:
+        return None
+    towards = np.arctan2(*(place - here)[::-1]) + rng.uniform(-_VIEW_RAD, _VIEW_RAD)
+    return replace(scene, start=np.array([*here, towards]))
+
+
+def _place_of(clause: Clause, scene: Scene) -> Float64[np.ndarray, " 2"]:
+    """Return the middle of the gap or thing that a clause names; of a door, a point just before it."""
+    program = compile_instruction(clause, scene.surroundings())
+    if isinstance(clause, PassBetween):
+        return program.gaps[0, 0].reshape(2, 2).mean(axis=0)
+    place = program.things[0, 0, :2]
+    back = scene.start[:2] - place
+    return place + _BEFORE_M * back / np.hypot(*back)
