@@ -23,6 +23,7 @@ from embodied_cf.envs.scene import stack
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, State, draw_noise, initial_state
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.statistics import wilson
 from embodied_cf.language.grammar import mirror
 from embodied_cf.language.instruction import FAMILIES, TIME_LIMIT_S, Chain, Instruction, PassBetween, family
 from embodied_cf.language.predicate import advance, begin, compile_instruction, stack_programs
@@ -166,13 +167,6 @@ def _can_be_done(task: Task, instruction: Instruction) -> bool:
     except UsageError:
         return False
     return True
-
-
-def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    share = successes / total
-    middle, half = share + z * z / (2 * total), z * np.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
-    return float(max(0.0, middle - half) / (1 + z * z / total)), float((middle + half) / (1 + z * z / total))
 
 
 def show(cell: dict[str, object]) -> None:
