@@ -92,7 +92,11 @@ def numbers_of(run: Run, rng: np.random.Generator) -> Numbers:
         },
         "endings": {ending: endings[ending] for ending in ENDINGS},
         "means": _means(plain),
-        "controls": {name: control_numbers(run, name) for name in run.controls if name != NONE},
+        "controls": {
+            name: control_numbers(run, name)
+            for name, table in run.controls.items()
+            if name != NONE and not run.plain.keys().isdisjoint(table)
+        },
         "following": _following(run, rng),
     }
 
@@ -103,7 +107,7 @@ def successes(records: Iterable[Record]) -> np.ndarray:
 
 
 def control_numbers(run: Run, control: str) -> Numbers:
-    """Return success under a control and what it changes; episodes for which it is not defined are left out."""
+    """Return success under a control and what it changes, on the episodes for which it is defined, one or more."""
     changed, plain = _paired(run, control, NONE)
     return {
         "success": rate(changed).plain("rate"),
