@@ -15,16 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.envs.candidates import candidates
 from embodied_cf.envs.driving.expert import Expert
-from embodied_cf.envs.driving.plans import plan
 from embodied_cf.envs.motion.dynamics import step
 from embodied_cf.envs.scene import stack
 from embodied_cf.envs.state import HIT_OBJECT, HIT_PERSON, HIT_WALL, PERIOD_S, State, draw_noise, initial_state
 from embodied_cf.envs.tasks import Task, make_task
-from embodied_cf.errors import UsageError
-from embodied_cf.language.grammar import mirror
-from embodied_cf.language.instruction import FAMILIES, TIME_LIMIT_S, Chain, Instruction, PassBetween, family
+from embodied_cf.evaluate.otherwise import something_else
+from embodied_cf.evaluate.statistics import wilson
+from embodied_cf.language.instruction import FAMILIES, TIME_LIMIT_S, family
 from embodied_cf.language.predicate import advance, begin, compile_instruction, stack_programs
 
 WORLDS = ("rooms", "corridors", "courtyard")
@@ -128,51 +126,6 @@ def chance(seeds: Sequence[int]) -> Driver:
         return action
 
     return act
-
-
-def something_else(task: Task, split: str) -> Instruction | None:
-    """Return another instruction that can be carried out there: mirrored, or about another thing; None if none is."""
-    instruction = task.instruction
-    options = [mirror(instruction)]
-    rng = generator(task.seed, "something else")
-    if isinstance(instruction, Chain):
-        others = candidates(task.scene, split, "object")
-        options += [Chain((*instruction.parts[:-1], others[i])) for i in rng.permutation(len(others))[:3]]
-    else:
-        others = candidates(task.scene, split, family(instruction))
-        same = [other for other in others if type(other) is type(instruction) and not _share_a_gap(other, instruction)]
-        options += [same[i] for i in rng.permutation(len(same))[:6]]
-    for option in options:
-        if _program(option, task) != _program(instruction, task) and _can_be_done(task, option):
-            return option
-    return None
-
-
-def _share_a_gap(one: Instruction, other: Instruction) -> bool:
-    """Whether two gaps lie at one thing: who drives through the one may well have come through the other."""
-    if not isinstance(one, PassBetween) or not isinstance(other, PassBetween):
-        return False
-    return not {one.first, one.second}.isdisjoint({other.first, other.second})
-
-
-def _program(instruction: Instruction, task: Task) -> bytes:
-    program = compile_instruction(instruction, task.scene.surroundings())
-    return b"".join(np.ascontiguousarray(column).tobytes() for column in vars(program).values())
-
-
-def _can_be_done(task: Task, instruction: Instruction) -> bool:
-    try:
-        plan(task.scene, instruction)
-    except UsageError:
-        return False
-    return True
-
-
-def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927)."""
-    share = successes / total
-    middle, half = share + z * z / (2 * total), z * np.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
-    return float(max(0.0, middle - half) / (1 + z * z / total)), float((middle + half) / (1 + z * z / total))
 
 
 def show(cell: dict[str, object]) -> None:

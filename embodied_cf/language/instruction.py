@@ -111,3 +111,9 @@ def family(instruction: Instruction) -> Family:
 def clauses(instruction: Instruction) -> tuple[Clause, ...]:
     """Return the parts of a chain, or the instruction itself as the only part."""
     return instruction.parts if isinstance(instruction, Chain) else (instruction,)
+
+
+def named(instruction: Instruction) -> tuple[Thing, ...]:
+    """Return the things that an instruction names, in its order."""
+    values = [value for clause in clauses(instruction) for value in vars(clause).values()]
+    return tuple(value for value in values if isinstance(value, Thing))
