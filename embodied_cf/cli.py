@@ -10,6 +10,7 @@ import tyro
 
 from embodied_cf.crm.command import Crm
 from embodied_cf.errors import EmbodiedError
+from embodied_cf.evaluate.options import EvaluateOptions
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.train.options import Kind, TrainOptions
@@ -240,6 +241,21 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Evaluate:
+    """Let a policy drive in simulation and measure how it follows instructions. Run again to resume."""
+
+    options: Annotated[EvaluateOptions, tyro.conf.arg(name="")]
+    json: Path | None = None
+    """Write the summary here, for machines."""
+
+    def run(self) -> int:
+        """Evaluate with a progress bar."""
+        from embodied_cf.evaluate.command import run_evaluate
+
+        return run_evaluate(self.options, self.json)
+
+
+@dataclass(frozen=True)
 class Serve:
     """Answer for a trained policy over HTTP, until interrupted."""
 
@@ -313,6 +329,7 @@ Verb = (
     | Annotated[Relabel, tyro.conf.subcommand("relabel")]
     | Annotated[Collect, tyro.conf.subcommand("collect")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]

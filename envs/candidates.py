@@ -30,7 +30,7 @@ from embodied_cf.language.instruction import (
     Thing,
 )
 
-FAR_ENOUGH_M = 2.0
+FAR_ENOUGH_M = 2.5
 """From the start to the surface of a target: further than where one may stop."""
 _NEARER_BY_M = 0.8
 """By how much the nearest of a kind must be nearer to the anchor than the next."""

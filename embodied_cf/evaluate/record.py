@@ -1,6 +1,5 @@
 """One evaluated episode: what was asked, what was told, what became of it. One JSON line each."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from embodied_cf.datasets.files import json_line, write_text
 from embodied_cf.errors import DatasetError
 
 Ending = Literal["success", "wrong stop", "collision", "time"]
@@ -57,10 +57,8 @@ class Record:
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Append records as JSON lines."""
-    with path.open("a", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+    """Write records as JSON lines, all or nothing."""
+    write_text(path, "".join(json_line(asdict(record)) for record in records))
 
 
 def read_records(path: Path) -> Iterator[Record]:
@@ -72,4 +70,5 @@ def read_records(path: Path) -> Iterator[Record]:
                 yield reader.validate_json(line)
             except pydantic.ValidationError as error:
                 remedy = "Delete the line, or the directory, and evaluate again."
-                raise DatasetError(f"no record of an episode ({error})", where=f"{path}:{number}", remedy=remedy) from None
+                told = f"no record of an episode ({error})"
+                raise DatasetError(told, where=f"{path}:{number}", remedy=remedy) from None

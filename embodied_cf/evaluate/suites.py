@@ -66,4 +66,3 @@ def parse_suite(text: str, people: tuple[int, int] = (0, 2)) -> Suite:
         known = f"Worlds are {', '.join(WORLDS)}; families are {', '.join(FAMILIES)}."
         raise UsageError(f"no suite {text!r}", remedy=f"{_HOW} {known}")
     return Suite(tuple(Cell(name, family, as_split(split), people) for name in worlds for family in families))
-
