@@ -14,7 +14,7 @@ from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import SpecError
 
 HeadName = Literal["l1", "bins", "flow"]
-TextName = Literal["words", "minilm", "commands"]
+TextName = Literal["words", "minilm", "minilm-words", "commands"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class ModelConfig:
     heads: int = 4
     """Of attention."""
     text: TextName = "words"
-    """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`), `commands`
-    (atomic commands only: the atomic policy)."""
+    """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`),
+    `minilm-words` (frozen embeddings of single words, extra `text`), `commands` (atomic commands only: the atomic
+    policy)."""
     text_width: int = 128
     """Of the sentence vector."""
     head: HeadConfig = field(default_factory=HeadConfig)

@@ -51,30 +51,60 @@ class TextEncoder(nn.Module):
         return True
 
 
-class WordEncoder(TextEncoder):
-    """Learned words: their sum, and what a GRU (arXiv 1406.1078) that reads them in order adds to it.
+class Order(nn.Module):
+    """Words in their order: their sum, and what a GRU (arXiv 1406.1078) that reads them adds to it.
 
-    The sum learns fast, the order tells "left of the red box" from "the red box to the left". A word that training
-    never showed is a zero vector.
+    The sum learns fast, the order tells "left of the red box" from "the red box to the left".
     """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, width, batch_first=True)
+
+    def forward(self, words: Sequence[Float[Tensor, "_ c"]]) -> Float[Tensor, "s c"]:
+        """Return one vector for the words, one or more, of each sentence."""
+        last = torch.tensor([len(sentence) - 1 for sentence in words])
+        padded = nn.utils.rnn.pad_sequence(list(words), batch_first=True)
+        states, _ = self.gru(padded)
+        return padded.sum(1) + states[torch.arange(len(words)), last]
+
+
+class WordEncoder(TextEncoder):
+    """Learned words. A word that training never showed is a zero vector."""
 
     def __init__(self, vocabulary: Sequence[str], width: int) -> None:
         super().__init__(width)
         self._index = {word: row for row, word in enumerate(vocabulary, start=1)}
         self.words = nn.Embedding(len(vocabulary) + 1, width, padding_idx=0)
-        self.order = nn.GRU(width, width, batch_first=True)
+        self.order = Order(width)
 
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
-        """Return the sum of the words and the state after the last one."""
+        """Return what the sentences say, word by word."""
         rows = [[self._index.get(word, 0) for word in split_words(text)] or [0] for text in said]
-        last = torch.tensor([len(row) - 1 for row in rows])
-        words = self.words(self._padded(rows))
-        states, _ = self.order(words)
-        return words.sum(1) + states[torch.arange(len(rows)), last]
+        words = self.words(torch.tensor([row for sentence in rows for row in sentence]))
+        return self.order(words.split([len(sentence) for sentence in rows]))
 
-    def _padded(self, rows: Sequence[Sequence[int]]) -> Int64[Tensor, "s n"]:
-        longest = max(map(len, rows))
-        return torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows])
+
+class MiniLmWordEncoder(TextEncoder):
+    """Frozen MiniLM vectors of single words, a learned projection, and their order.
+
+    A word that training never showed ("crimson") still has a vector near one that it did ("red"), and each word is
+    read once: far cheaper than whole sentences where there are many.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.project = nn.Sequential(nn.Linear(_MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
+        self.order = Order(width)
+        self._frozen = frozen_sentences()
+
+    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
+        """Return what the sentences say, word by word."""
+        sentences = [split_words(text) or [","] for text in said]
+        distinct = sorted({word for sentence in sentences for word in sentence})
+        vectors = self.project(torch.stack([self._frozen.embedding(word) for word in distinct]))
+        place = {word: row for row, word in enumerate(distinct)}
+        return self.order([vectors[[place[word] for word in sentence]] for sentence in sentences])
 
 
 class CommandEncoder(TextEncoder):
@@ -161,6 +191,8 @@ def build_text_encoder(card: ModelCard) -> TextEncoder:
             return WordEncoder(card.vocabulary, card.model.text_width)
         case "minilm":
             return MiniLmEncoder(card.model.text_width)
+        case "minilm-words":
+            return MiniLmWordEncoder(card.model.text_width)
         case "commands":
             return CommandEncoder(card.embodiment.kind, card.model.text_width)
 

@@ -139,6 +139,11 @@ def sentence() -> TrainConfig:
     return replace(tiny(), model=replace(tiny().model, text="minilm"))
 
 
+def synonyms() -> TrainConfig:
+    """`embodied-cf train … --preset synonyms`: frozen MiniLM words, for synonyms that training did not show."""
+    return replace(tiny(), model=replace(tiny().model, text="minilm-words"))
+
+
 def chain() -> TrainConfig:
     """`embodied-cf train … --preset chain`: four frames of history, for instructions with several parts."""
     return replace(tiny(), model=replace(tiny().model, history=4))
@@ -154,7 +159,7 @@ def arm() -> TrainConfig:
     return replace(tiny(), model=replace(tiny().model, rows=(0.0, 1.0)))
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, chain, atomic, arm)}
+PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, synonyms, chain, atomic, arm)}
 
 
 def load_preset(name: str) -> TrainConfig:

@@ -1,0 +1,136 @@
+import json
+
+import numpy as np
+import pytest
+
+from embodied_cf.datasets.embodiment import load_embodiment
+from embodied_cf.errors import DatasetError, OutputError, UsageError
+from embodied_cf.evaluate.load import load
+from embodied_cf.evaluate.record import read_records
+from embodied_cf.evaluate.run import PARTS, RECORDS, Plan, evaluate
+from embodied_cf.evaluate.suites import parse_suite
+from embodied_cf.policies.contract import ActionChunk, Policy
+
+SUITE = parse_suite("rooms/object/dev", (0, 0))
+
+
+class Straight:
+    """Drives straight on whatever it sees, and counts what it is asked."""
+
+    camera, history = (16, 24), 2
+    embodiment = load_embodiment("nav")
+
+    def __init__(self):
+        self.asked = []
+
+    def act(self, observation, instruction, rng):
+        self.asked.append((observation.image, instruction))
+        way = np.stack([np.arange(1, 9) * 0.2, np.zeros(8)], axis=1)
+        return ActionChunk(
+            np.tile(way, (len(observation), 1, 1)).astype(np.float32), np.ones((len(observation), 8), bool)
+        )
+
+
+class Still(Straight):
+    """Stands still."""
+
+    def act(self, observation, instruction, rng):
+        return ActionChunk(np.zeros((len(observation), 8, 2), np.float32), np.ones((len(observation), 8), bool))
+
+
+def test_suites():
+    assert [str(cell) for cell in parse_suite("corridors/all/test").cells] == [
+        "corridors/object/test", "corridors/referential/test", "corridors/continuous/test", "corridors/chained/test",
+    ]  # fmt: skip
+    assert len(parse_suite("all/all/dev").cells) == 12
+    cell, seeds = next(SUITE.seeds(0, 3))
+    assert next(SUITE.seeds(0, 2))[1] == seeds[:2]
+    assert next(SUITE.seeds(1, 3))[1][0] != seeds[0]
+    assert next(parse_suite("rooms/object/test").seeds(0, 1))[1][0] != seeds[0]
+    assert cell.task(seeds[0]) is cell.task(seeds[0])
+
+
+@pytest.mark.parametrize("text", ["rooms", "rooms/object", "moon/object/dev", "rooms/verbs/dev", "rooms/object/tests"])
+def test_unknown_suites(text):
+    with pytest.raises(UsageError, match=r"suite|split"):
+        parse_suite(text)
+
+
+def test_records_resume_and_repeat(tmp_path):
+    plan = Plan("straight", SUITE, 3, controls=("none", "empty"))
+    policy = Straight()
+    made = evaluate(policy, plan, tmp_path / "one")
+    assert {record.control for record in made} == {"none", "empty"}
+    assert {image.shape[1:] for image, _ in policy.asked} == {(2, 16, 24, 3)}
+    first, second = (next(record for record in made if record.control == name) for name in ("none", "empty"))
+    assert first.told
+    assert second.told == ""
+    assert first.path == second.path
+    assert len(first.path) == first.steps + 1
+    asked = len(policy.asked)
+    assert evaluate(policy, plan, tmp_path / "one") == made
+    assert len(policy.asked) == asked
+    again = evaluate(Straight(), plan, tmp_path / "two")
+    assert again == made
+    assert (tmp_path / "one" / RECORDS).read_bytes() == (tmp_path / "two" / RECORDS).read_bytes()
+    assert not (tmp_path / "one" / PARTS).exists()
+
+
+def test_a_kill_loses_the_batch_in_flight_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("embodied_cf.evaluate.run.BATCH", 1)
+    plan = Plan("straight", SUITE, 3)
+    heard = []
+
+    def killed(told, drives):
+        heard.append(told)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Straight(), plan, tmp_path, killed)
+    policy = Straight()
+    made = evaluate(policy, plan, tmp_path)
+    told = {text for _, texts in policy.asked for text in texts}
+    assert told == {made[2].told}
+
+
+def test_standing_still_fails_as_a_wrong_stop(tmp_path):
+    (record,) = evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
+    assert (record.success, record.ending, record.travelled) == (False, "wrong stop", 0.0)
+    assert record.measures["spl"] == 0.0
+    assert record.sight in ("nearest", "far", "unseen")
+
+
+def test_directories_of_others_are_refused(tmp_path):
+    evaluate(Still(), Plan("still", SUITE, 1), tmp_path / "run")
+    with pytest.raises(OutputError, match="another policy or plan"):
+        evaluate(Still(), Plan("still", SUITE, 2), tmp_path / "run")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(OutputError, match="holds something else"):
+        evaluate(Still(), Plan("still", SUITE, 1), tmp_path / "mine")
+
+
+def test_broken_records_are_named(tmp_path):
+    evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
+    file = tmp_path / RECORDS
+    file.write_text(file.read_text() + json.dumps({"world": "rooms"}) + "\n")
+    with pytest.raises(DatasetError, match=r"episodes\.jsonl:2: no record"):
+        list(read_records(file))
+
+
+def test_plans_are_checked():
+    with pytest.raises(UsageError, match="--episodes 0"):
+        Plan("p", SUITE, 0)
+    with pytest.raises(UsageError, match="unknown control 'shout'"):
+        Plan("p", SUITE, 1, controls=("shout",))
+    with pytest.raises(UsageError, match="--execute 0"):
+        Plan("p", SUITE, 1, execute=0)
+
+
+def test_policies_by_name():
+    assert isinstance(load("test_run:Straight"), Policy)
+    for name, told in (("no/such/run", "no run, factory or address"), ("json:nothing", "cannot be imported"),
+                       ("builtins:dict", "dict is no policy")):  # fmt: skip
+        with pytest.raises(UsageError, match=told):
+            load(name)
