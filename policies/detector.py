@@ -66,13 +66,29 @@ class Detector(nn.Module):
         with torch.no_grad():
             self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
 
+    @property
+    def feature_channels(self) -> int:
+        """Channels of `features`."""
+        return self.merge.first.in_channels + self.head.out_channels
+
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the
         frame, before softplus), kind logits, colour logits."""
+        return self.head(self._merged(image))
+
+    def features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
+        """Return what there is in each cell of 4x4 pixels, for networks that stand on it: the last hidden layer,
+        presence, reach, and the probabilities of kinds and colours."""
+        hidden = self._merged(frames.permute(0, 3, 1, 2).float() / 255)
+        presence, reach, kind, colour = self.head(hidden).split([1, 4, len(KINDS), len(COLOURS)], dim=1)
+        told = torch.sigmoid(presence), F.softplus(reach), F.softmax(kind, 1), F.softmax(colour, 1)
+        return torch.cat([hidden, *told], dim=1)
+
+    def _merged(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 32 i j"]:
         fine = self.fine(image - 0.5)
         middle = self.middle(fine)
         middle = middle + F.interpolate(self.to_middle(self.coarse(middle)), size=middle.shape[-2:])
-        return self.head(self.merge(fine + F.interpolate(self.to_fine(middle), size=fine.shape[-2:])))
+        return self.merge(fine + F.interpolate(self.to_fine(middle), size=fine.shape[-2:]))
 
     @torch.no_grad()
     def find(self, frames: UInt8[Tensor, "b h w 3"], least: float = 0.35, most: int = 12) -> list[list[Found]]:

