@@ -149,7 +149,7 @@ def _renamed_clause(clause: Clause, names: dict[str, str]) -> Clause:
         for name, thing in things.items()
         if isinstance(thing, Thing)
     }
-    return replace(clause, **new)
+    return replace(clause, **new)  # type: ignore[arg-type] # those fields that are things
 
 
 def _with_distractor(task: Task, split: Split, rng: np.random.Generator) -> Trial | None:

@@ -93,7 +93,7 @@ def _added(scene: Scene, kind: int, colour: int, place: Float64[np.ndarray, " 2"
         "scale": 1.0,
     }
     columns = {name: np.concatenate([getattr(scene, name), np.asarray(new[name])[None]]) for name in _OBJECT_COLUMNS}
-    return replace(scene, **columns)
+    return replace(scene, **columns)  # type: ignore[arg-type] # columns by name
 
 
 def _removed(scene: Scene, row: int) -> Scene:

@@ -8,21 +8,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Float64
 
 from embodied_cf.envs.state import PERIOD_S
 from embodied_cf.errors import UsageError
-from embodied_cf.evaluate.record import Record
+from embodied_cf.evaluate.record import Ending, Record, Sight
 from embodied_cf.evaluate.statistics import Estimate, following, mcnemar, paired_gain, rate
 
 NONE, SHUFFLED, CHANCE = "none", "shuffled", "chance"
 """Controls with a part of their own: the plain evaluation, the instruction that names something else, and a perfect
 driver who is told that (no policy takes part)."""
-SIGHTS = ("nearest", "far", "unseen")
-ENDINGS = ("success", "wrong stop", "collision", "time")
+SIGHTS: tuple[Sight, ...] = get_args(Sight)
+ENDINGS: tuple[Ending, ...] = get_args(Ending)
 
 Episode: TypeAlias = tuple[tuple[str, str, str], int]
 """Cell and seed: the same for any policy and control."""
