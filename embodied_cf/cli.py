@@ -279,18 +279,22 @@ class Serve:
 
 @dataclass(frozen=True)
 class Demo:
-    """Make a small dataset, relabel it, and show the report: the main job on this machine, in seconds."""
+    """Tell the whole story on this machine: collect, relabel, train two policies, evaluate. Run again to resume."""
 
     out: Path = Path("demo-out")
-    """Directory for the dataset and its relabelled copy."""
+    """Directory for logs, labels, policies and the report."""
+    minutes: float = 10.0
+    """About how long it takes on two cores; less trains less."""
     seed: int = 0
     """Same seed, same bytes."""
+    json: Path | None = None
+    """Write the numbers here, for machines."""
 
     def run(self) -> int:
         """Run the demonstration."""
-        from embodied_cf.relabel.command import run_demo
+        from embodied_cf.evaluate.demo_command import run_demo
 
-        return run_demo(self.out, self.seed)
+        return run_demo(self.out, self.minutes, self.seed, self.json)
 
 
 @dataclass(frozen=True)

@@ -62,23 +62,26 @@ def show(summary: dict[str, Any], console: Console) -> None:
     rows = summary["cells"] if len(summary["cells"]) == 1 else {**summary["cells"], "all": summary["all"]}
     for name, part in rows.items():
         changed = [part["controls"].get(control) for control in controls]
-        told = [_share(part["success"]), *(_share(one["success"]) if one else "" for one in changed)]
-        table.add_row(name, str(part["success"]["n"]), *told, _score(part["following"]))
+        told = [share(part["success"]), *(share(one["success"]) if one else "" for one in changed)]
+        table.add_row(name, str(part["success"]["n"]), *told, score(part["following"]))
     console.print(table)
     for other, gain in summary["compared"].items():
-        console.print(f"Gain over {other}: {_points(gain['all'])} points (95 % interval), same episodes")
+        console.print(f"Gain over {other}: {points(gain['all'])} points (95 % interval), same episodes")
 
 
-def _share(estimate: dict[str, Any]) -> str:
+def share(estimate: dict[str, Any]) -> str:
+    """Return a share in percent with its interval."""
     low, high = estimate["ci95"]
     return f"{100 * estimate['rate']:.0f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
-def _score(estimate: dict[str, Any] | None) -> str:
+def score(estimate: dict[str, Any] | None) -> str:
+    """Return a score with its interval; "" for none."""
     return "" if estimate is None else "{:.2f} ({:.2f}-{:.2f})".format(estimate["value"], *estimate["ci95"])
 
 
-def _points(estimate: dict[str, Any]) -> str:
+def points(estimate: dict[str, Any]) -> str:
+    """Return a difference in percentage points with its interval."""
     return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in (estimate["value"], *estimate["ci95"])))
 
 

@@ -1,4 +1,4 @@
-"""What `embodied-cf relabel` and `demo` show a person: progress, result, where to look."""
+"""What `embodied-cf relabel` shows a person: progress, result, where to look."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,6 @@ from rich.text import Text
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.rlds import open_dataset
-from embodied_cf.datasets.sample import write_sample
 from embodied_cf.relabel import shard_work
 from embodied_cf.relabel.dry_run import DryRunResult, dry_run
 from embodied_cf.relabel.options import RelabelOptions
@@ -29,10 +28,6 @@ from embodied_cf.relabel.runner import RunResult, relabel
 
 _TOLD = 3
 """Quarantined episodes and dropped records that are named on the screen; the files have all."""
-OWN_DATA = """\
-Your own data (any RLDS dataset that TFDS wrote; nothing of it is modified):
-  embodied-cf inspect  DATASET/1.0.0 --suggest-spec my_spec.toml   # a first guess of what is where: look it over
-  embodied-cf relabel  DATASET/1.0.0 OUT --spec my_spec.toml"""
 
 
 def run_relabel(options: RelabelOptions, json_path: Path | None) -> int:
@@ -50,18 +45,6 @@ def run_relabel(options: RelabelOptions, json_path: Path | None) -> int:
     if json_path is not None:
         write_json(json_path, asdict(result))
     return result.exit_code
-
-
-def run_demo(out: Path, seed: int) -> int:
-    """Make a sample dataset, relabel it, and say how to go on with one's own."""
-    console = Console(stderr=True)
-    data, labelled = out / "posts" / "1.0.0", out / "posts-labelled" / "1.0.0"
-    if not (data / "dataset_info.json").is_file():
-        console.print(f"Making a small RLDS dataset in {data} ...")
-        write_sample(data, seed=seed)
-    code = run_relabel(RelabelOptions(data, labelled, seed=seed), None)
-    console.print(f"\nLook at [bold]{labelled / 'labels' / 'report.html'}[/bold]\n\n{OWN_DATA}", soft_wrap=True)
-    return code
 
 
 @contextmanager
