@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
-from embodied_cf.policies.config import ModelConfig
+from embodied_cf.policies.config import NavVlaTinyConfig
 
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
@@ -31,7 +31,7 @@ class FilmBlock(nn.Module):
 class Eye(nn.Module):
     """From frames to one token per 8x8 pixels of the part of the frame that is looked at."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
         first, second, third = config.channels
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
