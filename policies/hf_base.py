@@ -123,7 +123,7 @@ def adapt(model: Any, config: HfVlaConfig) -> None:
     lora = LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules="all-linear")
     inject_adapter_in_model(lora, model if config.adapt_vision else model.get_decoder())
     if config.recompute:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable()
 
 
 @contextmanager
