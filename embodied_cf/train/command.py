@@ -40,9 +40,10 @@ def _train(options: TrainOptions, team: Team, json_path: Path | None) -> None:
         if not options.resume:
             run.begin(plan, options.overwrite)
         steps = plan.config.schedule.steps if options.steps is None else options.steps
-        started, first = time.monotonic(), trainer.step
+        first = trainer.step
         others = watches(plan.config, run, first) if team.leads else nullcontext(())
         with _progress(console, trainer, steps) as bar, others as more:
+            started = time.monotonic()
             trainer.fit(steps, run, together((bar, *more)))
     seconds = time.monotonic() - started
     _tell(run, trainer, steps, seconds, console)
