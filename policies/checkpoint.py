@@ -20,9 +20,10 @@ from embodied_cf.datasets.normalise import FILE as STATS
 from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import CheckpointError, SpecError
 from embodied_cf.policies.build import build_model
-from embodied_cf.policies.config import ModelCard
+from embodied_cf.policies.config import DeviceName, ModelCard
+from embodied_cf.policies.devices import device_of
+from embodied_cf.policies.kept import load_kept
 from embodied_cf.policies.vla import Vla, VlaPolicy
-from embodied_cf.policies.weights import load_kept
 
 MODEL, CONFIG = "model.safetensors", "config.json"
 LAST = "last"
@@ -37,7 +38,7 @@ def save_policy(folder: Path, card: ModelCard, weights: Mapping[str, Tensor], no
     normalizer.save(folder)
 
 
-def load_policy(path: Path, embodiment: Embodiment | None = None, device: str = "cpu") -> VlaPolicy:
+def load_policy(path: Path, embodiment: Embodiment | None = None, device: DeviceName = "cpu") -> VlaPolicy:
     """Return the policy of a run directory (its last checkpoint) or of a checkpoint folder, computing on a device.
 
     Raises CheckpointError if it is absent or corrupted, or made for another body than `embodiment`.
@@ -48,7 +49,7 @@ def load_policy(path: Path, embodiment: Embodiment | None = None, device: str = 
         refuse_other_body(card, embodiment, folder)
     model = build_model(card)
     load_weights(model, folder / MODEL)
-    return VlaPolicy(model.to(device).eval(), Normalizer.load(folder))
+    return VlaPolicy(model.to(device_of(device)).eval(), Normalizer.load(folder))
 
 
 def find_checkpoint(path: Path) -> Path:

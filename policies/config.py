@@ -15,6 +15,8 @@ from embodied_cf.errors import SpecError
 
 HeadName = Literal["l1", "bins", "flow"]
 TextName = Literal["words", "minilm", "commands"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+"""`auto`: CUDA if there is any."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ from pydantic import ConfigDict
 from embodied_cf.datasets.normalise import Kind
 from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import UsageError
-from embodied_cf.policies.config import HeadConfig, HfVlaConfig, ModelConfig, NavVlaTinyConfig
-
-DeviceName = Literal["auto", "cpu", "cuda"]
+from embodied_cf.policies.config import DeviceName, HeadConfig, HfVlaConfig, ModelConfig, NavVlaTinyConfig
 
 
 @dataclass(frozen=True)

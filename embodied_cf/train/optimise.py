@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from embodied_cf.policies.weights import kept_state, load_kept
+from embodied_cf.policies.kept import kept_state, load_kept
 from embodied_cf.train.config import OptimiserConfig, ScheduleConfig
 from embodied_cf.train.team import ALONE, Team
 

@@ -13,9 +13,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from embodied_cf.errors import UsageError
-from embodied_cf.train.config import DeviceName
-
 Found = TypeVar("Found")
 
 
@@ -77,15 +74,3 @@ def joined() -> Iterator[Team]:
         yield Team(distributed.get_rank(), world)
     finally:
         distributed.destroy_process_group()
-
-
-def device_of(name: DeviceName) -> torch.device:
-    """Return this process's device. Raises UsageError if there is none of this kind."""
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise UsageError("no CUDA device is usable", remedy="Use --set device=cpu.")
-    if name == "cpu" or not there:
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(device)
-    return device

@@ -19,14 +19,15 @@ from embodied_cf.datasets.randomness import generator, number
 from embodied_cf.errors import CheckpointError, UsageError
 from embodied_cf.policies import checkpoint
 from embodied_cf.policies.build import build_model, new_card
+from embodied_cf.policies.devices import device_of
+from embodied_cf.policies.kept import with_weights
 from embodied_cf.policies.vla import Vla, VlaPolicy, fit_on
-from embodied_cf.policies.weights import with_weights
 from embodied_cf.train.batches import understood
 from embodied_cf.train.config import TrainConfig, ValidationConfig
 from embodied_cf.train.losses import Objective
 from embodied_cf.train.optimise import Optimiser, rate_at
 from embodied_cf.train.run import Run
-from embodied_cf.train.team import ALONE, Team, device_of
+from embodied_cf.train.team import ALONE, Team
 from embodied_cf.train.validate import Validation, validate
 
 TENSORS, STATE = "train_state.safetensors", "train_state.json"

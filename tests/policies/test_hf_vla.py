@@ -17,8 +17,8 @@ from embodied_cf.policies.config import HeadConfig, HfVlaConfig
 from embodied_cf.policies.contract import Observation, Policy
 from embodied_cf.policies.hf_base import find_base, fingerprint
 from embodied_cf.policies.hf_families import QwenVl
+from embodied_cf.policies.kept import kept_state, trained_parameters, with_weights
 from embodied_cf.policies.vla import VlaPolicy, fit_on
-from embodied_cf.policies.weights import kept_state, trained_parameters, with_weights
 
 NAV = load_embodiment("nav")
 SAID = ("go to the red post", "stop", "", "turn left <image> right")

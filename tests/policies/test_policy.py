@@ -10,10 +10,10 @@ from embodied_cf.errors import CheckpointError, DatasetError, UsageError
 from embodied_cf.policies.checkpoint import CONFIG, MODEL, load_policy, save_policy
 from embodied_cf.policies.config import HeadConfig, ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.contract import Observation, Policy
+from embodied_cf.policies.kept import trained_parameters
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
 from embodied_cf.policies.text import vocabulary_of
 from embodied_cf.policies.vla import VlaPolicy, fit_on
-from embodied_cf.policies.weights import trained_parameters
 
 SMALL = NavVlaTinyConfig(size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
 BODIES = {name: load_embodiment(name) for name in ("nav", "arm")}

@@ -8,10 +8,9 @@ import pytest
 import torch
 from test_train_command import command, losses
 
-from embodied_cf.errors import UsageError
 from embodied_cf.policies.checkpoint import load_policy
 from embodied_cf.policies.contract import Observation
-from embodied_cf.train.team import ALONE, device_of, joined
+from embodied_cf.train.team import ALONE, joined
 
 PLAIN = (
     "data.augment=false",
@@ -56,10 +55,3 @@ def test_alone_nothing_is_shared():
     assert ALONE.told(lambda: "found") == "found"
     with joined() as team:
         assert team == ALONE
-
-
-def test_no_cuda(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match=r"no CUDA device is usable\. Use --set device=cpu\."):
-        device_of("cuda")
-    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
