@@ -269,12 +269,14 @@ class Serve:
     """Above 1, the instruction counts for more."""
     sample: bool = False
     """Draw actions and tell their log-probability."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """What computes; `auto`: CUDA if there is any."""
 
     def run(self) -> int:
         """Serve."""
         from embodied_cf.policies.serve_command import run_serve
 
-        return run_serve(self.run_directory, self.host, self.port, self.guidance, self.sample)
+        return run_serve(self.run_directory, self.host, self.port, self.guidance, self.sample, self.device)
 
 
 @dataclass(frozen=True)

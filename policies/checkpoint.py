@@ -1,5 +1,7 @@
 """Policies on disk: a folder of `model.safetensors`, `config.json` and `stats.json`. No pickle, no dataset, no network.
 
+A pretrained model that a policy is built on stays where it is; `config.json` names it and tells whether it changed.
+
 A run directory holds such folders, one per saved step, and a link `last` to the newest.
 """
 
@@ -17,8 +19,11 @@ from embodied_cf.datasets.files import disk_errors, write_json
 from embodied_cf.datasets.normalise import FILE as STATS
 from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import CheckpointError, SpecError
-from embodied_cf.policies.config import ModelCard
-from embodied_cf.policies.nav_vla_tiny import NavVlaTiny, VlaPolicy
+from embodied_cf.policies.build import build_model
+from embodied_cf.policies.config import DeviceName, ModelCard
+from embodied_cf.policies.devices import device_of
+from embodied_cf.policies.kept import load_kept
+from embodied_cf.policies.vla import Vla, VlaPolicy
 
 MODEL, CONFIG = "model.safetensors", "config.json"
 LAST = "last"
@@ -33,8 +38,8 @@ def save_policy(folder: Path, card: ModelCard, weights: Mapping[str, Tensor], no
     normalizer.save(folder)
 
 
-def load_policy(path: Path, embodiment: Embodiment | None = None) -> VlaPolicy:
-    """Return the policy of a run directory (its last checkpoint) or of a checkpoint folder.
+def load_policy(path: Path, embodiment: Embodiment | None = None, device: DeviceName = "cpu") -> VlaPolicy:
+    """Return the policy of a run directory (its last checkpoint) or of a checkpoint folder, computing on a device.
 
     Raises CheckpointError if it is absent or corrupted, or made for another body than `embodiment`.
     """
@@ -42,9 +47,9 @@ def load_policy(path: Path, embodiment: Embodiment | None = None) -> VlaPolicy:
     card = read_card(folder)
     if embodiment is not None:
         refuse_other_body(card, embodiment, folder)
-    model = NavVlaTiny(card)
+    model = build_model(card)
     load_weights(model, folder / MODEL)
-    return VlaPolicy(model.eval(), Normalizer.load(folder))
+    return VlaPolicy(model.to(device_of(device)).eval(), Normalizer.load(folder))
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -86,10 +91,10 @@ def _shape(body: Embodiment) -> str:
     return f"{body.chunk_length} x {body.chunk_dimensions}"
 
 
-def load_weights(model: NavVlaTiny, path: Path) -> None:
+def load_weights(model: Vla, path: Path) -> None:
     """Fill a model from a file. Raises CheckpointError if the file is corrupted or another model's."""
     try:
-        model.load_state_dict(load_tensors(path))
+        load_kept(model, load_tensors(path))
     except RuntimeError as error:  # other names or shapes
         told = " ".join(str(error).split())
         raise CheckpointError(f"weights of another model ({told})", where=path, remedy=_REMEDY) from None

@@ -1,6 +1,6 @@
 """What a model is made of: everything needed to build it again, written into its checkpoint. Loads no torch."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from embodied_cf.errors import SpecError
 
 HeadName = Literal["l1", "bins", "flow"]
 TextName = Literal["words", "minilm", "minilm-words", "commands"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+"""`auto`: CUDA if there is any."""
 
 
 @dataclass(frozen=True)
@@ -30,41 +32,18 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The network `nav-vla-tiny`."""
+class VlaConfig:
+    """What every network has."""
 
     size: int = 64
     """Pixels a side of the square frames it wants."""
-    eye: Literal["learned", "pretrained"] = "learned"
-    """`learned` from the data alone; `pretrained`: on frozen features of the shipped detector, best at size 96."""
-    rows: tuple[float, float] = (0.25, 0.75)
-    """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
-    much as the rest."""
     history: int = 1
     """Frames. More than one tells speed and progress, but also what the robot was doing anyway."""
-    channels: tuple[int, int, int] = (16, 32, 96)
-    """Of the convolutions at a half, a quarter and an eighth of the resolution; the first cost the most."""
-    width: int = 96
-    """Of tokens."""
-    layers: int = 2
-    """In which the action queries look at the image."""
-    heads: int = 4
-    """Of attention."""
-    text: TextName = "words"
-    """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`),
-    `minilm-words` (frozen embeddings of single words, extra `text`), `commands` (atomic commands only: the atomic
-    policy)."""
-    text_width: int = 128
-    """Of the sentence vector."""
     head: HeadConfig = field(default_factory=HeadConfig)
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
-        first, last = self.rows
-        if not (0 <= first < last <= 1):
-            raise SpecError(f"rows {self.rows} are not a part of [0, 1]", where="model")
-        if self.size % 8 or self.history < 1:
-            raise SpecError("size must be a multiple of 8 and history at least 1", where="model")
+        if self.size < 1 or self.history < 1:
+            raise SpecError("size and history must be at least 1", where="model")
 
     def fake_batch(self, samples: int, embodiment: Embodiment, seed: int = 0) -> Batch:
         """Return random samples that the model can be trained on: each observation twice, told different things."""
@@ -81,6 +60,72 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class NavVlaTinyConfig(VlaConfig):
+    """The network `nav-vla-tiny`."""
+
+    eye: Literal["learned", "pretrained"] = "learned"
+    """`learned` from the data alone; `pretrained`: on frozen features of the shipped detector, best at size 96."""
+    rows: tuple[float, float] = (0.25, 0.75)
+    """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
+    much as the rest."""
+    channels: tuple[int, int, int] = (16, 32, 96)
+    """Of the convolutions at a half, a quarter and an eighth of the resolution; the first cost the most."""
+    width: int = 96
+    """Of tokens."""
+    layers: int = 2
+    """In which the action queries look at the image."""
+    heads: int = 4
+    """Of attention."""
+    text: TextName = "words"
+    """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`),
+    `minilm-words` (frozen embeddings of single words, extra `text`), `commands` (atomic commands only: the atomic
+    policy)."""
+    text_width: int = 128
+    """Of the sentence vector."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        first, last = self.rows
+        if not (0 <= first < last <= 1):
+            raise SpecError(f"rows {self.rows} are not a part of [0, 1]", where="model")
+        if self.size % 8:
+            raise SpecError("size must be a multiple of 8", where="model")
+
+    def debug(self) -> "NavVlaTinyConfig":
+        """Return the same kind of network, as small as it gets."""
+        return replace(self, size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
+
+
+@dataclass(frozen=True)
+class HfVlaConfig(VlaConfig):
+    """A pretrained vision-language model (PaliGemma, SmolVLM, Idefics3, Qwen2.5-VL) with adapters, extra `hf`."""
+
+    size: int = 224
+    """Pixels a side of the square frames it wants; they are scaled to what the pretrained model looks at."""
+    base: str = ""
+    """Directory of the pretrained model, or its name on the Hugging Face hub. Checkpoints only name it."""
+    weights: Literal["fp32", "bf16"] = "bf16"
+    """Of the frozen model; what is trained is fp32."""
+    rank: int = 16
+    """Of the adapters (LoRA, arXiv 2106.09685) of every linear layer of the language model."""
+    adapt_vision: bool = False
+    """Whether the eye has adapters, too: for cameras that see other things than photographs show."""
+    width: int = 256
+    """Of the tokens that the head sees."""
+    recompute: bool = False
+    """Whether to keep fewer activations and compute them again (arXiv 1604.06174): less memory, a third more time."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def debug(self) -> "HfVlaConfig":
+        """Return the same kind of network, as small as the pretrained model allows."""
+        return replace(self, size=32, rank=2, width=16)
+
+
+ModelConfig = NavVlaTinyConfig | HfVlaConfig
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """A model with what it learnt about its data: enough to build it without that data."""
 
@@ -88,6 +133,8 @@ class ModelCard:
     embodiment: Embodiment
     vocabulary: tuple[str, ...] = ()
     """Words that `words` knows."""
+    base: str = ""
+    """Fingerprint of the pretrained model's files, where there is one."""
     format: int = 1
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

@@ -63,6 +63,9 @@ class Detector(nn.Module):
         self.to_middle, self.to_fine = nn.Conv2d(128, 72, 1), nn.Conv2d(72, 32, 1)
         self.merge = _Block(32)
         self.head = nn.Conv2d(32, 1 + 4 + len(KINDS) + len(COLOURS), 1)
+        channels = self.feature_channels
+        self.register_buffer("feature_mean", torch.zeros(channels))
+        self.register_buffer("feature_std", torch.ones(channels))
         with torch.no_grad():
             self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
 
@@ -77,12 +80,21 @@ class Detector(nn.Module):
         return self.head(self._merged(image))
 
     def features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
-        """Return what there is in each cell of 4x4 pixels, for networks that stand on it: the last hidden layer,
-        presence, reach, and the probabilities of kinds and colours."""
+        """Return what there is in each cell of 4x4 pixels, for networks that stand on it: the last hidden layer and
+        the maps, each channel with mean 0 and variance 1 on the frames that `measure_features` saw."""
+        mean, std = self.get_buffer("feature_mean")[:, None, None], self.get_buffer("feature_std")[:, None, None]
+        return (self._raw_features(frames) - mean) / std
+
+    @torch.no_grad()
+    def measure_features(self, frames: UInt8[Tensor, "b h w 3"]) -> None:
+        """Take mean and deviation of each channel from frames."""
+        seen = torch.cat([self._raw_features(part) for part in frames.split(64)])
+        self.get_buffer("feature_mean").copy_(seen.mean((0, 2, 3)))
+        self.get_buffer("feature_std").copy_(seen.std((0, 2, 3)).clamp_min(1e-3))
+
+    def _raw_features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
         hidden = self._merged(frames.permute(0, 3, 1, 2).float() / 255)
-        presence, reach, kind, colour = self.head(hidden).split([1, 4, len(KINDS), len(COLOURS)], dim=1)
-        told = torch.sigmoid(presence), F.softplus(reach), F.softmax(kind, 1), F.softmax(colour, 1)
-        return torch.cat([hidden, *told], dim=1)
+        return torch.cat([hidden, self.head(hidden)], dim=1)
 
     def _merged(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 32 i j"]:
         fine = self.fine(image - 0.5)

@@ -37,7 +37,8 @@ class Features:
 
 
 class Head(nn.Module):
-    """An action head. All randomness comes from the generator that is passed in."""
+    """An action head. All randomness comes from the generator that is passed in, which lives on the CPU: equal seeds,
+    equal noise, whatever the head computes on."""
 
     def fit(self, target: Float[Tensor, "n k a"], mask: Bool[Tensor, "n k"]) -> None:
         """Learn from chunks what must be known before training starts."""
@@ -87,7 +88,7 @@ class L1Head(Head):
     def sample(self, features: Features, noise: torch.Generator) -> Chunk:
         """Return median + Laplace noise, by inversion."""
         median = self.mean(features)
-        u = (torch.rand(median.shape, generator=noise) - 0.5).clamp(-0.4999999, 0.4999999)
+        u = (torch.rand(median.shape, generator=noise).to(median) - 0.5).clamp(-0.4999999, 0.4999999)
         return median - torch.exp(self.log_scale) * u.sign() * torch.log1p(-2 * u.abs())
 
     def log_probability(self, features: Features, chunk: Chunk) -> Float[Tensor, " b"]:
@@ -137,7 +138,7 @@ class BinsHead(Head):
     def sample(self, features: Features, noise: torch.Generator) -> Chunk:
         """Return centres of drawn bins."""
         laws = self._laws(features).exp()
-        drawn = torch.multinomial(laws.flatten(0, 2), 1, generator=noise).view(laws.shape[:-1])
+        drawn = torch.multinomial(laws.flatten(0, 2).cpu(), 1, generator=noise).to(laws.device).view(laws.shape[:-1])
         return torch.take_along_dim(self.centres.expand_as(laws), drawn[..., None], -1)[..., 0]
 
     def log_probability(self, features: Features, chunk: Chunk) -> Float[Tensor, " b"]:
@@ -164,7 +165,7 @@ def _quantile_bins(values: Float[Tensor, " n"], bins: int) -> tuple[Tensor, Tens
     are equal, edges coincide: no value can lie in the bins between them, which are never drawn.
     """
     ordered = values.double().sort().values
-    below = ordered[(torch.arange(1, bins) * len(ordered) // bins - 1).clamp_min(0)]
+    below = ordered[(torch.arange(1, bins, device=values.device) * len(ordered) // bins - 1).clamp_min(0)]
     above = torch.cat([ordered, ordered.new_tensor([math.inf])])[torch.searchsorted(ordered, below, right=True)]
     edges = ((below + above) / 2).to(values)
     index = (values[:, None] > edges).sum(-1)
@@ -197,18 +198,19 @@ class FlowHead(Head):
 
     def loss(self, tokens: Tokens, target: Chunk, noise: torch.Generator) -> Float[Tensor, "b k"]:
         """Return the squared error of the velocity at a random time on the straight way from noise to target."""
-        start = torch.randn(target.shape, generator=noise)
-        time = torch.rand(len(target), generator=noise)
+        start = torch.randn(target.shape, generator=noise).to(target)
+        time = torch.rand(len(target), generator=noise).to(target)
         between = start + time[:, None, None] * (target - start)
         return (self.velocity(tokens, between, time) - (target - start)).square().mean(-1)
 
     def mean(self, features: Features) -> Chunk:
         """Return where the middle of the noise is carried: a typical chunk, near the mean where there is one mode."""
-        return self._carry(features, torch.zeros(len(features.told), self.rows, self.numbers))
+        return self._carry(features, features.told.new_zeros(len(features.told), self.rows, self.numbers))
 
     def sample(self, features: Features, noise: torch.Generator) -> Chunk:
         """Return where drawn noise is carried."""
-        return self._carry(features, torch.randn(len(features.told), self.rows, self.numbers, generator=noise))
+        start = torch.randn(len(features.told), self.rows, self.numbers, generator=noise)
+        return self._carry(features, start.to(features.told))
 
     def log_probability(self, features: Features, chunk: Chunk) -> None:
         """Return None: the density of a flow is not known without integrating its divergence."""
@@ -216,7 +218,7 @@ class FlowHead(Head):
 
     def _carry(self, features: Features, chunk: Chunk) -> Chunk:
         for step in range(self.steps):
-            time = torch.full((len(chunk),), step / self.steps)
+            time = chunk.new_full((len(chunk),), step / self.steps)
             chunk = chunk + features.guided(partial(self.velocity, chunk=chunk, time=time)) / self.steps
         return chunk
 

@@ -1,46 +1,29 @@
-"""`nav-vla-tiny`: frames and a sentence to an action chunk, fast on one core; and the policy that it makes.
+"""`nav-vla-tiny`: frames and a sentence to an action chunk, fast on one core.
 
-FiLM-ed convolutions give image tokens; one query per chunk row looks at them and at the sentence; a head
-(`policies.heads`) turns the rows into a chunk, and a stop output says whether the robot should stand still.
+FiLM-ed convolutions give image tokens; one query per chunk row looks at them and at the sentence.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
-from embodied_cf.datasets.embodiment import Embodiment
-from embodied_cf.datasets.normalise import Normalizer
-from embodied_cf.errors import UsageError
-from embodied_cf.policies.config import ModelCard
-from embodied_cf.policies.contract import ActionChunk, Observation, check_observation
-from embodied_cf.policies.heads import Features, build_head
+from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.text import build_text_encoder
 from embodied_cf.policies.vision import build_eye
-
-_STILL = 0.1
-"""typical steps: standing still if no row lies further away (as `language.nav` judges it)"""
-_NEVER = -30.0
-"""Logit of a stop that does not happen."""
-POSITION = {"nav": 2, "arm": 3}
-"""Leading numbers of a chunk row that are a position, in metres."""
+from embodied_cf.policies.vla import Vla
 
 
-class NavVlaTiny(nn.Module):
-    """The network. Works in normalised units; fewer than 2 M trained parameters."""
+class NavVlaTiny(Vla):
+    """The network: fewer than 2 M trained parameters."""
 
     def __init__(self, card: ModelCard) -> None:
-        super().__init__()
-        config, rows, numbers = card.model, card.embodiment.chunk_length, card.embodiment.chunk_dimensions
-        self.card = card
+        super().__init__(card)
+        config = card.model
+        assert isinstance(config, NavVlaTinyConfig)
         self.text = build_text_encoder(card)
         self.eye = build_eye(config)
         self.said = nn.Linear(config.text_width, config.width)
-        self.query = nn.Parameter(torch.randn(rows, config.width))
+        self.query = nn.Parameter(torch.randn(card.embodiment.chunk_length, config.width))
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
                 config.width, config.heads, 2 * config.width, dropout=0.0, batch_first=True, norm_first=True
@@ -48,12 +31,7 @@ class NavVlaTiny(nn.Module):
             for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
-        self.stop = nn.Linear(config.width, 1)
-        nn.init.constant_(self.stop.bias, -2.0)  # stops are the exception
-        self.head = build_head(config.head, config.width, rows, numbers)
-        self.step: Tensor
-        self.register_buffer("step", torch.ones(()))
-        """Typical distance of one control period, m."""
+        self.add_outputs(config.width)
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> Float[Tensor, "b k d"]:
         """Return one token per chunk row."""
@@ -64,114 +42,6 @@ class NavVlaTiny(nn.Module):
             tokens = layer(tokens, memory)
         return self.norm(tokens)
 
-    def fit(self, action: Float[Tensor, "n k a"], target: Float[Tensor, "n k a"], mask: Bool[Tensor, "n k"]) -> None:
-        """Learn the typical step from chunks, and what the head must know from their normalised form."""
-        first = action[:, 0, : POSITION[self.card.embodiment.kind]].norm(dim=-1)
-        moving = first[first > 1e-6]
-        if len(moving):
-            self.step.copy_(moving.median())
-        self.head.fit(target, mask)
-
-    def stands(self, action: Float[Tensor, "b k a"], mask: Bool[Tensor, "b k"]) -> Bool[Tensor, " b"]:
-        """Return which chunks (metres, not normalised) stand still. Only a robot that drives does: while an arm keeps
-        its place, its gripper may close."""
-        if self.card.embodiment.kind == "arm":
-            return torch.zeros(len(action), dtype=torch.bool)
-        reach = torch.where(mask, action.norm(dim=-1), 0.0).amax(-1)
-        return reach <= _STILL * self.step
-
-    def stop_logit(self, tokens: Float[Tensor, "b k d"]) -> Float[Tensor, " b"]:
-        """Return the logit of standing still; an arm has a low one, whatever it sees."""
-        if self.card.embodiment.kind == "arm":
-            return tokens.new_full((len(tokens),), _NEVER)
-        return self.stop(tokens.mean(1))[:, 0]
-
-
-@dataclass(frozen=True)
-class VlaPolicy:
-    """A trained network as a `Policy`."""
-
-    model: NavVlaTiny
-    normalizer: Normalizer
-    guidance: float = 1.0
-    """w of a(o, ∅) + w (a(o, l) - a(o, ∅)): above 1, the instruction counts for more. Needs a policy trained with
-    instruction dropout."""
-    sample: bool = False
-    """Draw chunks and tell their log-probability, instead of carrying out the head's mean."""
-
-    @property
-    def camera(self) -> tuple[int, int]:
-        """Height and width of the frames it wants."""
-        return self.model.card.model.size, self.model.card.model.size
-
-    @property
-    def history(self) -> int:
-        """T, frames it wants."""
-        return self.model.card.model.history
-
-    @property
-    def embodiment(self) -> Embodiment:
-        """The body that its chunks are for."""
-        return self.model.card.embodiment
-
-    @torch.inference_mode()
-    def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
-        """Return a chunk for each observation. Raises UsageError for frames of another size or history."""
-        features, logit = self._look(observation, instruction)
-        if not self.sample:
-            chunk = self._metric(self.model.head.mean(features), logit > 0)
-            return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
-        noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        drawn = self.model.head.sample(features, noise)
-        stop = torch.rand(logit.shape, generator=noise) < torch.sigmoid(logit)
-        law = self._law(features, logit, drawn, stop)
-        return ActionChunk(self._metric(drawn, stop), np.ones(drawn.shape[:2], bool), law)
-
-    @torch.inference_mode()
-    def log_probability(
-        self, observation: Observation, instruction: tuple[str, ...], chunk: Float32[np.ndarray, "b k a"]
-    ) -> Float32[np.ndarray, " b"]:
-        """Return the log-probability with which sampling gives these chunks (metres).
-
-        Of standing still, exactly; of the bins that the numbers lie in (`bins`), exactly; else a density per the
-        chunk's units (`l1`). Raises UsageError for `flow`, whose density is not known.
-        """
-        features, logit = self._look(observation, instruction)
-        stop = self.model.stands(torch.from_numpy(chunk), torch.ones(chunk.shape[:2], dtype=torch.bool))
-        law = self._law(features, logit, torch.from_numpy(self.normalizer.normalise(chunk)), stop)
-        if law is None:
-            raise UsageError("the flow head has no log-probability", remedy="Train with --set model.head.kind=bins.")
-        return law
-
-    def _look(self, observation: Observation, instruction: tuple[str, ...]) -> tuple[Features, Tensor]:
-        check_observation(self, observation, instruction)
-        self.model.eval()
-        image = torch.from_numpy(np.ascontiguousarray(observation.image))
-        told = self.model(image, instruction)
-        untold = None if self.guidance == 1.0 else self.model(image, ("",) * len(image))
-        features = Features(told, untold, self.guidance)
-        return features, features.guided(self.model.stop_logit)
-
-    def _law(self, features: Features, logit: Tensor, drawn: Tensor, stop: Tensor) -> np.ndarray | None:
-        law = self.model.head.log_probability(features, drawn)
-        if law is None:
-            return None
-        if not self.model.head.discrete:
-            law = law - drawn.shape[1] * float(np.log(self.normalizer.scale).sum())
-        return torch.where(stop, F.logsigmoid(logit), F.logsigmoid(-logit) + law).numpy()
-
-    def _metric(self, chunk: Tensor, stop: Tensor) -> Float32[np.ndarray, "b k a"]:
-        metric = self.normalizer.denormalise(chunk.numpy())
-        metric[stop.numpy()] = 0.0
-        return metric
-
-
-def trained_parameters(model: nn.Module) -> int:
-    """Return how many numbers training changes."""
-    return sum(value.numel() for value in model.parameters() if value.requires_grad)
-
-
-def fit_on(model: NavVlaTiny, normalizer: Normalizer, chunks: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Let a model learn from (action, mask) pairs, metres, what it must know before training starts."""
-    action, mask = (np.concatenate(part) for part in zip(*chunks, strict=True))
-    model.fit(*(torch.from_numpy(value) for value in (action, normalizer.normalise(action), mask)))
+    def understands(self, instruction: str) -> bool:
+        """Whether its reader can read this instruction."""
+        return self.text.understands(instruction)

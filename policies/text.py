@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from embodied_cf.errors import InstructionError, UsageError
 from embodied_cf.language import arm, nav
-from embodied_cf.policies.config import ModelCard
+from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 
 _WORD = re.compile(r"[a-z0-9]+|[,;]")
 _MINILM_WIDTH = 384
@@ -124,7 +124,7 @@ class CommandEncoder(TextEncoder):
                 known = ", ".join(self._vocabulary.names)
                 raise InstructionError(f"{text!r} names no atomic command", remedy=f"Say one of {known}.")
             rows.append(self._vocabulary.index[name])
-        return self.commands(torch.tensor(rows))
+        return self.commands(torch.tensor(rows, device=self.nothing.device))
 
     def understands(self, instruction: str) -> bool:
         """Whether it is a command's name or a phrase that names one."""
@@ -147,7 +147,7 @@ class MiniLmEncoder(TextEncoder):
 
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return the projected embeddings."""
-        return self.project(torch.stack([self._frozen.embedding(text) for text in said]))
+        return self.project(torch.stack([self._frozen.embedding(text) for text in said]).to(self.nothing))
 
 
 class FrozenSentences:
@@ -186,15 +186,17 @@ def frozen_sentences() -> FrozenSentences:
 
 def build_text_encoder(card: ModelCard) -> TextEncoder:
     """Return the reader that the card names."""
-    match card.model.text:
+    config = card.model
+    assert isinstance(config, NavVlaTinyConfig)
+    match config.text:
         case "words":
-            return WordEncoder(card.vocabulary, card.model.text_width)
+            return WordEncoder(card.vocabulary, config.text_width)
         case "minilm":
-            return MiniLmEncoder(card.model.text_width)
+            return MiniLmEncoder(config.text_width)
         case "minilm-words":
-            return MiniLmWordEncoder(card.model.text_width)
+            return MiniLmWordEncoder(config.text_width)
         case "commands":
-            return CommandEncoder(card.embodiment.kind, card.model.text_width)
+            return CommandEncoder(card.embodiment.kind, config.text_width)
 
 
 def split_words(text: str) -> list[str]:

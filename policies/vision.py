@@ -7,7 +7,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
-from embodied_cf.policies.config import ModelConfig
+from embodied_cf.policies.config import NavVlaTinyConfig
 from embodied_cf.policies.detector import Detector, load_detector
 
 _GROUPS = 8
@@ -42,7 +42,7 @@ class Eye(nn.Module):
 class LearnedEye(Eye):
     """Convolutions that learn everything, and hear what was said from early on."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
         first, second, third = config.channels
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
@@ -72,7 +72,7 @@ class PretrainedEye(Eye):
     Each distinct frame is seen once, however many instructions it comes with.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
         self._frozen = frozen_detector
@@ -109,6 +109,6 @@ def frozen_detector() -> Detector:
     return load_detector().requires_grad_(False)
 
 
-def build_eye(config: ModelConfig) -> Eye:
+def build_eye(config: NavVlaTinyConfig) -> Eye:
     """Return the eye that a configuration names."""
     return PretrainedEye(config) if config.eye == "pretrained" else LearnedEye(config)

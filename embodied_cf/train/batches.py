@@ -7,12 +7,12 @@ from jaxtyping import Int64
 
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.errors import UsageError
-from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
+from embodied_cf.policies.vla import Vla
 
 
-def understood(model: NavVlaTiny, batch: Batch) -> Batch:
+def understood(model: Vla, batch: Batch) -> Batch:
     """Return the samples whose instruction the model can read. Raises UsageError if there are none."""
-    rows = np.flatnonzero([model.text.understands(text) for text in batch.instruction])
+    rows = np.flatnonzero([model.understands(text) for text in batch.instruction])
     if len(rows) == 0:
         raise UsageError(
             f"no instruction of a batch can be read, such as {batch.instruction[0]!r}",

@@ -1,8 +1,8 @@
 """What `embodied-cf train` does and shows: a plan from options, a progress bar, a closing line."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,34 +14,42 @@ from rich.progress import Progress as Bar
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
-from embodied_cf.policies.nav_vla_tiny import trained_parameters
+from embodied_cf.policies.kept import trained_parameters
 from embodied_cf.train.config import TrainConfig, change, load_preset
+from embodied_cf.train.logs import Watch, refuse_missing, together, watches
 from embodied_cf.train.options import TrainOptions
-from embodied_cf.train.run import Plan, Run, refuse_other_plan
+from embodied_cf.train.run import Bystander, Plan, Run, refuse_other_plan
+from embodied_cf.train.team import ALONE, Team, joined
 from embodied_cf.train.trainer import Progress, Trainer
-
-Watch = Callable[[Progress], None]
 
 
 def run_train(options: TrainOptions, json_path: Path | None) -> int:
-    """Train with a progress bar and a closing line; return the exit code."""
-    console = Console(stderr=True)
-    run = Run(options.out)
+    """Train with a progress bar and a closing line; return the exit code. Joins the processes of a launcher, if any."""
+    with joined() as team:
+        _train(options, team, json_path if team.leads else None)
+    return 0
+
+
+def _train(options: TrainOptions, team: Team, json_path: Path | None) -> None:
+    console = Console(stderr=True, quiet=not team.leads)
+    run = Run(options.out) if team.leads else Bystander(options.out)
     with run.held():
         plan = plan_of(options, run)
-        trainer = make_trainer(plan, run, options.resume, console)
+        refuse_missing(plan.config.log)
+        trainer = make_trainer(plan, run, options.resume, console, team)
         if not options.resume:
             run.begin(plan, options.overwrite)
         steps = plan.config.schedule.steps if options.steps is None else options.steps
-        started, first = time.monotonic(), trainer.step
-        with _progress(console, trainer, steps) as watch:
-            trainer.fit(steps, run, watch)
+        first = trainer.step
+        others = watches(plan.config, run, first) if team.leads else nullcontext(())
+        with _progress(console, trainer, steps) as bar, others as more:
+            started = time.monotonic()
+            trainer.fit(steps, run, together((bar, *more)))
     seconds = time.monotonic() - started
     _tell(run, trainer, steps, seconds, console)
     if json_path is not None:
         made = {"steps": trainer.step, "steps_now": trainer.step - first, "seconds": round(seconds, 3)}
         write_json(json_path, {"run": str(run.path), **made, "parameters": trained_parameters(trainer.model)})
-    return 0
 
 
 def plan_of(options: TrainOptions, run: Run) -> Plan:
@@ -81,7 +89,7 @@ def _sources(options: TrainOptions) -> tuple[Source, ...]:
     )
 
 
-def make_trainer(plan: Plan, run: Run, resume: bool, console: Console) -> Trainer:
+def make_trainer(plan: Plan, run: Run, resume: bool, console: Console, team: Team = ALONE) -> Trainer:
     """Return the trainer of a plan, ready for its next step. Builds caches of frames that are not there yet."""
     torch.set_num_threads(plan.config.threads)
     stream = make_stream(plan.config, plan.sources)
@@ -89,8 +97,8 @@ def make_trainer(plan: Plan, run: Run, resume: bool, console: Console) -> Traine
         console.print(f"Left out: {len(stream.left_out):,} records that cannot be read, such as {stream.left_out[0]}")
     heldout = stream.heldout() if plan.config.data.holdout else None
     if resume:
-        return Trainer.resumed(plan.config, stream, heldout, run)
-    return Trainer.new(plan.config, stream, heldout)
+        return Trainer.resumed(plan.config, stream, heldout, run, team)
+    return Trainer.new(plan.config, stream, heldout, team)
 
 
 def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from embodied_cf.datasets.normalise import Kind
 from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import UsageError
-from embodied_cf.policies.config import HeadConfig, ModelConfig
+from embodied_cf.policies.config import DeviceName, HeadConfig, HfVlaConfig, ModelConfig, NavVlaTinyConfig
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class OptimiserConfig:
     """Largest norm of the gradient."""
     ema: float = 0.995
     """Decay of the moving average of weights; its start is faster, 0 switches it off."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """In which products are computed (autocast); weights that are trained, their moments and losses are fp32."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
@@ -101,21 +103,37 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True)
+class LogConfig:
+    """Where a run tells how it goes, besides its log.jsonl and the terminal."""
+
+    tensorboard: bool = False
+    """Event files in RUN/tensorboard (extra `tensorboard`)."""
+    wandb: bool = False
+    """Weights & Biases (extra `wandb`): files in RUN/wandb, sent only if WANDB_MODE=online."""
+    project: str = "embodied-cf"
+    """Of wandb."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything that a run is a function of, besides its data."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig = field(default_factory=NavVlaTinyConfig)
     data: DataConfig = field(default_factory=DataConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    log: LogConfig = field(default_factory=LogConfig)
     seed: int = 0
     """Of weights, order, dropout and noise."""
     save_every: int = 500
     """Steps between checkpoints; there is one at the end, too."""
     threads: int = 1
     """Of torch. On shared cores one is faster than two."""
+    device: DeviceName = "cpu"
+    """What computes; `auto`: CUDA if there is any. Several: start the command by torchrun or `accelerate launch`."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
 
@@ -136,12 +154,12 @@ def flow() -> TrainConfig:
 
 def sentence() -> TrainConfig:
     """`embodied-cf train … --preset sentence`: frozen MiniLM sentences, for words that training did not show."""
-    return replace(tiny(), model=replace(tiny().model, text="minilm"))
+    return replace(tiny(), model=NavVlaTinyConfig(text="minilm"))
 
 
 def synonyms() -> TrainConfig:
     """`embodied-cf train … --preset synonyms`: frozen MiniLM words, for synonyms that training did not show."""
-    return replace(tiny(), model=replace(tiny().model, text="minilm-words"))
+    return replace(tiny(), model=NavVlaTinyConfig(text="minilm-words"))
 
 
 def seeing() -> TrainConfig:
@@ -149,25 +167,41 @@ def seeing() -> TrainConfig:
 
     Learns to ground words with a third of the samples that `tiny` needs.
     """
-    return replace(synonyms(), model=replace(synonyms().model, eye="pretrained", size=96, channels=(16, 32, 64)))
+    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, channels=(16, 32, 64))
+    return replace(tiny(), model=model)
 
 
 def chain() -> TrainConfig:
     """`embodied-cf train … --preset chain`: four frames of history, for instructions with several parts."""
-    return replace(tiny(), model=replace(tiny().model, history=4))
+    return replace(tiny(), model=NavVlaTinyConfig(history=4))
 
 
 def atomic() -> TrainConfig:
     """`embodied-cf train … --preset atomic --kinds hindsight atomic`: the atomic policy, told commands only."""
-    return replace(tiny(), model=replace(tiny().model, text="commands"))
+    return replace(tiny(), model=NavVlaTinyConfig(text="commands"))
 
 
 def arm() -> TrainConfig:
     """`embodied-cf train … --preset arm`: the whole frame, for a camera that looks at a table."""
-    return replace(tiny(), model=replace(tiny().model, rows=(0.0, 1.0)))
+    return replace(tiny(), model=NavVlaTinyConfig(rows=(0.0, 1.0)))
 
 
-PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, synonyms, seeing, chain, atomic, arm)}
+def hf() -> TrainConfig:
+    """`embodied-cf train … --preset hf --set model.base=DIR`: adapters on PaliGemma, SmolVLM or Qwen2.5-VL; for a GPU.
+
+    The rate is the usual one of LoRA; no result is promised, for want of a GPU to measure it on.
+    """
+    return replace(
+        tiny(),
+        model=HfVlaConfig(),
+        data=replace(tiny().data, batch=32),
+        schedule=ScheduleConfig(steps=5000, warmup=200, rate=2e-4),
+        optimiser=OptimiserConfig(precision="bf16"),
+        device="auto",
+    )
+
+
+PRESETS = {preset.__name__: preset for preset in (tiny, bins, flow, sentence, synonyms, seeing, chain, atomic, arm, hf)}
 
 
 def load_preset(name: str) -> TrainConfig:
@@ -186,7 +220,7 @@ def debug(config: TrainConfig) -> TrainConfig:
     """Return the same kind of run made so small that it takes a second: to try data and options, and for tests."""
     return replace(
         config,
-        model=replace(config.model, size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16),
+        model=config.model.debug(),
         data=replace(config.data, batch=8, fit_samples=64, holdout=0.25),
         schedule=replace(config.schedule, steps=4, warmup=2),
         validation=replace(config.validation, every=2, batches=1),
@@ -205,8 +239,14 @@ def change(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     for name, sign, _ in pairs:
         if not sign or not _has(config, name):
             raise UsageError(f"no setting {name!r}", remedy="Write NAME=VALUE, such as schedule.rate=1e-3.")
-    arguments = [part for name, _, value in pairs for part in (f"--{name}", *value.split(","))]
-    return tyro.cli(TrainConfig, prog="--set", default=config, args=arguments)
+    arguments = [part for name, _, value in pairs for part in (f"--{name}", *map(_capital, value.split(",")))]
+    # the network's kind is the preset's, and switches are told True or False like any other value
+    told = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+    return tyro.cli(TrainConfig, prog="--set", default=config, args=arguments, config=told)
+
+
+def _capital(value: str) -> str:
+    return value.capitalize() if value in ("true", "false") else value
 
 
 def _has(config: object, name: str) -> bool:

@@ -25,6 +25,8 @@ from embodied_cf.policies.detector import SIZE, STRIDE, Detector, Found, save_de
 
 LEAST_PIXELS = 37
 """Smaller objects, at 96x96 (0.4 % of the frame), are neither taught nor asked for."""
+_MEASURED = 20
+"""Frames of each chunk from which the features' mean and deviation are taken."""
 _AGREE = 0.5
 """Overlap (intersection over union) from which a found box counts."""
 
@@ -86,8 +88,9 @@ def train_detector(recipe: DetectorRecipe) -> Detector:
                 optimizer.step()
                 schedule.step()
                 progress.update(task, advance=1, description=f"loss {loss.item():.2f}")
+            model.eval().measure_features(torch.from_numpy(np.concatenate([part.rgb[:_MEASURED] for part in data])))
             save_detector(model, recipe.out)
-    return model.eval()
+    return model
 
 
 def _chunks(world: str, split: Split, recipe: DetectorRecipe) -> Iterator[Snapshots]:

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody kno
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.normalise import Normalizer
-from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
+from embodied_cf.policies.vla import Vla
 from embodied_cf.train.config import LossConfig
 
 COUNTERFACTUAL = KINDS.index("counterfactual")
@@ -39,7 +39,7 @@ class Losses:
 class Objective:
     """The losses of a model on batches. `seed` of a call fixes noise (flow) and choices; equal seeds, equal losses."""
 
-    def __init__(self, model: NavVlaTiny, normalizer: Normalizer, config: LossConfig) -> None:
+    def __init__(self, model: Vla, normalizer: Normalizer, config: LossConfig) -> None:
         self.model, self.normalizer, self.config = model, normalizer, config
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Losses:
@@ -48,7 +48,7 @@ class Objective:
         dropped = rng.random(len(batch)) < self.config.instruction_dropout
         tokens = self.model(sample.image, without(batch.instruction, dropped))
         own = sample.loss(tokens, sample.target, sample.mask)
-        told = torch.from_numpy(~dropped)
+        told = torch.from_numpy(~dropped).to(own.device)
         weight = torch.from_numpy(batch.score**self.config.score_power).to(own)
         return Losses(
             (weight * own).sum() / weight.sum().clamp_min(1e-6),
@@ -77,9 +77,9 @@ class Objective:
         for column, kept in zip(other.T, valid.T, strict=True):
             said = tuple(batch.instruction[row] for row in column.tolist())
             score = -sample.loss(self.model(sample.image, said), sample.target, sample.mask)
-            scores.append(score.masked_fill(~torch.from_numpy(kept), -torch.inf))
+            scores.append(score.masked_fill(~torch.from_numpy(kept).to(own.device), -torch.inf))
         law = F.log_softmax(torch.stack(scores, dim=1) / self.config.temperature, dim=1)
-        counts = told & torch.from_numpy(valid.any(1))
+        counts = told & torch.from_numpy(valid.any(1)).to(told.device)
         return -(law[:, 0] * counts).sum() / counts.sum().clamp_min(1)
 
     def _preference(
@@ -93,21 +93,22 @@ class Objective:
         arXiv 2311.12908). Zero unless the batch holds such pairs: `data.per_observation` > 1.
         """
         other, valid = rejected(sample.batch, rng)
-        both = sample.mask & sample.mask[other]
-        chosen, wrong = (sample.loss(tokens, target, both) for target in (sample.target, sample.target[other]))
-        counts = told & torch.from_numpy(valid)
+        both = sample.mask & sample.mask[torch.from_numpy(other)]
+        chosen, wrong = (
+            sample.loss(tokens, target, both) for target in (sample.target, sample.target[torch.from_numpy(other)])
+        )
+        counts = told & torch.from_numpy(valid).to(told.device)
         return -(F.logsigmoid(self.config.beta * (wrong - chosen)) * counts).sum() / counts.sum().clamp_min(1)
 
 
 class _Sample:
     """A batch as tensors, and a head's loss on it with the same noise every time."""
 
-    def __init__(self, model: NavVlaTiny, normalizer: Normalizer, batch: Batch, seed: int) -> None:
+    def __init__(self, model: Vla, normalizer: Normalizer, batch: Batch, seed: int) -> None:
         self.batch, self._model, self._seed = batch, model, seed
-        self.image = torch.from_numpy(np.ascontiguousarray(batch.image))
-        self.target = torch.from_numpy(normalizer.normalise(batch.action))
-        self.mask = torch.from_numpy(batch.mask)
-        self.stands = model.stands(torch.from_numpy(batch.action), self.mask)
+        arrays = (np.ascontiguousarray(batch.image), normalizer.normalise(batch.action), batch.action, batch.mask)
+        self.image, self.target, action, self.mask = (torch.from_numpy(array).to(model.device) for array in arrays)
+        self.stands = model.stands(action, self.mask)
 
     def rows(self, tokens: Float[Tensor, "b k d"], target: Float[Tensor, "b k a"]) -> Float[Tensor, "b k"]:
         return self._model.head.loss(tokens, target, torch.Generator().manual_seed(self._seed))

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from embodied_cf.policies.kept import kept_state, load_kept
 from embodied_cf.train.config import OptimiserConfig, ScheduleConfig
+from embodied_cf.train.team import ALONE, Team
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -26,8 +28,8 @@ def rate_at(step: int, schedule: ScheduleConfig) -> float:
 class Optimiser:
     """AdamW (arXiv 1711.05101) on a schedule, gradient clipping, and a moving average of the weights."""
 
-    def __init__(self, model: nn.Module, config: OptimiserConfig, schedule: ScheduleConfig) -> None:
-        self.model, self.config, self.schedule = model, config, schedule
+    def __init__(self, model: nn.Module, config: OptimiserConfig, schedule: ScheduleConfig, team: Team = ALONE) -> None:
+        self.model, self.config, self.schedule, self.team = model, config, schedule, team
         self.step_number = 0
         self._named = {name: value for name, value in model.named_parameters() if value.requires_grad}
         decayed = [value for value in self._named.values() if value.ndim > 1]
@@ -37,13 +39,14 @@ class Optimiser:
         self._average = {name: value.detach().clone() for name, value in self._named.items()}
 
     def step(self, losses: Iterable[Tensor], count: int) -> float:
-        """Make one step down the mean of `count` losses, each let go before the next is asked for.
+        """Make one step down the mean of `count` losses (of every process), each let go before the next is asked for.
 
         Returns the gradient's norm before clipping.
         """
         self._adam.zero_grad(set_to_none=True)
         for loss in losses:
             (loss / count).backward()
+        self.team.average_gradients(list(self._named.values()))
         norm = nn.utils.clip_grad_norm_(self._named.values(), self.config.clip)
         for group in self._adam.param_groups:
             group["lr"] = rate_at(self.step_number, self.schedule)
@@ -58,12 +61,12 @@ class Optimiser:
         torch._foreach_lerp_(list(self._average.values()), list(self._named.values()), 1 - decay)
 
     def averaged(self) -> dict[str, Tensor]:
-        """Return the model's state with averaged weights: what becomes the policy."""
-        return {**self.model.state_dict(), **self._average}
+        """Return the model's kept state with averaged weights: what becomes the policy."""
+        return {**kept_state(self.model), **self._average}
 
     def state(self) -> dict[str, Tensor]:
         """Return everything but the average, as named tensors; `restore` is the inverse."""
-        weights = {f"weight/{name}": value for name, value in self.model.state_dict().items()}
+        weights = {f"weight/{name}": value for name, value in kept_state(self.model).items()}
         moments = {
             f"{part}/{name}": self._adam.state[value][part]
             for part in _MOMENTS
@@ -75,7 +78,7 @@ class Optimiser:
     def restore(self, step_number: int, state: dict[str, Tensor], averaged: dict[str, Tensor]) -> None:
         """Go on from a saved state. Raises KeyError or RuntimeError if it is another model's."""
         self.step_number = step_number
-        self.model.load_state_dict(_under("weight", state))
+        load_kept(self.model, _under("weight", state))
         moments = {part: _under(part, state) for part in _MOMENTS}
         for name, value in self._named.items():
             self._average[name].copy_(averaged[name])

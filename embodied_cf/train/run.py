@@ -118,6 +118,31 @@ class Run:
                     shutil.rmtree(other)
 
 
+class Bystander(Run):
+    """A run's directory as every process but the first sees it: read, never written."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave the lock to the first process."""
+        yield
+
+    def refuse(self, overwrite: bool) -> None:
+        """Leave it to the first process."""
+
+    def begin(self, plan: Plan, overwrite: bool) -> None:
+        """Leave it to the first process."""
+
+    def has(self, step: int) -> bool:
+        """Nothing is left to save."""
+        return True
+
+    def log(self, line: Mapping[str, object]) -> None:
+        """Leave it to the first process."""
+
+    def rewind_log(self, step: int) -> None:
+        """Leave it to the first process."""
+
+
 def _name(step: int) -> str:
     return f"step-{step:07d}"
 
@@ -132,10 +157,11 @@ def _step(line: str) -> float:
 
 def refuse_other_plan(stored: Plan, asked: Plan) -> None:
     """Raise UsageError, naming every difference, unless the plans are the same."""
+    was, wanted = dict(_flat(asdict(stored))), dict(_flat(asdict(asked)))
     differences = [
-        f"{name} was {stored_value!r} and is asked to be {asked_value!r}"
-        for (name, stored_value), (_, asked_value) in zip(_flat(asdict(stored)), _flat(asdict(asked)), strict=True)
-        if stored_value != asked_value
+        f"{name} was {was.get(name)!r} and is asked to be {wanted.get(name)!r}"
+        for name in {**was, **wanted}
+        if was.get(name) != wanted.get(name)
     ]
     if differences:
         raise UsageError(

@@ -18,14 +18,16 @@ from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.datasets.randomness import generator, number
 from embodied_cf.errors import CheckpointError, UsageError
 from embodied_cf.policies import checkpoint
-from embodied_cf.policies.config import ModelCard
-from embodied_cf.policies.nav_vla_tiny import NavVlaTiny, VlaPolicy, fit_on
-from embodied_cf.policies.text import vocabulary_of
+from embodied_cf.policies.build import build_model, new_card
+from embodied_cf.policies.devices import device_of
+from embodied_cf.policies.kept import with_weights
+from embodied_cf.policies.vla import Vla, VlaPolicy, fit_on
 from embodied_cf.train.batches import understood
 from embodied_cf.train.config import TrainConfig, ValidationConfig
 from embodied_cf.train.losses import Objective
 from embodied_cf.train.optimise import Optimiser, rate_at
 from embodied_cf.train.run import Run
+from embodied_cf.train.team import ALONE, Team
 from embodied_cf.train.validate import Validation, validate
 
 TENSORS, STATE = "train_state.safetensors", "train_state.json"
@@ -47,7 +49,7 @@ class Data(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]: ...
+    def batches(self, epoch: int, start_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]: ...
 
     def chunks(self) -> Iterator[tuple[Float32[np.ndarray, "b k a"], Bool[np.ndarray, "b k"]]]: ...
 
@@ -81,25 +83,31 @@ class Trainer:
     """A model in training, with everything that it carries from step to step."""
 
     def __init__(
-        self, config: TrainConfig, data: Data, heldout: Data | None, model: NavVlaTiny, normalizer: Normalizer
+        self,
+        config: TrainConfig,
+        data: Data,
+        heldout: Data | None,
+        model: Vla,
+        normalizer: Normalizer,
+        team: Team = ALONE,
     ) -> None:
-        self.config, self.data, self.heldout = config, data, heldout
-        self.model, self.normalizer = model, normalizer
-        self.optimiser = Optimiser(model, config.optimiser, config.schedule)
+        self.config, self.data, self.heldout, self.team = config, data, heldout, team
+        self.model, self.normalizer = model.to(device_of(config.device)), normalizer
+        self.optimiser = Optimiser(model, config.optimiser, config.schedule, team)
         self.objective = Objective(model, normalizer, config.loss)
         self.patience = Patience()
 
     @staticmethod
-    def new(config: TrainConfig, data: Data, heldout: Data | None) -> "Trainer":
+    def new(config: TrainConfig, data: Data, heldout: Data | None, team: Team = ALONE) -> "Trainer":
         """Return a trainer before its first step, its statistics and bins learnt from the data."""
         chunks, body = data.chunks(), data.embodiment
         normalizer = normalise.fit(chunks, config.data.normalisation, body, data.fingerprint)
         model = _new_model(config, data)
         fit_on(model, normalizer, _some_chunks(data, config.data.fit_samples))
-        return Trainer(config, data, heldout, model, normalizer)
+        return Trainer(config, data, heldout, model, normalizer, team)
 
     @staticmethod
-    def resumed(config: TrainConfig, data: Data, heldout: Data | None, run: Run) -> "Trainer":
+    def resumed(config: TrainConfig, data: Data, heldout: Data | None, run: Run, team: Team = ALONE) -> "Trainer":
         """Return a trainer that goes on from a run's last checkpoint.
 
         Raises CheckpointError if it is broken or of another embodiment, DatasetError if the data is not the same.
@@ -107,12 +115,12 @@ class Trainer:
         folder = run.last
         if folder is None:  # killed before the first checkpoint
             run.rewind_log(0)
-            return Trainer.new(config, data, heldout)
+            return Trainer.new(config, data, heldout, team)
         card = checkpoint.read_card(folder)
         checkpoint.refuse_other_body(card, data.embodiment, folder)
         normalizer = Normalizer.load(folder)
         normalizer.check(data.embodiment, data.fingerprint)
-        trainer = Trainer(config, data, heldout, NavVlaTiny(card), normalizer)
+        trainer = Trainer(config, data, heldout, build_model(card), normalizer, team)
         trainer._restore(folder)
         run.rewind_log(trainer.step)
         return trainer
@@ -128,7 +136,7 @@ class Trainer:
         while self.step < steps and not self.patience.is_over(self.config.validation):
             losses = self.make_step(list(islice(batches, self.config.data.accumulate)))
             run.log({"step": self.step, **losses})
-            validation = self._look() if _due(self.step, self.config.validation.every, steps) else None
+            validation = self._validation() if _due(self.step, self.config.validation.every, steps) else None
             if validation is not None:
                 run.log({"step": self.step, "validation": validation.to_json()})
             if _due(self.step, self.config.save_every, steps):
@@ -140,29 +148,27 @@ class Trainer:
 
     def make_step(self, batches: list[Batch]) -> dict[str, float]:
         """Make one step on the mean of the batches' losses; return what is logged of it."""
-        rng = generator(self.config.seed, "step", str(self.step))
+        rng = generator(self.config.seed, "step", str(self.step), *([] if self.team.leads else [str(self.team.rank)]))
         self.model.train()
         rate, values = rate_at(self.step, self.config.schedule), list[dict[str, float]]()
 
         def losses() -> Iterator[torch.Tensor]:
             for batch in batches:
-                parts = self.objective(understood(self.model, batch), rng)
+                with self._autocast():
+                    parts = self.objective(understood(self.model, batch), rng)
                 values.append(parts.values())
                 yield parts.total(self.config.loss)
 
         norm = self.optimiser.step(losses(), len(batches))
         made = {name: float(np.mean([value[name] for value in values])) for name in values[0]}
-        made |= {"gradient_norm": norm, "rate": rate}
+        made = self.team.average(made) | {"gradient_norm": norm, "rate": rate}
         if not np.isfinite(list(made.values())).all():
             raise UsageError(f"step {self.step}: the loss is not finite", remedy="Lower schedule.rate.")
         return made
 
     def policy(self) -> VlaPolicy:
         """Return the policy of the averaged weights."""
-        with torch.random.fork_rng(devices=[]):
-            model = NavVlaTiny(self.model.card)
-        model.load_state_dict(self.optimiser.averaged())
-        return VlaPolicy(model.eval(), self.normalizer)
+        return VlaPolicy(with_weights(self.model, self.optimiser.averaged()).eval(), self.normalizer)
 
     def save(self, run: Run) -> None:
         """Write a checkpoint, unless this step has one."""
@@ -188,15 +194,21 @@ class Trainer:
         """Yield the batches that follow those drawn so far, for ever."""
         epoch, start = divmod(self.step * self.config.data.accumulate, self.data.steps_per_epoch)
         while True:
-            yield from self.data.batches(epoch, start)
+            yield from self.data.batches(epoch, start, self.team.rank, self.team.world)
             epoch, start = epoch + 1, 0
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.config.optimiser.precision == "bf16")
 
     def _look(self) -> Validation | None:
         if self.heldout is None:
             return None
         policy, looks = self.policy(), self.config.validation.batches
         batches = (understood(self.model, batch) for batch in islice(self.heldout.batches(0), looks))
-        found = validate(policy, batches, self.config.seed)
+        return validate(policy, batches, self.config.seed)
+
+    def _validation(self) -> Validation | None:
+        found = self.team.told(self._look)
         if found is not None and self.step % self.config.validation.every == 0:
             self.patience = self.patience.after(found.sensitivity_m)
         return found
@@ -207,11 +219,11 @@ def _due(step: int, every: int, steps: int) -> bool:
     return step % every == 0 or step == steps
 
 
-def _new_model(config: TrainConfig, data: Data) -> NavVlaTiny:
-    words = vocabulary_of(data.instructions) if config.model.text == "words" else ()
+def _new_model(config: TrainConfig, data: Data) -> Vla:
+    card = new_card(config.model, data.embodiment, data.instructions)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(number(config.seed, "weights") % 2**63)
-        return NavVlaTiny(ModelCard(config.model, data.embodiment, words))
+        return build_model(card)
 
 
 def _some_chunks(data: Data, count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.policies.contract import Observation
-from embodied_cf.policies.nav_vla_tiny import POSITION, VlaPolicy
+from embodied_cf.policies.vla import POSITION, VlaPolicy
 from embodied_cf.train.config import LossConfig
 from embodied_cf.train.losses import Objective, candidates
 
@@ -49,7 +49,7 @@ def validate(policy: VlaPolicy, batches: Iterable[Batch], seed: int) -> Validati
 
 
 def _look(policy: VlaPolicy, objective: Objective, batch: Batch, rng: np.random.Generator) -> tuple:
-    loss = objective.per_sample(batch, int(rng.integers(2**63))).numpy()
+    loss = objective.per_sample(batch, int(rng.integers(2**63))).cpu().numpy()
     other, valid = candidates(batch, rng, 1)
     seen = Observation(batch.image)
     done = policy.act(seen, batch.instruction, rng).chunk

@@ -8,12 +8,14 @@ from embodied_cf.datasets import normalise
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import CheckpointError, DatasetError, UsageError
 from embodied_cf.policies.checkpoint import CONFIG, MODEL, load_policy, save_policy
-from embodied_cf.policies.config import HeadConfig, ModelCard, ModelConfig
+from embodied_cf.policies.config import HeadConfig, ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.contract import Observation, Policy
-from embodied_cf.policies.nav_vla_tiny import NavVlaTiny, VlaPolicy, fit_on, trained_parameters
+from embodied_cf.policies.kept import trained_parameters
+from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
 from embodied_cf.policies.text import vocabulary_of
+from embodied_cf.policies.vla import VlaPolicy, fit_on
 
-SMALL = ModelConfig(size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
+SMALL = NavVlaTinyConfig(size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
 BODIES = {name: load_embodiment(name) for name in ("nav", "arm")}
 
 
@@ -49,7 +51,7 @@ def test_acts(head, body):
 
 def test_the_default_is_small_enough():
     for head in ("l1", "bins", "flow"):
-        config = ModelConfig(history=4, head=HeadConfig(head))
+        config = NavVlaTinyConfig(history=4, head=HeadConfig(head))
         card = ModelCard(config, BODIES["nav"], tuple(f"word{i}" for i in range(500)))
         assert trained_parameters(NavVlaTiny(card)) < 2_000_000
 

@@ -6,7 +6,7 @@ import torch
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import InstructionError, UsageError
 from embodied_cf.policies import text
-from embodied_cf.policies.config import ModelCard, ModelConfig
+from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.text import CommandEncoder, WordEncoder, build_text_encoder, split_words, vocabulary_of
 
 SAID = ("go to the red box", "turn left, then stop", "")
@@ -60,7 +60,7 @@ def test_commands_by_name_or_phrase():
 
 
 def test_arms_have_their_own_commands():
-    card = ModelCard(ModelConfig(text="commands"), load_embodiment("arm"))
+    card = ModelCard(NavVlaTinyConfig(text="commands"), load_embodiment("arm"))
     assert build_text_encoder(card).understands("close the gripper")
 
 

@@ -7,7 +7,7 @@ import pydantic
 import pytest
 
 from embodied_cf.errors import UsageError
-from embodied_cf.policies.config import HeadConfig
+from embodied_cf.policies.config import HeadConfig, HfVlaConfig
 from embodied_cf.train.config import PRESETS, TrainConfig, change, load_preset
 
 
@@ -28,6 +28,19 @@ def test_dotted_changes():
     assert changed.model.rows == (0.1, 0.9)
     assert changed.seed == 3
     assert change(changed, []) == changed
+
+
+@pytest.mark.parametrize(("told", "meant"), [("false", False), ("False", False), ("true", True)])
+def test_switches(told, meant):
+    assert change(load_preset("tiny"), [f"data.augment={told}"]).data.augment is meant
+
+
+def test_a_preset_fixes_the_kind_of_network():
+    assert change(load_preset("hf"), ["model.base=somewhere", "model.rank=4"]).model == HfVlaConfig(
+        base="somewhere", rank=4
+    )
+    with pytest.raises(UsageError, match=r"no setting 'model\.rows'"):
+        change(load_preset("hf"), ["model.rows=0,1"])
 
 
 @pytest.mark.parametrize("setting", ["schedule.speed=1", "schedule.rate", "", "__class__=1"])

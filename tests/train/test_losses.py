@@ -6,14 +6,14 @@ import torch
 
 from embodied_cf.datasets import normalise
 from embodied_cf.datasets.embodiment import load_embodiment
-from embodied_cf.policies.config import HeadConfig, ModelCard, ModelConfig
+from embodied_cf.policies.config import HeadConfig, ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
 from embodied_cf.policies.text import vocabulary_of
 from embodied_cf.train.config import LossConfig
 from embodied_cf.train.losses import Losses, Objective, candidates, rejected, without
 
 NAV = load_embodiment("nav")
-SMALL = ModelConfig(size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
+SMALL = NavVlaTinyConfig(size=32, channels=(8, 8, 16), width=16, layers=1, heads=2, text_width=16)
 PLAIN = LossConfig(instruction_dropout=0.0)
 
 

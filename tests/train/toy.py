@@ -79,10 +79,11 @@ class Toy:
     def steps_per_epoch(self) -> int:
         return max(1, len(self.scenes.image) * len(self.told) // self.batch)
 
-    def batches(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start_step: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         order = generator(self.seed, "order", str(epoch)).permutation(len(self.scenes.image) * len(self.told))
         for step in range(start_step, self.steps_per_epoch):
-            row, post = np.divmod(order[step * self.batch : (step + 1) * self.batch], len(self.told))
+            drawn = order[step * self.batch : (step + 1) * self.batch]
+            row, post = np.divmod(drawn[rank * len(drawn) // world : (rank + 1) * len(drawn) // world], len(self.told))
             yield self.samples(row, np.array(self.told)[post])
 
     def samples(self, row: np.ndarray, post: np.ndarray) -> Batch:
