@@ -8,6 +8,7 @@ import tyro
 
 from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
+from embodied_cf.language.instruction import FAMILIES, Family
 from embodied_cf.vlm.faults import Faults
 
 
@@ -73,6 +74,10 @@ class RelabelOptions:
     """Counterfactuals kept for one observation at most."""
     stride: int = 1
     """Counterfactuals at every stride-th frame."""
+    families: tuple[Family, ...] = FAMILIES
+    """Goals about things in view that may be proposed: go to one (object); stop beside it, pass between two, go to
+    the one nearest another (referential); drive around it (continuous); one of these or a command, then another
+    (chained). Needs boxes from the captioner, a camera model, and the synthesizer `goal`."""
     limit: int | None = None
     """Only the first N episodes of each split."""
     dry_run: bool = False
