@@ -21,10 +21,10 @@ from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.envs.collect import CollectOptions, collect
+from embodied_cf.errors import InstructionError
 from embodied_cf.language.grammar import parse
 from embodied_cf.language.instruction import family
 from embodied_cf.language.verdict import PASS
-from embodied_cf.errors import InstructionError
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.stages import Candidates, Context, Judged, Verifier

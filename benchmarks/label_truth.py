@@ -22,7 +22,15 @@ from embodied_cf.envs.scene_json import from_json
 from embodied_cf.envs.state import PERIOD_S, Noise, State, draw_noise, initial_state
 from embodied_cf.errors import InstructionError
 from embodied_cf.language.grammar import parse
-from embodied_cf.language.predicate import Program, Programs, Tracker, advance, begin, compile_instruction, stack_programs
+from embodied_cf.language.predicate import (
+    Program,
+    Programs,
+    Tracker,
+    advance,
+    begin,
+    compile_instruction,
+    stack_programs,
+)
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.relabel.fan import SHARPEST

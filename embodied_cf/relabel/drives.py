@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32
 
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.relabel.fan import Fan

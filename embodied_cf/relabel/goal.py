@@ -16,8 +16,8 @@ from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.stages import Context, Proposals, Synthesis
-from embodied_cf.relabel.standing import Standing
-from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, first_reason
+from embodied_cf.relabel.standing import Standing, touching
+from embodied_cf.relabel.synthesize import RUNS_INTO, PrimitiveSynthesizer, first_reason
 from embodied_cf.relabel.ways import STOP_SHORT_M
 
 
@@ -49,17 +49,16 @@ class GoalSynthesizer:
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis:
         """Return the best of the fan's drives for goals, and primitives for the rest."""
         base = self.primitive.synthesize(context, proposals)
-        rows = np.flatnonzero(proposals.is_goal)
-        if not len(rows):
-            return base
-        standing = Standing.of(context, proposals.take(rows))
-        drive = chosen_drives(self.fan, standing)
         action, reason = base.action.copy(), list(base.reason)
-        action[rows] = drive.chunk
-        command = _begun_command(standing)
-        action[rows[command >= 0]] = self.primitive.table[command[command >= 0]]
-        for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
-            reason[row] = problem
+        rows = np.flatnonzero(proposals.is_goal)
+        if len(rows):
+            standing = Standing.of(context, proposals.take(rows))
+            drive, command = chosen_drives(self.fan, standing), _begun_command(standing)
+            action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
+            for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
+                reason[row] = problem
+        for row in np.flatnonzero(touching(context.landmarks, context.track[proposals.start], action)).tolist():
+            reason[row] = reason[row] or RUNS_INTO
         return replace(base, action=action, reason=tuple(reason))
 
 

@@ -20,11 +20,12 @@ from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
 from embodied_cf.relabel.ground import from_world, to_world
 from embodied_cf.relabel.naming import thing_named
-from embodied_cf.relabel.standing import Standing, clear_of
-from embodied_cf.relabel.ways import Aims
+from embodied_cf.relabel.standing import Standing
 
 LEAST_SHARE = 0.5
 """Share of the progress that the chunk's length allows, at least."""
+_ARC_SHARE = 0.6
+"""Share of a chunk that is left for going around a thing once the robot has turned aside."""
 _ASIDE_M = 0.3
 """Who comes from afar to drive around a thing heads past its middle by so much, at least."""
 _STILL_M = 1e-3
@@ -64,15 +65,6 @@ def chunk_poses(here: Float[np.ndarray, "p 3"], labels: Labels) -> Float64[np.nd
     return np.concatenate([world, yaw[..., None]], axis=2)
 
 
-def touches(standing: Standing, labels: Labels) -> Bool[np.ndarray, " p"]:
-    """Return which chunks run into something that is believed to stand there."""
-    here, count = standing.track[standing.start], len(labels)
-    path = np.concatenate([np.zeros((count, 1, 2)), labels.action], axis=1)
-    fine = np.concatenate([path, (path[:, 1:] + path[:, :-1]) / 2], axis=1)
-    room = clear_of(standing.landmarks, here, fine)
-    return room[:, 1:].min(axis=1) < np.minimum(0.0, room[:, 0])
-
-
 def _after(standing: Standing, pose: Float64[np.ndarray, "p k 3"]) -> Tracker:
     """Return the tracker after the chunk, its progress that of the last pose and not of the best one."""
     tracker = standing.tracker
@@ -91,7 +83,7 @@ def _slope(standing: Standing) -> Float[np.ndarray, " p"]:
     gap = facing(aims.circle)
     middle = length((gap[:, :2] + gap[:, 2:]) / 2 - origin)
     beside = np.hypot(away, radius + BESIDE_M / 2) - BESIDE_M / 2
-    around = np.maximum(length(centre), radius) * SWEEP
+    around = np.maximum(length(centre), radius) * SWEEP / _ARC_SHARE
     whole = np.select(
         [aims.rule == rule for rule in (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN, Rule.ARC_AROUND)],
         [away - radius - REACH_M, beside, middle / 0.7, around],
@@ -101,8 +93,8 @@ def _slope(standing: Standing) -> Float[np.ndarray, " p"]:
 
 
 def _approaches(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: float) -> Bool[np.ndarray, " p"]:
-    """Return which come nearer to a thing that is to be driven around but is too far off to begin, on the right side."""
-    aims: Aims = standing.aims
+    """Return which come nearer, on the right side, to a thing to be driven around that is too far off to begin."""
+    aims = standing.aims
     end = from_world(standing.track[standing.start], pose[:, -1, :2])
     yaw = pose[:, -1, 2] - standing.track[standing.start, 2]
     toward = aims.circle[:, 0, :2] - end

@@ -29,7 +29,7 @@ _NEARER_BY_M = 1.0
 """By how much the nearest of a kind must be nearer to the other thing than the next."""
 COMMANDS = (Rule.FORWARD, Rule.TURN, Rule.TURN)
 COMMAND_SIDES = (0, 1, -1)
-_COMMAND_SHARE = 1 / 3
+_COMMAND_SHARE = 0.15
 """Share of chains that begin with a driving command."""
 
 

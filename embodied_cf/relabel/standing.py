@@ -114,6 +114,17 @@ def clear_of(
     return (length(offset) - believed[:, 2] - BODY_M).min(axis=2, initial=np.inf)
 
 
+def touching(
+    landmarks: Landmarks, here: Float[np.ndarray, "p 3"], chunk: Float[np.ndarray, "p h 2"]
+) -> Bool[np.ndarray, " p"]:
+    """Return which chunks run into what is believed to stand there; who stands too near already may stay or leave."""
+    if not len(landmarks):
+        return np.zeros(len(chunk), bool)
+    path = np.concatenate([np.zeros((len(chunk), 1, 2)), chunk], axis=1)
+    room = clear_of(landmarks, here, np.concatenate([path, (path[:, 1:] + path[:, :-1]) / 2], axis=1))
+    return room.min(axis=1) < np.minimum(0.0, room[:, 0])
+
+
 def _boxes(context: Context, proposals: Proposals) -> Landmarks:
     """Return a landmark for each box, with what the other frames say of it."""
     assert context.camera is not None

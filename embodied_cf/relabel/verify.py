@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int8, Int64
+from jaxtyping import Float, Int8, Int64
 
 from embodied_cf.datasets.contract import Labels
 from embodied_cf.language.meaning import judge
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
-from embodied_cf.relabel.goal_verdict import goal_verdicts, touches
+from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.landmarks import BELIEVED
 from embodied_cf.relabel.stages import Candidates, Context, Judged
-from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.standing import Standing, touching
+from embodied_cf.relabel.synthesize import RUNS_INTO
 
 UNKNOWN_FACTOR = 0.5
 """Factor on the score of what the programs cannot judge."""
@@ -28,7 +29,6 @@ SAME_AS_FACTUAL = "no different from what the robot did"
 DUPLICATE = "the same label twice"
 CONFLICT = "at the same observation the same words ask for another motion"
 MADE_UP = "other frames should show the thing and do not"
-RUNS_INTO = "runs into something that stands there"
 _normalise = lru_cache(maxsize=65536)(normalise)
 
 
@@ -59,7 +59,7 @@ class ProgramVerifier:
         support[goals.rows] = goals.support
         for row in np.flatnonzero(support < self.least_support).tolist():
             reason[row] = reason[row] or MADE_UP
-        for row in goals.rows[goals.touching].tolist():
+        for row in self._colliding(context, candidates):
             reason[row] = reason[row] or RUNS_INTO
         for row in self._not_new(context, candidates):
             reason[row] = reason[row] or SAME_AS_FACTUAL
@@ -86,6 +86,12 @@ class ProgramVerifier:
         for row in np.flatnonzero((carried == UNKNOWN) & (command >= 0)).tolist():
             reason[row] = reason[row] or CANNOT_SHOW
         return verdict, reason
+
+    def _colliding(self, context: Context, candidates: Candidates) -> list[int]:
+        """Return counterfactual rows whose chunk runs into something seen."""
+        rows = np.arange(candidates.factual, len(candidates.labels))
+        here = context.track[candidates.labels.start[rows]]
+        return rows[touching(context.landmarks, here, candidates.labels.action[rows])].tolist()
 
     def _other_side(self, labels: Labels, verdict: Int8[np.ndarray, " n"]) -> Iterator[int]:
         """Yield rows of free text that names one side while the command goes to the other."""
@@ -121,7 +127,6 @@ class _Goals:
     """Among the candidates."""
     verdict: Int8[np.ndarray, " g"]
     support: Float[np.ndarray, " g"]
-    touching: Bool[np.ndarray, " g"]
 
     @staticmethod
     def of(context: Context, candidates: Candidates) -> "_Goals":
@@ -129,13 +134,12 @@ class _Goals:
         goals = np.flatnonzero(candidates.proposals.is_goal)
         if context.camera is None or not len(goals):
             none = np.zeros(0)
-            return _Goals(none.astype(np.int64), none.astype(np.int8), none, none > 0)
+            return _Goals(none.astype(np.int64), none.astype(np.int8), none)
         rows = candidates.factual + goals
         labels = candidates.labels.take(rows)
         standing = Standing.of(context, candidates.proposals.take(goals))
         reach = context.meaning.scale.step * context.body.chunk_length
-        judged = goal_verdicts(standing, labels, reach)
-        return _Goals(rows, judged, standing.support, touches(standing, labels))
+        return _Goals(rows, goal_verdicts(standing, labels, reach), standing.support)
 
 
 def _commands(context: Context, labels: Labels) -> Int64[np.ndarray, " n"]:

@@ -9,6 +9,7 @@ from embodied_cf.language.meaning import NavMeaning
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
+from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.stages import Candidates, Context, Proposals
 from embodied_cf.relabel.synthesize import arcs
 from embodied_cf.relabel.verify import (
@@ -54,7 +55,7 @@ def judged(context, table, counterfactual=None, given=()):
     nothing = np.full((count, 4), np.nan)
     start = table.start[len(table) - count :].astype(np.int64)
     proposals = Proposals(start, np.zeros(count, np.int64), ("",) * count, np.zeros(count), np.ones(count),
-                          ("",) * count, start, nothing, ("",) * count)  # fmt: skip
+                          ("",) * count, start, nothing, ("",) * count, Asked.nothing(count))  # fmt: skip
     return ProgramVerifier().verify(context, Candidates(table, np.isin(np.arange(len(table)), given), proposals))
 
 
