@@ -198,8 +198,8 @@ def show(cell: dict[str, object]) -> None:
     print(f"{cell['world']} {cell['synthesizer']} faults {cell['faults']:.0%} {how}  {cell['seconds']:.0f} s")
     for name, part in [*cell["families"].items(), *cell["thresholds"].items()]:  # type: ignore[attr-defined]
         print(
-            f"  {name:12} {part['candidates']:6} candidates, {part['kept']:6} kept, precision {part['precision']:6.1%}, "
-            f"recall {part['recall']:6.1%}, false removed {part['removed']:6.1%}",
+            f"  {name:12} {part['candidates']:6} candidates, {part['kept']:6} kept, "
+            f"precision {part['precision']:6.1%}, recall {part['recall']:6.1%}, false removed {part['removed']:6.1%}",
             flush=True,
         )
 

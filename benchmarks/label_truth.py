@@ -83,9 +83,7 @@ def futures(world: World, scale: MotionScale, horizon: int) -> Futures:
     turn = np.where(np.arange(horizon) < horizon // 2, first, second)
     actions = np.stack([np.full_like(turn, scale.step / PERIOD_S), turn], axis=-1)
     actions = np.concatenate([actions, np.zeros((1, horizon, 2))])
-    runs = [
-        branch(world.worlds, world.run.state(at), actions, world.noise.since(at)) for at in range(world.steps - 1)
-    ]
+    runs = [branch(world.worlds, world.run.state(at), actions, world.noise.since(at)) for at in range(world.steps - 1)]
     return Futures(np.stack([run.pose for run in runs]), np.stack([(run.hit == 0).all(axis=1) for run in runs]))
 
 
@@ -153,7 +151,7 @@ class _Judged:
         return _Judged(programs, tracker, now)
 
     def sensible(self, pose: np.ndarray, others: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Whether each chunk's poses (n, h + 1, 3) make half of what the best free other drive (n, k, h + 1, 3) does."""
+        """Whether each chunk's poses (n, h + 1, 3) make half of what the best free drive of (n, k, h + 1, 3) does."""
         count, drives = free.shape
         each = np.repeat(np.arange(count), drives)
         own, own_failed = self._end(np.arange(count), pose)

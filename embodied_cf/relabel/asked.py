@@ -13,7 +13,8 @@ from embodied_cf.language.predicate_program import FAR, MAX_CLAUSES, MAX_MATCHES
 PARTS = 2
 """Clauses of a chain that is proposed, at most."""
 OBJECT, REFERENTIAL, CONTINUOUS, CHAINED = range(len(FAMILIES))
-_STOPS = (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN)
+STOPS = (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN)
+"""Clauses that end with a stop, where they are the last."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Asked(Columns):
     @staticmethod
     def joined(parts: Sequence["Asked"]) -> "Asked":
         """Return the goals of all parts, in order."""
-        return Asked(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rule", "side", "landmark")))
+        columns = [[getattr(part, name) for part in parts] for name in ("rule", "side", "landmark")]
+        return Asked(*map(np.concatenate, columns))
 
     def __len__(self) -> int:
         return len(self.rule)
@@ -60,8 +62,9 @@ class Asked(Columns):
     def family(self) -> Int64[np.ndarray, " p"]:
         """Index into `instruction.FAMILIES`."""
         rule, pair = self.rule[:, 0], self.landmark[:, 0, 1] >= 0
-        single = np.where((rule == Rule.GO_TO) & ~pair, OBJECT, np.where(np.isin(rule, _STOPS), REFERENTIAL, CONTINUOUS))
-        return np.where(self.count > 1, CHAINED, single)
+        alone = np.where(np.isin(rule, STOPS), REFERENTIAL, CONTINUOUS)
+        alone = np.where((rule == Rule.GO_TO) & ~pair, OBJECT, alone)
+        return np.where(self.count > 1, CHAINED, alone)
 
 
 def clause_rules(instruction: Instruction) -> list[tuple[int, int]]:
@@ -69,10 +72,16 @@ def clause_rules(instruction: Instruction) -> list[tuple[int, int]]:
     return [(int(rule), side) for rule, side in map(rule_of, clauses(instruction))]
 
 
-def programs_of(asked: Asked, circle: Float[np.ndarray, "p c 2 3"]) -> Programs:
+def programs_of(
+    asked: Asked,
+    circle: Float[np.ndarray, "p c 2 3"],
+    along: Int64[np.ndarray, " k"],
+    wall: Float[np.ndarray, "k w 2"],
+) -> Programs:
     """Return the predicates of goals about circles on the ground (centre x, y and radius, m; nan where none is).
 
-    Each noun means the one thing that the goal is about. Walls are not seen, so none stand in the way.
+    Each noun means the one thing that the goal is about. `wall` are the points of walls (inf where there is none) that
+    matter to the goals `along` walls; for the others none stands in the way.
     """
     count = len(asked)
     things = np.full((count, MAX_CLAUSES, MAX_MATCHES, 3), FAR)
@@ -81,15 +90,16 @@ def programs_of(asked: Asked, circle: Float[np.ndarray, "p c 2 3"]) -> Programs:
     stops, matches = np.zeros((count, MAX_CLAUSES), bool), np.zeros((count, MAX_CLAUSES), np.int64)
     rule[:, :PARTS], side[:, :PARTS] = asked.rule, asked.side
     last = np.arange(PARTS) == asked.count[:, None] - 1
-    stops[:, :PARTS] = (asked.rule == Rule.STOP_BESIDE) | (asked.rule == Rule.STOP) | last & np.isin(asked.rule, _STOPS)
+    stops[:, :PARTS] = (asked.rule == Rule.STOP_BESIDE) | (asked.rule == Rule.STOP) | last & np.isin(asked.rule, STOPS)
     between, named = asked.rule == Rule.PASS_BETWEEN, asked.landmark[..., 0] >= 0
     single = named & ~between
     things[:, :PARTS, 0][single] = circle[single][:, 0]
     gaps[:, :PARTS, 0][between] = facing(circle[between])
     matches[:, :PARTS] = named
-    return Programs(
-        asked.count, rule, stops, side, things, gaps, matches, np.zeros((count, 0, 4)), np.zeros(count, np.int64)
-    )
+    walls, num_walls = np.full((count, wall.shape[1], 4), FAR), np.zeros(count, np.int64)
+    walls[along] = np.tile(np.where(np.isfinite(wall), wall, FAR), 2)  # a point is a wall without length
+    num_walls[along] = np.isfinite(wall[..., 0]).sum(axis=1)
+    return Programs(asked.count, rule, stops, side, things, gaps, matches, walls, num_walls)
 
 
 def facing(pair: Float[np.ndarray, "n 2 3"]) -> Float[np.ndarray, "n 4"]:

@@ -118,11 +118,11 @@ def _embedded_captioner(options: RelabelOptions, vocabulary: Vocabulary) -> Capt
         case "scene":
             from embodied_cf.vlm.scene import SceneCaptioner
 
-            return SceneCaptioner(vocabulary, options.seed, options.scene)
+            return SceneCaptioner(vocabulary, options.seed, options.scene, floor=options.floor)
         case "learned":
             from embodied_cf.vlm.learned import LearnedCaptioner
 
-            return LearnedCaptioner(vocabulary, options.seed, options.detector)
+            return LearnedCaptioner(vocabulary, options.seed, options.detector, floor=options.floor)
         case _:
             return MotionCaptioner(vocabulary, options.seed)
 

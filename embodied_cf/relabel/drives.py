@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from embodied_cf.language.predicate_program import Rule
+from embodied_cf.relabel.asked import STOPS
 from embodied_cf.relabel.fan import Fan
-from embodied_cf.relabel.standing import Standing, clear_of
+from embodied_cf.relabel.lanes import ALONG, lane_drives
+from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.ways import way_left
 
 ROOM_M, LEAST_ROOM_M = 0.25, 0.08
@@ -22,7 +24,6 @@ _NOWHERE_M = 1e6
 """Way left to what has no place."""
 _EARLIER_M = 1e-3
 """What a later stop costs: of equal ones the earliest."""
-_STOPS = (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN)
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,28 @@ def chosen_drives(fan: Fan, standing: Standing) -> Drives:
     cost[..., :-1][~_may_stop(standing)[:, None, None] | (left[..., :-1] > _THERE_M)] = np.inf
     best = cost.reshape(count, -1).argmin(axis=1)
     drive, stop = best // points, best % points
-    at = np.minimum(np.arange(1, points), stop[:, None])
     final = cost.reshape(count, -1)[np.arange(count), best]
     longest = np.hypot(*(fan.place[:, 1] - fan.place[:, 0]).T).max() * (points - 1)
-    headway = left[:, 0, 0] - final >= _HEADWAY * longest
-    feasible = headway | (_may_stop(standing) & (final <= _THERE_M))
+    feasible = (left[:, 0, 0] - final >= _HEADWAY * longest) | (_may_stop(standing) & (final <= _THERE_M))
+    rows = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
+    if len(rows):
+        rule, side, here = standing.aims.rule[rows], standing.aims.side[rows], standing.track[standing.start[rows]]
+        free = np.isfinite(cost[rows, :, -1])
+        drive[rows], feasible[rows] = lane_drives(fan, rule, side, here, standing.obstacles, free)
+        stop[rows] = points - 1
+    at = np.minimum(np.arange(1, points), stop[:, None])
     return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)
 
 
 def _may_stop(standing: Standing) -> Bool[np.ndarray, " p"]:
     """Which goals end with a stop: a clause that is driven through, or followed by another, does not."""
     rule = standing.aims.rule
-    return (rule == Rule.STOP_BESIDE) | standing.is_last & np.isin(rule, _STOPS)
+    return (rule == Rule.STOP_BESIDE) | standing.is_last & np.isin(rule, STOPS)
 
 
 def _room(fan: Fan, standing: Standing) -> Float[np.ndarray, "p c k"]:
     """Return the least room on the way to each point of each drive, m."""
     steps, which = np.unique(standing.start, return_inverse=True)
     place = np.broadcast_to(fan.place.reshape(1, -1, 2), (len(steps), fan.yaw.size, 2))
-    room = clear_of(standing.landmarks, standing.track[steps], place).reshape(len(steps), *fan.yaw.shape)
+    room = standing.obstacles.room(standing.track[steps], place).reshape(len(steps), *fan.yaw.shape)
     return np.minimum.accumulate(room, axis=2)[which]

@@ -60,7 +60,7 @@ def free_space_of(
     corner = track[:, :2].min(axis=0) - _BORDER_M
     shape = tuple(np.ceil((track[:, :2].max(axis=0) + _BORDER_M - corner) / CELL_M).astype(int).tolist())
     ray, reach = _rays(lines, camera, size)
-    steps, columns = lines.shape
+    columns = lines.shape[1]
     here = np.repeat(track, columns, axis=0)
     along = np.arange(_NEAREST_M, SEEN_M, CELL_M)
     passed, which = np.nonzero(along < np.minimum(reach, SEEN_M)[:, None] - _EDGE_M)
@@ -74,7 +74,7 @@ def free_space_of(
 def _rays(
     lines: Float[np.ndarray, "t c"], camera: CameraModel, size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
-    """Return for each column of each frame its direction on the ground, in the robot's frame, and the floor's end, m."""
+    """Return for each column of each frame its direction on the ground in the robot's frame, and the floor's end, m."""
     steps, columns = lines.shape
     x = np.tile((np.arange(columns) + 0.5) * size[0] / columns, steps)
     nearest = ground_point(np.stack([x, np.full(len(x), float(size[1]))], axis=1), camera, *size)

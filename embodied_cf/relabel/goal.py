@@ -16,7 +16,7 @@ from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.stages import Context, Proposals, Synthesis
-from embodied_cf.relabel.standing import Standing, touching
+from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import RUNS_INTO, PrimitiveSynthesizer, first_reason
 from embodied_cf.relabel.ways import STOP_SHORT_M
 
@@ -57,7 +57,7 @@ class GoalSynthesizer:
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
             for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
                 reason[row] = problem
-        for row in np.flatnonzero(touching(context.landmarks, context.track[proposals.start], action)).tolist():
+        for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action)).tolist():
             reason[row] = reason[row] or RUNS_INTO
         return replace(base, action=action, reason=tuple(reason))
 

@@ -14,11 +14,12 @@ from embodied_cf.language.phrasing import GO_TO, going_to
 from embodied_cf.language.predicate import Tracker, advance
 from embodied_cf.language.predicate_geometry import cross, length
 from embodied_cf.language.predicate_program import Rule
-from embodied_cf.language.predicate_rules import BESIDE_M, REACH_M, RING_M, SWEEP
+from embodied_cf.language.predicate_rules import BESIDE_M, LENGTH_M, REACH_M, RING_M, SWEEP
 from embodied_cf.language.verdict import UNKNOWN, verdict
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
 from embodied_cf.relabel.ground import from_world, to_world
+from embodied_cf.relabel.lanes import ALONG
 from embodied_cf.relabel.naming import thing_named
 from embodied_cf.relabel.standing import Standing
 
@@ -87,7 +88,7 @@ def _slope(standing: Standing) -> Float[np.ndarray, " p"]:
     whole = np.select(
         [aims.rule == rule for rule in (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN, Rule.ARC_AROUND)],
         [away - radius - REACH_M, beside, middle / 0.7, around],
-        1.0,
+        np.where(np.isin(aims.rule, ALONG), LENGTH_M, 1.0),
     )
     return 1.0 / np.maximum(whole, 1e-9)
 

@@ -93,7 +93,6 @@ class Landmarks:
         confirming, missing = _around(self.seen), _around(self.missed)
         return (1 + confirming) / (2 + confirming + missing)
 
-
     @cached_property
     def belief(self) -> Float[np.ndarray, " n"]:
         """The highest support that any frame has which names it: BELIEVED and more stands there."""

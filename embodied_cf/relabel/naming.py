@@ -11,7 +11,9 @@ from embodied_cf.language.instruction import (
     Chain,
     Clause,
     Do,
+    FollowWall,
     GoTo,
+    KeepSide,
     PassBetween,
     Side,
     StopBeside,
@@ -44,6 +46,10 @@ def clause_of(rule: int, side: int, things: tuple[Thing, ...]) -> Clause:
             return PassBetween(things[0], things[1])
         case Rule.ARC_AROUND:
             return ArcAround(things[0], _SIDES[side])
+        case Rule.FOLLOW_WALL:
+            return FollowWall(_SIDES[side])
+        case Rule.KEEP_SIDE:
+            return KeepSide(_SIDES[side])
         case Rule.TURN:
             return Do(f"turn_{_SIDES[side]}")
         case other:

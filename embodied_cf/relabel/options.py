@@ -94,6 +94,9 @@ class RelabelOptions:
     """Faults of the captioner `scene`."""
     detector: Path | None = None
     """Weights of the captioner `learned`; default the shipped ones."""
+    floor: bool = True
+    """Let the captioners `scene` and `learned` look where the free floor ends, too: walls are then kept clear of, and
+    followed. A network for level cameras 0.6 m high sees it; switch it off for others."""
     vlm: tyro.conf.OmitArgPrefixes[VlmOptions] = field(default_factory=VlmOptions)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,8 @@ from embodied_cf.relabel.stages import Context, Proposals
 LAGS = {REFERENTIAL: (0.3, 6), CONTINUOUS: (0.3, 8), CHAINED: (0.5, 12)}
 """By family: share of goals that the robot was told some steps ago, and how many at most. Then it may stand where
 it was told to stop, or at the first goal of two. Going to a thing is the same whenever it was told."""
+_STOPS = 0.25
+"""Share of "stop" that is proposed beside goals: it never runs into anything, and would fill whatever is left."""
 _BY_KIND = 0.5
 """Share of names without a colour, where the kind alone names the thing."""
 
@@ -38,12 +40,14 @@ class GrammarProposer:
         """Return all alternatives, in random order of preference, phrased at random."""
         branch = np.arange(0, len(context.track) - 1, self.stride)
         commands = _other_commands(context, branch, rng)
-        if not len(context.landmarks):
+        if context.camera is None or not (len(context.landmarks) or context.obstacles.any):
             return commands
-        return joined(commands, self._goals(context, branch, rng))
+        stops = commands.command == context.meaning.vocabulary.index["stop"]
+        fewer = commands.take(np.flatnonzero(~stops | (rng.random(len(stops)) < _STOPS)))
+        return joined(fewer, self._goals(context, branch, rng))
 
     def _goals(self, context: Context, branch: Int64[np.ndarray, " b"], rng: np.random.Generator) -> Proposals:
-        sights = Sights(context.landmarks, context.track, branch)
+        sights = Sights(context.landmarks, context.track, branch, context.obstacles)
         goals = goals_in_view(sights, self.families, rng)
         count = len(goals)
         start = goals.told + self.stride * (_lags(goals.asked, rng) // self.stride)

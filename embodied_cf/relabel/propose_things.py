@@ -1,6 +1,6 @@
-"""What the things in view allow the robot to be told: go to one, stop beside it, pass between two, drive around it.
+"""What the robot can be told of what is in view: go to a thing, stop beside it, pass between two, follow a wall.
 
-Only what makes sense where the sightings place the things is proposed: gaps of a passable width, things far enough
+Only what makes sense where the sightings place things and walls is proposed: gaps of a passable width, things far enough
 off. Whether a way leads there is the synthesizer's affair, whether the things are real is the verifier's.
 """
 
@@ -14,11 +14,15 @@ from jaxtyping import Bool, Float, Int64
 
 from embodied_cf.language.instruction import FAMILIES, Family
 from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.predicate_rules import CORRIDOR_M
 from embodied_cf.relabel.asked import PARTS, Asked, facing
 from embodied_cf.relabel.ground import from_world
 from embodied_cf.relabel.landmarks import BELIEVED, Landmarks
 from embodied_cf.relabel.naming import thing_named
+from embodied_cf.relabel.obstacles import Obstacles, beside
 
+_WALL_M = 1.6
+"""How near the robot is to a wall that it is told to follow, at most."""
 OPTIONS = 2
 """Goals of one family that are proposed for one observation, at most."""
 _BESIDE_GAP_M, _AROUND_GAP_M = (1.0, 6.0), (0.9, 5.0)
@@ -62,6 +66,7 @@ class Sights:
     landmarks: Landmarks
     track: Float[np.ndarray, "t 3"]
     steps: Int64[np.ndarray, " s"]
+    obstacles: Obstacles
 
     @cached_property
     def pairs(self) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
@@ -109,9 +114,10 @@ class Sights:
 
 def goals_in_view(sights: Sights, families: Sequence[Family], rng: np.random.Generator) -> Goals:
     """Return at most OPTIONS goals of each family for each step, drawn at random from what makes sense there."""
-    goals = _few(Goals.joined([*_single(sights), *_double(sights)]), rng)
+    goals = _few(Goals.joined([*_single(sights), *_double(sights), *_along(sights)]), rng)
     if "chained" in families:
-        said = goals.take(np.flatnonzero(sights.known[goals.asked.landmark[:, 0, 0]]))
+        first = goals.asked.landmark[:, 0, 0]
+        said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
         goals = Goals.joined([goals, _few(_chains(said, rng), rng)])
     wanted = [FAMILIES.index(name) for name in families]
     return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
@@ -149,6 +155,17 @@ def _double(sights: Sights) -> Iterator[Goals]:
         yield _goals(told, Rule.GO_TO, 0, np.full(len(told), target), anchor)
 
 
+def _along(sights: Sights) -> Iterator[Goals]:
+    """Yield walls to follow and sides of corridors to keep to, where the robot is near them."""
+    here = sights.track[sights.steps]
+    left, right = (side[:, 0] for side in beside(here[:, None], sights.obstacles.walls_near(here[:, :2])))
+    for side, near, other in ((1, left, right), (-1, right, left)):
+        told = sights.steps[(near <= _WALL_M) & (near < other)]
+        yield _goals(told, Rule.FOLLOW_WALL, side, np.full(len(told), -1), -1)
+        told = sights.steps[near + other <= CORRIDOR_M]
+        yield _goals(told, Rule.KEEP_SIDE, side, np.full(len(told), -1), -1)
+
+
 def _gaps(sights: Sights) -> Iterator[tuple[int, int]]:
     """Yield pairs of landmarks with room to pass between, in either order of naming."""
     place, rows = sights.landmarks.place, np.flatnonzero(sights.unique)
@@ -172,9 +189,13 @@ def _nearest(sights: Sights) -> Iterator[tuple[int, int]]:
 
 
 def _few(goals: Goals, rng: np.random.Generator) -> Goals:
-    """Return at most OPTIONS goals of each step and family, in order of step and random within."""
+    """Return at most OPTIONS goals of each step and family, at random; kinds of clauses come up equally often."""
     key = goals.told * len(FAMILIES) + goals.asked.family
-    order = np.lexsort((rng.random(len(goals)), key))
+    rule = key * len(Rule) + goals.asked.rule[:, 0]
+    order = np.lexsort((rng.random(len(goals)), rule))
+    turn = np.empty(len(goals), np.int64)
+    turn[order] = np.arange(len(goals)) - np.searchsorted(rule[order], rule[order])
+    order = np.lexsort((rng.random(len(goals)), turn, key))
     key = key[order]
     return goals.take(order[np.arange(len(order)) - np.searchsorted(key, key) < OPTIONS])
 

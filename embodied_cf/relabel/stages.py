@@ -19,8 +19,10 @@ from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import PASS
 from embodied_cf.relabel.asked import Asked
+from embodied_cf.relabel.free_space import free_space_of
 from embodied_cf.relabel.ground import frame_size
-from embodied_cf.relabel.landmarks import Landmarks, Sightings, landmarks_of, sightings_of
+from embodied_cf.relabel.landmarks import BELIEVED, Landmarks, Sightings, landmarks_of, sightings_of
+from embodied_cf.relabel.obstacles import Obstacles
 from embodied_cf.vlm.captions import Captions
 
 
@@ -52,6 +54,15 @@ class Context:
         if self.camera is None or not len(self.sightings.step):
             return Landmarks.none(len(self.track))
         return landmarks_of(self.sightings, self.described, self.track, self.camera)
+
+    @cached_property
+    def obstacles(self) -> Obstacles:
+        """What the robot must keep clear of, as far as it was seen."""
+        lines, believed = self.captions.floor, self.landmarks.belief >= BELIEVED
+        free = None
+        if self.camera is not None and lines is not None:
+            free = free_space_of(lines[: len(self.track)], self.track, self.camera, frame_size(self.episode))
+        return Obstacles(self.landmarks.place[believed], free)
 
     @cached_property
     def described(self) -> Bool[np.ndarray, " t"]:

@@ -7,17 +7,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from embodied_cf.language.predicate import Programs, Tracker, advance, begin
-from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import Asked, programs_of
 from embodied_cf.relabel.ground import frame_size, from_world, standing_circles, to_world
-from embodied_cf.relabel.landmarks import BELIEVED, Landmarks, Sightings, single_landmarks
+from embodied_cf.relabel.landmarks import Landmarks, Sightings, single_landmarks
+from embodied_cf.relabel.lanes import ALONG
+from embodied_cf.relabel.obstacles import Obstacles
 from embodied_cf.relabel.stages import Context, Proposals
 from embodied_cf.relabel.ways import Aims
-
-BODY_M = 0.25
-"""Radius of the robot."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,7 @@ class Standing:
     asked: Asked
     landmarks: Landmarks
     track: Float[np.ndarray, "t 3"]
+    obstacles: Obstacles
 
     @staticmethod
     def of(context: Context, proposals: Proposals) -> "Standing":
@@ -40,7 +39,7 @@ class Standing:
             asked.rule[boxed, 0] = Rule.GO_TO
             asked.landmark[boxed, 0, 0] = len(landmarks) + np.arange(len(boxed))
             landmarks = landmarks.with_more(_boxes(context, proposals.take(boxed)))
-        return Standing(proposals.seen, proposals.start, asked, landmarks, context.track)
+        return Standing(proposals.seen, proposals.start, asked, landmarks, context.track, context.obstacles)
 
     @cached_property
     def circle(self) -> Float[np.ndarray, "p c 2 3"]:
@@ -52,7 +51,8 @@ class Standing:
     @cached_property
     def programs(self) -> Programs:
         """What is asked, as predicates in the odometry frame."""
-        return programs_of(self.asked, self.circle)
+        along = np.flatnonzero(np.isin(self.asked.rule, ALONG).any(axis=1))
+        return programs_of(self.asked, self.circle, along, self.obstacles.walls_near(self.track[self.start[along], :2]))
 
     @cached_property
     def support(self) -> Float[np.ndarray, " p"]:
@@ -98,31 +98,6 @@ class Standing:
             tracker.swept[:, 0],
             tracker.crossed[:, 0],
         )
-
-
-def clear_of(
-    landmarks: Landmarks, here: Float[np.ndarray, "p 3"], place: Float[np.ndarray, "p k 2"]
-) -> Float[np.ndarray, "p k"]:
-    """Return the room between the robot at K points in each of P robot frames and what is believed to stand there, m.
-
-    Negative where they would touch; inf where nothing is known to stand.
-    """
-    believed = landmarks.place[landmarks.belief >= BELIEVED]
-    count = len(believed)
-    centre = from_world(np.repeat(here, count, axis=0), np.tile(believed[:, :2], (len(here), 1)))
-    offset = place[:, :, None] - centre.reshape(len(here), 1, count, 2)
-    return (length(offset) - believed[:, 2] - BODY_M).min(axis=2, initial=np.inf)
-
-
-def touching(
-    landmarks: Landmarks, here: Float[np.ndarray, "p 3"], chunk: Float[np.ndarray, "p h 2"]
-) -> Bool[np.ndarray, " p"]:
-    """Return which chunks run into what is believed to stand there; who stands too near already may stay or leave."""
-    if not len(landmarks):
-        return np.zeros(len(chunk), bool)
-    path = np.concatenate([np.zeros((len(chunk), 1, 2)), chunk], axis=1)
-    room = clear_of(landmarks, here, np.concatenate([path, (path[:, 1:] + path[:, :-1]) / 2], axis=1))
-    return room.min(axis=1) < np.minimum(0.0, room[:, 0])
 
 
 def _boxes(context: Context, proposals: Proposals) -> Landmarks:

@@ -16,9 +16,10 @@ from embodied_cf.language.meaning import judge
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
 from embodied_cf.relabel.goal_verdict import goal_verdicts
+from embodied_cf.relabel.hindsight_verdict import hindsight_verdicts
 from embodied_cf.relabel.landmarks import BELIEVED
 from embodied_cf.relabel.stages import Candidates, Context, Judged
-from embodied_cf.relabel.standing import Standing, touching
+from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import RUNS_INTO
 
 UNKNOWN_FACTOR = 0.5
@@ -91,7 +92,7 @@ class ProgramVerifier:
         """Return counterfactual rows whose chunk runs into something seen."""
         rows = np.arange(candidates.factual, len(candidates.labels))
         here = context.track[candidates.labels.start[rows]]
-        return rows[touching(context.landmarks, here, candidates.labels.action[rows])].tolist()
+        return rows[context.obstacles.touched(here, candidates.labels.action[rows])].tolist()
 
     def _other_side(self, labels: Labels, verdict: Int8[np.ndarray, " n"]) -> Iterator[int]:
         """Yield rows of free text that names one side while the command goes to the other."""
@@ -146,42 +147,6 @@ def _commands(context: Context, labels: Labels) -> Int64[np.ndarray, " n"]:
     """Return the command index of each row, -1 where it has none."""
     index = {**context.meaning.vocabulary.index, "": -1}
     return np.array([index[name] for name in labels.command], np.int64)
-
-
-def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:
-    """Judge instructions on the steps [start, end) that were really carried out.
-
-    One passes if it names the timeline of commands, or if it is one command that the whole range carries out.
-    It fails if a command it names does not occur there in that order; between the two nobody knows.
-    """
-    vocabulary, runs = context.meaning.vocabulary, context.segments.runs()
-    verdicts = np.full(len(labels), UNKNOWN, np.int8)
-    single: dict[int, int] = {}
-    for row, (text, start, end) in enumerate(
-        zip(labels.instruction, labels.start.tolist(), labels.end.tolist(), strict=True)
-    ):
-        clauses = vocabulary.parse(text)
-        if clauses is None:
-            continue
-        timeline = [command for left, right, command in runs if left < end and right > start]
-        if timeline == list(clauses):
-            verdicts[row] = PASS
-        elif not _in_order(clauses, timeline):
-            verdicts[row] = FAIL
-        if len(clauses) == 1 and verdicts[row] != PASS:
-            single[row] = vocabulary.index[clauses[0]]
-    if not single:
-        return verdicts
-    rows, command = np.array([*single], np.int64), np.array([*single.values()], np.int64)
-    start, end = labels.start[rows].astype(np.int64), labels.end[rows].astype(np.int64)
-    whole = context.meaning.of_track(context.track, start, end)[command, np.arange(len(rows))]
-    verdicts[rows[whole == PASS]] = PASS
-    return verdicts
-
-
-def _in_order(clauses: tuple[str, ...], timeline: list[str]) -> bool:
-    rest = iter(timeline)
-    return all(clause in rest for clause in clauses)
 
 
 def _gap(

@@ -99,9 +99,7 @@ def _batches(data: list[Snapshots], size: int, rng: np.random.Generator) -> Iter
             yield torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(floor)
 
 
-def floor_loss(
-    model: FloorNet, image: Float[Tensor, "b 3 h w"], floor: Float[Tensor, "b w"]
-) -> Float[Tensor, ""]:
+def floor_loss(model: FloorNet, image: Float[Tensor, "b 3 h w"], floor: Float[Tensor, "b w"]) -> Float[Tensor, ""]:
     """Return the cross-entropy of "the floor is free here", over the rows below the horizon."""
     logit = model(image)
     line = coarse(floor)

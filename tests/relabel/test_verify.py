@@ -10,6 +10,7 @@ from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.relabel.asked import Asked
+from embodied_cf.relabel.hindsight_verdict import hindsight_verdicts
 from embodied_cf.relabel.stages import Candidates, Context, Proposals
 from embodied_cf.relabel.synthesize import arcs
 from embodied_cf.relabel.verify import (
@@ -19,7 +20,6 @@ from embodied_cf.relabel.verify import (
     DUPLICATE,
     SAME_AS_FACTUAL,
     ProgramVerifier,
-    hindsight_verdicts,
 )
 from embodied_cf.vlm.captions import Captions
 
