@@ -25,8 +25,8 @@ from embodied_cf.relabel.standing import Standing
 
 LEAST_SHARE = 0.5
 """Share of the progress that the chunk's length allows, at least."""
-_ARC_SHARE = 0.6
-"""Share of a chunk that is left for going around a thing once the robot has turned aside."""
+_BEGUN_SHARE = 0.6
+"""Share of a chunk that is left for going around a thing, or along a wall, once the robot has turned to do so."""
 _ASIDE_M = 0.3
 """Who comes from afar to drive around a thing heads past its middle by so much, at least."""
 _STILL_M = 1e-3
@@ -84,11 +84,11 @@ def _slope(standing: Standing) -> Float[np.ndarray, " p"]:
     gap = facing(aims.circle)
     middle = length((gap[:, :2] + gap[:, 2:]) / 2 - origin)
     beside = np.hypot(away, radius + BESIDE_M / 2) - BESIDE_M / 2
-    around = np.maximum(length(centre), radius) * SWEEP / _ARC_SHARE
+    around = np.maximum(length(centre), radius) * SWEEP / _BEGUN_SHARE
     whole = np.select(
         [aims.rule == rule for rule in (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN, Rule.ARC_AROUND)],
         [away - radius - REACH_M, beside, middle / 0.7, around],
-        np.where(np.isin(aims.rule, ALONG), LENGTH_M, 1.0),
+        np.where(np.isin(aims.rule, ALONG), LENGTH_M / _BEGUN_SHARE, 1.0),
     )
     return 1.0 / np.maximum(whole, 1e-9)
 

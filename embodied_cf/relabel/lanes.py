@@ -11,9 +11,9 @@ from embodied_cf.relabel.obstacles import Obstacles, beside
 ALONG = (Rule.FOLLOW_WALL, Rule.KEEP_SIDE)
 _LANE_M, _LANE_SHARE = 0.72, 0.29
 """Clearance that is aimed at: to a wall that is followed; share of a corridor's width."""
-_CLOSE = 1.5
+_CLOSE = 4.0
 """What a metre beside the lane costs, in waypoints off it."""
-_LEAST_SHARE = 0.75
+_LEAST_SHARE = 0.5
 """Share of the waypoints looked at where the walls must be as asked."""
 _EVERY = 2
 """Waypoints that are looked at."""

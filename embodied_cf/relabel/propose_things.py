@@ -1,7 +1,7 @@
 """What the robot can be told of what is in view: go to a thing, stop beside it, pass between two, follow a wall.
 
-Only what makes sense where the sightings place things and walls is proposed: gaps of a passable width, things far enough
-off. Whether a way leads there is the synthesizer's affair, whether the things are real is the verifier's.
+Only what makes sense where the sightings place things and walls is proposed: gaps of a passable width, things far
+enough off. Whether a way leads there is the synthesizer's affair, whether the things are real is the verifier's.
 """
 
 from collections import Counter

@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody kno
 from embodied_cf.envs.layouts.scenes import WORLDS
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import Snapshots, take_snapshots
-from embodied_cf.policies.floor import COLUMNS, ROWS, SIZE, FloorNet, save_floor
+from embodied_cf.policies.floor import COLUMNS, ROWS, SIZE, FloorNet, load_floor, save_floor
 
 _CHUNK = 50
 """Scenes whose frames are rendered together."""
@@ -31,6 +31,8 @@ class FloorRecipe:
 
     out: tyro.conf.Positional[Path]
     """File of weights to write."""
+    begin: Path | None = None
+    """Weights to go on from; default none."""
     scenes: int = 500
     """Training layouts per world."""
     poses: int = 12
@@ -62,7 +64,7 @@ def train_floor(recipe: FloorRecipe) -> FloorNet:
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     data = [snapshots for world in WORLDS for snapshots in _chunks(world, recipe)]
-    model = FloorNet()
+    model = FloorNet() if recipe.begin is None else load_floor(recipe.begin)
     steps = recipe.epochs * sum(-(-len(part.rgb) // recipe.batch) for part in data)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps, pct_start=0.1)
