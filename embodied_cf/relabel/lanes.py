@@ -6,13 +6,13 @@ from jaxtyping import Bool, Float, Int64
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import CORRIDOR_M, KEEP_SHARE, WALL_M
 from embodied_cf.relabel.fan import Fan
-from embodied_cf.relabel.obstacles import Obstacles, beside
+from embodied_cf.relabel.obstacles import WALL_SEEN_M, Obstacles, beside
 
 ALONG = (Rule.FOLLOW_WALL, Rule.KEEP_SIDE)
 _LANE_M, _LANE_SHARE = 0.72, 0.29
 """Clearance that is aimed at: to a wall that is followed; share of a corridor's width."""
 _CLOSE = 4.0
-"""What a metre beside the lane costs, in waypoints off it."""
+"""What a metre beside the lane costs at the end, or on the way to or from its wall there, in waypoints off it."""
 _LEAST_SHARE = 0.5
 """Share of the waypoints looked at where the walls must be as asked."""
 _EVERY = 2
@@ -49,9 +49,9 @@ def lane_drives(
     kept = holds(rule, side, left, right, _SPARE_M).reshape(count, drives, looked)
     near, other = np.where(side[:, None] > 0, left, right), np.where(side[:, None] > 0, right, left)
     lane = np.where((rule == Rule.FOLLOW_WALL)[:, None], _LANE_M, _LANE_SHARE * (near + other))
-    off = np.minimum(np.abs(np.where(np.isfinite(near), near, 9.0) - np.where(np.isfinite(lane), lane, 0.0)), 2.0)
-    off = off.reshape(count, drives, looked)
-    merit = kept.sum(axis=2) - _CLOSE * (off[..., -1] + np.abs(off[..., -1] - off[..., -2]))
+    near = np.minimum(near, WALL_SEEN_M).reshape(count, drives, looked)
+    off = np.abs(near[..., -1] - np.minimum(lane, WALL_SEEN_M).reshape(count, drives, looked)[..., -1])
+    merit = kept.sum(axis=2) - _CLOSE * (off + np.abs(near[..., -1] - near[..., -2]))
     best = np.where(free, merit, -np.inf).argmax(axis=1)
     each = np.arange(count)
     good = (kept[each, best].mean(axis=1) >= _LEAST_SHARE) & kept[each, best, -1] & free[each, best]

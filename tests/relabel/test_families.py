@@ -123,17 +123,17 @@ def test_who_stands_at_the_gap_goes_through_and_stops_beyond():
 
 
 def test_a_chain_goes_on_where_its_first_goal_is_reached():
-    """Told 6 steps ago to go to the chair, 1.8 m on the robot stands before it: now the box counts."""
-    context = context_of({"red chair": (3.0, 0.0, 0.3), "blue box": (2.6, -2.0, 0.3)}, straight(12, 0.3))
+    """Told 7 steps ago to go to the chair, 2.1 m on the robot stands before it: now the box counts."""
+    context = context_of({"red chair": (3.2, 0.35, 0.3), "blue box": (2.6, -2.0, 0.3)}, straight(12, 0.3))
     told = ask(context, "go to the red chair, then go to the blue box", [(Rule.GO_TO, 0), (Rule.GO_TO, 0)],
-               [["red chair"], ["blue box"]], told=0, start=6)  # fmt: skip
+               [["red chair"], ["blue box"]], told=0, start=7)  # fmt: skip
     assert Standing.of(context, told).clause.tolist() == [1]
     made = SYNTHESIZER.synthesize(context, told)
     assert made.reason == ("",)
     assert made.action[0, -1, 1] < -0.3
     assert judged(context, told, made.action) == PASS
     early = SYNTHESIZER.synthesize(context, replace(told, start=np.array([0])))
-    assert abs(early.action[0, -1, 1]) < 0.1
+    assert early.action[0, -1, 1] > -0.05
 
 
 def test_what_stands_in_the_way_is_driven_around():
