@@ -103,7 +103,7 @@ def compile_instruction(instruction: Instruction, surroundings: Surroundings) ->
     program = _blank(len(parts), len(walls))
     program.walls[: len(walls)] = walls
     for at, part in enumerate(parts):
-        rule, program.side[at] = _rule(part)
+        rule, program.side[at] = rule_of(part)
         program.rule[at] = rule
         program.stops[at] = rule in _STOPS or (at == len(parts) - 1 and rule in _STOPS_LAST)
         if isinstance(part, PassBetween):
@@ -121,7 +121,8 @@ def stack_programs(programs: Sequence[Program]) -> Programs:
     return Programs(*(np.stack([getattr(one, item.name) for one in programs]) for item in fields(Program)))
 
 
-def _rule(clause: Clause) -> tuple[Rule, int]:
+def rule_of(clause: Clause) -> tuple[Rule, int]:
+    """Return what a clause asks for, and its side: 1 left, -1 right, 0 neither. Raises InstructionError."""
     match clause:
         case GoTo():
             return Rule.GO_TO, 0

@@ -6,13 +6,12 @@ from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.episodes import EpisodeReader
 from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.datasets.shards import read_at
-from embodied_cf.datasets.spec import DatasetSpec
+from embodied_cf.datasets.spec import CameraModel, DatasetSpec
 from embodied_cf.errors import RecordError
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asking import Asking
 from embodied_cf.relabel.goal import GoalSynthesizer, metric_camera
-from embodied_cf.relabel.ground import GroundingCheck
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.pipeline import Pipeline
 from embodied_cf.relabel.profile import Profile, measure
@@ -77,7 +76,7 @@ def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | No
     meaning = setting.profile.meaning(setting.body)
     captioner, proposer = _words(setting, options, meaning, model)
     synthesizer = _synthesizer(setting, options)
-    verifier = ProgramVerifier(_grounding(setting))
+    verifier = ProgramVerifier()
     stages = {
         "captioner": captioner.identity,
         "proposer": proposer.identity,
@@ -98,13 +97,14 @@ def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | No
         Provenance(stages),
         options.seed,
         options.per_observation,
+        _camera(setting),
     )
 
 
 def _words(
     setting: Setting, options: RelabelOptions, meaning: Meaning, model: Asking | None
 ) -> tuple[Captioner, Proposer]:
-    grammar = GrammarProposer(options.stride)
+    grammar = GrammarProposer(options.stride, options.families)
     if model is None:
         return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm
@@ -118,11 +118,11 @@ def _embedded_captioner(options: RelabelOptions, vocabulary: Vocabulary) -> Capt
         case "scene":
             from embodied_cf.vlm.scene import SceneCaptioner
 
-            return SceneCaptioner(vocabulary, options.seed, options.scene)
+            return SceneCaptioner(vocabulary, options.seed, options.scene, floor=options.floor)
         case "learned":
             from embodied_cf.vlm.learned import LearnedCaptioner
 
-            return LearnedCaptioner(vocabulary, options.seed, options.detector)
+            return LearnedCaptioner(vocabulary, options.seed, options.detector, floor=options.floor)
         case _:
             return MotionCaptioner(vocabulary, options.seed)
 
@@ -134,6 +134,7 @@ def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:
     return kind(setting.profile, setting.body)
 
 
-def _grounding(setting: Setting) -> GroundingCheck | None:
+def _camera(setting: Setting) -> CameraModel | None:
+    """Return the camera model, if it can place things on the ground in metres."""
     fits = setting.body.kind == "nav" and setting.spec.position_unit == "m" and setting.spec.camera_model is not None
-    return GroundingCheck(metric_camera(setting.spec, setting.body)) if fits else None
+    return metric_camera(setting.spec, setting.body) if fits else None

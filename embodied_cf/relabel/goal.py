@@ -1,29 +1,29 @@
-"""Drives towards things seen in the image: pixel box, camera model, ground plane, feasible arc."""
+"""Ways to things seen in the image: pixel box, camera model, ground plane, and the best of a fan of drives."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Int64
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.spec import CameraModel, DatasetSpec
 from embodied_cf.errors import SpecError
-from embodied_cf.relabel.ground import between_frames, frame_size, standing_points
+from embodied_cf.language import nav
+from embodied_cf.language.predicate_program import Rule
+from embodied_cf.relabel.drives import Drives, chosen_drives
+from embodied_cf.relabel.fan import Fan
+from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.stages import Context, Proposals, Synthesis
-from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, arcs, first_reason
-
-STOP_SHORT_M = 0.6
-"""Distance that the robot keeps from the thing it goes to, m."""
-FURTHEST_M = 15.0
-"""Beyond it a pixel row spans metres, and the ground point means nothing."""
-_SHARPEST = 2.0
-"""Typical turns per chunk that a path to a goal may bend."""
+from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.synthesize import RUNS_INTO, PrimitiveSynthesizer, first_reason
+from embodied_cf.relabel.ways import STOP_SHORT_M
 
 
 @dataclass(frozen=True)
 class GoalSynthesizer:
-    """Arcs towards things in view; commands that name no thing go to the primitives.
+    """Ways to, beside, between and around things in view; commands that name no thing go to the primitives.
 
     Needs a robot that drives, positions in metres and a camera model.
     """
@@ -41,44 +41,52 @@ class GoalSynthesizer:
         """What provenance records."""
         return {"synthesizer": "goal", "stop_short_m": STOP_SHORT_M, **vars(self.camera)}
 
+    @cached_property
+    def fan(self) -> Fan:
+        """The drives to choose from."""
+        return Fan.of(self.primitive.profile.scale, self.primitive.body.chunk_length)
+
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis:
-        """Return arcs towards goals, and primitives for the rest."""
+        """Return the best of the fan's drives for goals, and primitives for the rest."""
         base = self.primitive.synthesize(context, proposals)
-        rows = np.flatnonzero(proposals.is_goal)
-        if not len(rows):
-            return base
-        goal = self._goals(context, proposals.take(rows))
-        length, bend = self._arc(goal)
         action, reason = base.action.copy(), list(base.reason)
-        action[rows] = np.nan_to_num(arcs(length, bend, action.shape[1]))
-        for row, problem in zip(rows.tolist(), self._problems(goal, bend), strict=True):
-            reason[row] = problem
+        rows = np.flatnonzero(proposals.is_goal)
+        if len(rows):
+            standing = Standing.of(context, proposals.take(rows))
+            drive, command = chosen_drives(self.fan, standing), _begun_command(standing)
+            action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
+            for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
+                reason[row] = problem
+        for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action)).tolist():
+            reason[row] = reason[row] or RUNS_INTO
         return replace(base, action=action, reason=tuple(reason))
 
-    def _goals(self, context: Context, proposals: Proposals) -> Float[np.ndarray, "p 2"]:
-        """Return each goal in the robot frame at its branch step; nan if the box stands on no ground."""
-        seen = standing_points(proposals.box, self.camera, frame_size(context.episode))
-        return between_frames(context.track[proposals.seen], context.track[proposals.start], seen)
 
-    def _arc(self, goal: Float[np.ndarray, "p 2"]) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
-        """Return length (m) and heading change (rad) of the first chunk of the arc that stops short of the goal."""
-        heading = 2 * np.arctan2(goal[:, 1], goal[:, 0])
-        whole = np.hypot(*goal.T) / np.maximum(np.abs(np.sinc(heading / 2 / np.pi)), 1e-6)
-        reachable = self.primitive.profile.scale.step * self.primitive.body.chunk_length
-        length = np.clip(whole - STOP_SHORT_M, 0.0, reachable)
-        return length, heading * length / np.maximum(whole, 1e-9)
+def _begun_command(standing: Standing) -> Int64[np.ndarray, " p"]:
+    """Return the command that a chain begins with, -1 where the robot is to do something else."""
+    rule, side = standing.aims.rule, standing.aims.side
+    command = np.full(len(rule), -1)
+    command[rule == Rule.FORWARD] = nav.FORWARD
+    command[(rule == Rule.TURN) & (side > 0)] = nav.TURN_LEFT
+    command[(rule == Rule.TURN) & (side < 0)] = nav.TURN_RIGHT
+    return command
 
-    def _problems(self, goal: Float[np.ndarray, "p 2"], bend: Float[np.ndarray, " p"]) -> tuple[str, ...]:
-        return first_reason(
-            len(goal),
-            {
-                "the box stands on no ground": ~np.isfinite(goal).all(axis=1),
-                "too far to place on the ground": np.hypot(*goal.T) > FURTHEST_M,
-                "behind the robot": goal[:, 0] <= 0,
-                "needs a sharper turn than the data shows": np.abs(bend)
-                > _SHARPEST * self.primitive.profile.scale.turn,
-            },
-        )
+
+def _problems(standing: Standing, drive: Drives, by_command: Bool[np.ndarray, " p"]) -> tuple[str, ...]:
+    circle, tracker = standing.aims.circle[:, 0], standing.tracker
+    placed = np.isfinite(standing.circle[..., :2]).all(axis=3) | (standing.asked.landmark < 0)
+    away = np.hypot(circle[:, 0], circle[:, 1]) - circle[:, 2]
+    return first_reason(
+        len(circle),
+        {
+            "the box stands on no ground": ~placed.all(axis=(1, 2)),
+            "too far to place on the ground": away > BEYOND_M,
+            "behind the robot": (circle[:, 0] <= 0) & (standing.told == standing.start) & ~by_command,
+            "carried out already, or failed": tracker.done,
+            "the command is half carried out": by_command & (tracker.travel > 0),
+            "no way there keeps clear and makes headway": ~drive.feasible & ~by_command,
+        },
+    )
 
 
 def metric_camera(spec: DatasetSpec, body: Embodiment) -> CameraModel:

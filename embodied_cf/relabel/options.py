@@ -8,6 +8,7 @@ import tyro
 
 from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
+from embodied_cf.language.instruction import FAMILIES, Family
 from embodied_cf.vlm.faults import Faults
 
 
@@ -73,6 +74,10 @@ class RelabelOptions:
     """Counterfactuals kept for one observation at most."""
     stride: int = 1
     """Counterfactuals at every stride-th frame."""
+    families: tuple[Family, ...] = FAMILIES
+    """Goals about things in view that may be proposed: go to one (object); stop beside it, pass between two, go to
+    the one nearest another (referential); drive around it (continuous); one of these or a command, then another
+    (chained). Needs boxes from the captioner, a camera model, and the synthesizer `goal`."""
     limit: int | None = None
     """Only the first N episodes of each split."""
     dry_run: bool = False
@@ -89,6 +94,9 @@ class RelabelOptions:
     """Faults of the captioner `scene`."""
     detector: Path | None = None
     """Weights of the captioner `learned`; default the shipped ones."""
+    floor: bool = True
+    """Let the captioners `scene` and `learned` look where the free floor ends, too: walls are then kept clear of, and
+    followed. A network for level cameras 0.6 m high sees it; switch it off for others."""
     vlm: tyro.conf.OmitArgPrefixes[VlmOptions] = field(default_factory=VlmOptions)
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.label_store import hindsight_texts
 from embodied_cf.datasets.motion import future_chunks, track_of
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.verdict import NAMES
 from embodied_cf.relabel.propose import chosen, phrased
@@ -71,6 +72,8 @@ class Pipeline:
     seed: int = 0
     per_observation: int = 3
     """Counterfactuals kept for one observation at most."""
+    camera: CameraModel | None = None
+    """Of the primary camera, if it can place pixels on the ground in metres."""
 
     async def relabel(self, episode: Episode) -> Relabelled:
         """Label one episode. Raises VlmError if the captioner cannot be asked, RecordError for unusable data.
@@ -83,7 +86,7 @@ class Pipeline:
             return self.unlabelled(len(episode))
         segments = self.segmenter.segment(track, self.body, self.meaning)
         captions = await self.captioner.caption(episode, segments)
-        context = Context(episode, track, segments, captions, self.body, self.meaning)
+        context = Context(episode, track, segments, captions, self.body, self.meaning, self.camera)
         proposals = await self.proposer.propose(context, rng)
         synthesis = self.synthesizer.synthesize(context, proposals)
         feasible = np.array([not reason for reason in synthesis.reason], bool)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from embodied_cf.errors import BudgetError, VlmError
+from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.propose import GrammarProposer, joined
 from embodied_cf.relabel.stages import Context, Proposals
 from embodied_cf.vlm.access import AccessError
@@ -69,6 +70,7 @@ def _held(context: Context, steps: list[int], answers: list[Answer], rng: np.ran
         seen,
         np.array(box, np.float64).reshape(-1, 4),
         tuple(proposed.object_name or "" for proposed in said),
+        Asked.nothing(len(rows)),
     )
     factual = context.segments.commands_at(start)
     other = np.array([proposed.command != fact for proposed, fact in zip(said, factual, strict=True)], bool)

@@ -14,9 +14,15 @@ from jaxtyping import Bool, Float, Float32, Int8, Int64
 from embodied_cf.datasets.contract import Episode, Labels
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.motion import future_chunks
+from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import PASS
+from embodied_cf.relabel.asked import Asked
+from embodied_cf.relabel.free_space import free_space_of
+from embodied_cf.relabel.ground import frame_size
+from embodied_cf.relabel.landmarks import BELIEVED, Landmarks, Sightings, landmarks_of, sightings_of
+from embodied_cf.relabel.obstacles import Obstacles
 from embodied_cf.vlm.captions import Captions
 
 
@@ -31,6 +37,39 @@ class Context:
     captions: Captions
     body: Embodiment
     meaning: Meaning
+    camera: CameraModel | None = None
+    """Of the primary camera, where it can place pixels on the ground in metres (`relabel.goal.metric_camera`)."""
+
+    @cached_property
+    def sightings(self) -> Sightings:
+        """The captioner's boxes on the ground; none without a camera model."""
+        objects = self.captions.objects if self.camera is not None else ()
+        if self.camera is None or not any(item.box for item in objects):
+            return Sightings.none()
+        return sightings_of(objects, self.track, self.camera, frame_size(self.episode))
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """What stands where, by all sightings together; none without a camera model."""
+        if self.camera is None or not len(self.sightings.step):
+            return Landmarks.none(len(self.track))
+        return landmarks_of(self.sightings, self.described, self.track, self.camera)
+
+    @cached_property
+    def obstacles(self) -> Obstacles:
+        """What the robot must keep clear of, as far as it was seen."""
+        lines, believed = self.captions.floor, self.landmarks.belief >= BELIEVED
+        free = None
+        if self.camera is not None and lines is not None:
+            free = free_space_of(lines[: len(self.track)], self.track, self.camera, frame_size(self.episode))
+        return Obstacles(self.landmarks.place[believed], free)
+
+    @cached_property
+    def described(self) -> Bool[np.ndarray, " t"]:
+        """Frames of which the captioner named something."""
+        described = np.zeros(len(self.track), bool)
+        described[[item.step for item in self.captions.objects if item.step < len(described)]] = True
+        return described
 
     @cached_property
     def future(self) -> tuple[Float32[np.ndarray, "m h a"], Bool[np.ndarray, "m h"]]:
@@ -63,11 +102,13 @@ class Proposals:
     """The proposer's own confidence in [0, 1]."""
     reason: tuple[str, ...]
     seen: Int64[np.ndarray, " p"]
-    """Step of the frame in which `box` lies."""
+    """Step at which the robot is told, at or before `start`: of the frame in which the things, or `box`, are seen."""
     box: Float[np.ndarray, "p 4"]
-    """Pixels x0, y0, x1, y1 in the primary camera; nan for proposals that are no goal."""
+    """Pixels x0, y0, x1, y1 in the primary camera, of a thing to go to; nan where there is none."""
     thing: tuple[str, ...]
-    """Name of the thing in the box, "" for proposals that are no goal."""
+    """Name of the thing in the box, "" for proposals without one."""
+    asked: Asked
+    """What is asked of the things in view; nothing for plain commands and boxes."""
     unanswered: tuple[tuple[int, str], ...] = ()
     """Frames for which a model gave no usable answer: (step, why)."""
 
@@ -87,12 +128,18 @@ class Proposals:
             self.seen[rows],
             self.box[rows],
             tuple([self.thing[row] for row in picked]),
+            self.asked.take(rows),
         )
 
     @property
-    def is_goal(self) -> Bool[np.ndarray, " p"]:
-        """Which proposals name a thing in the image."""
+    def is_boxed(self) -> Bool[np.ndarray, " p"]:
+        """Which proposals go to what a box shows."""
         return np.isfinite(self.box[:, 0])
+
+    @property
+    def is_goal(self) -> Bool[np.ndarray, " p"]:
+        """Which proposals name things in the image."""
+        return self.is_boxed | self.asked.something
 
 
 @dataclass(frozen=True)

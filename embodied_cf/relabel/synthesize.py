@@ -17,6 +17,7 @@ _ADJUSTMENT = 0.45
 """Share of a full turn that an adjustment makes: the middle of its range."""
 NO_GOAL = "the synthesizer reaches commands, not things in the image"
 OUT_OF_REACH = "leaves the reach that the data shows"
+RUNS_INTO = "runs into something that stands there"
 GRIPPER = "the gripper is so already"
 
 

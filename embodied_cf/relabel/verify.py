@@ -16,8 +16,11 @@ from embodied_cf.language.meaning import judge
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
 from embodied_cf.relabel.goal_verdict import goal_verdicts
-from embodied_cf.relabel.ground import GroundingCheck
+from embodied_cf.relabel.hindsight_verdict import hindsight_verdicts
+from embodied_cf.relabel.landmarks import BELIEVED
 from embodied_cf.relabel.stages import Candidates, Context, Judged
+from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.synthesize import RUNS_INTO
 
 UNKNOWN_FACTOR = 0.5
 """Factor on the score of what the programs cannot judge."""
@@ -34,11 +37,10 @@ _normalise = lru_cache(maxsize=65536)(normalise)
 class ProgramVerifier:
     """Judges by program: instruction against motion, novelty, grounding, duplicates and conflicts."""
 
-    grounding: GroundingCheck | None = None
     different: float = 1.0
     """Typical steps by which a whole counterfactual chunk must differ from the real future."""
-    least_support: float = 0.34
-    """Grounding below which a thing counts as made up: two frames against it and none for it."""
+    least_support: float = BELIEVED
+    """Support by other frames below which a thing counts as made up."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -47,16 +49,19 @@ class ProgramVerifier:
             "verifier": "program",
             "different": self.different,
             "least_support": self.least_support,
-            "grounding": self.grounding is not None,
         }
 
     def verify(self, context: Context, candidates: Candidates) -> Judged:
         """Judge the candidates of one episode; rows keep their order."""
         labels = candidates.labels
-        verdict, reason = self._agreement(context, candidates)
-        support = self._support(context, candidates)
+        goals = _Goals.of(context, candidates)
+        verdict, reason = self._agreement(context, candidates, goals)
+        support = np.ones(len(labels))
+        support[goals.rows] = goals.support
         for row in np.flatnonzero(support < self.least_support).tolist():
             reason[row] = reason[row] or MADE_UP
+        for row in self._colliding(context, candidates):
+            reason[row] = reason[row] or RUNS_INTO
         for row in self._not_new(context, candidates):
             reason[row] = reason[row] or SAME_AS_FACTUAL
         for row, problem in _repeated(labels, candidates.factual, reason):
@@ -65,13 +70,15 @@ class ProgramVerifier:
         score = labels.score * support * np.where(judged, 1.0, UNKNOWN_FACTOR)
         return Judged(labels.with_score(score.astype(np.float32)), verdict, tuple(reason))
 
-    def _agreement(self, context: Context, candidates: Candidates) -> tuple[Int8[np.ndarray, " n"], list[str]]:
+    def _agreement(
+        self, context: Context, candidates: Candidates, goals: "_Goals"
+    ) -> tuple[Int8[np.ndarray, " n"], list[str]]:
         labels, meaning = candidates.labels, context.meaning
         table = meaning.of_chunks(labels.action, labels.action_mask, context.track[labels.start])
         verdict = judge(table, meaning.vocabulary, labels.instruction)
         told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
         verdict[told] = hindsight_verdicts(context, labels.take(told))
-        self._judge_goals(context, candidates, verdict)
+        verdict[goals.rows] = goals.verdict
         command = _commands(context, labels)
         carried = np.where(command >= 0, table[np.maximum(command, 0), np.arange(len(labels))], UNKNOWN)
         reason = [CONTRADICTS if FAIL in pair else "" for pair in zip(verdict.tolist(), carried.tolist(), strict=True)]
@@ -81,13 +88,11 @@ class ProgramVerifier:
             reason[row] = reason[row] or CANNOT_SHOW
         return verdict, reason
 
-    def _judge_goals(self, context: Context, candidates: Candidates, verdict: Int8[np.ndarray, " n"]) -> None:
-        """Fill in the verdicts on rows that name a thing, where a camera model places it on the ground."""
-        goals = np.flatnonzero(candidates.proposals.is_goal)
-        if self.grounding is not None and len(goals):
-            rows = candidates.factual + goals
-            picked, labels = candidates.proposals.take(goals), candidates.labels.take(rows)
-            verdict[rows] = goal_verdicts(context, picked, labels, self.grounding.camera)
+    def _colliding(self, context: Context, candidates: Candidates) -> list[int]:
+        """Return counterfactual rows whose chunk runs into something seen."""
+        rows = np.arange(candidates.factual, len(candidates.labels))
+        here = context.track[candidates.labels.start[rows]]
+        return rows[context.obstacles.touched(here, candidates.labels.action[rows])].tolist()
 
     def _other_side(self, labels: Labels, verdict: Int8[np.ndarray, " n"]) -> Iterator[int]:
         """Yield rows of free text that names one side while the command goes to the other."""
@@ -96,14 +101,6 @@ class ProgramVerifier:
             sides = {"left", "right"} & set(labels.command[row].split("_"))
             if sides and {mirror_text(side) for side in sides} & words and not sides & words:
                 yield row
-
-    def _support(self, context: Context, candidates: Candidates) -> Float[np.ndarray, " n"]:
-        support = np.ones(len(candidates.labels))
-        goals = np.flatnonzero(candidates.proposals.is_goal)
-        if self.grounding is not None and len(goals):
-            picked = candidates.proposals.take(goals)
-            support[candidates.factual + goals] = self.grounding.support(context, picked, picked.thing)
-        return support
 
     def _not_new(self, context: Context, candidates: Candidates) -> list[int]:
         """Return counterfactual rows that ask for what the robot did in fact, by command or by motion.
@@ -123,46 +120,33 @@ class ProgramVerifier:
         return rows[close | (command >= 0) & context.carried_out[command, start]].tolist()
 
 
+@dataclass(frozen=True)
+class _Goals:
+    """What is found of the candidates that name things in the image."""
+
+    rows: Int64[np.ndarray, " g"]
+    """Among the candidates."""
+    verdict: Int8[np.ndarray, " g"]
+    support: Float[np.ndarray, " g"]
+
+    @staticmethod
+    def of(context: Context, candidates: Candidates) -> "_Goals":
+        """Judge them where a camera model places them on the ground; nothing is found of the others."""
+        goals = np.flatnonzero(candidates.proposals.is_goal)
+        if context.camera is None or not len(goals):
+            none = np.zeros(0)
+            return _Goals(none.astype(np.int64), none.astype(np.int8), none)
+        rows = candidates.factual + goals
+        labels = candidates.labels.take(rows)
+        standing = Standing.of(context, candidates.proposals.take(goals))
+        reach = context.meaning.scale.step * context.body.chunk_length
+        return _Goals(rows, goal_verdicts(standing, labels, reach), standing.support)
+
+
 def _commands(context: Context, labels: Labels) -> Int64[np.ndarray, " n"]:
     """Return the command index of each row, -1 where it has none."""
     index = {**context.meaning.vocabulary.index, "": -1}
     return np.array([index[name] for name in labels.command], np.int64)
-
-
-def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:
-    """Judge instructions on the steps [start, end) that were really carried out.
-
-    One passes if it names the timeline of commands, or if it is one command that the whole range carries out.
-    It fails if a command it names does not occur there in that order; between the two nobody knows.
-    """
-    vocabulary, runs = context.meaning.vocabulary, context.segments.runs()
-    verdicts = np.full(len(labels), UNKNOWN, np.int8)
-    single: dict[int, int] = {}
-    for row, (text, start, end) in enumerate(
-        zip(labels.instruction, labels.start.tolist(), labels.end.tolist(), strict=True)
-    ):
-        clauses = vocabulary.parse(text)
-        if clauses is None:
-            continue
-        timeline = [command for left, right, command in runs if left < end and right > start]
-        if timeline == list(clauses):
-            verdicts[row] = PASS
-        elif not _in_order(clauses, timeline):
-            verdicts[row] = FAIL
-        if len(clauses) == 1 and verdicts[row] != PASS:
-            single[row] = vocabulary.index[clauses[0]]
-    if not single:
-        return verdicts
-    rows, command = np.array([*single], np.int64), np.array([*single.values()], np.int64)
-    start, end = labels.start[rows].astype(np.int64), labels.end[rows].astype(np.int64)
-    whole = context.meaning.of_track(context.track, start, end)[command, np.arange(len(rows))]
-    verdicts[rows[whole == PASS]] = PASS
-    return verdicts
-
-
-def _in_order(clauses: tuple[str, ...], timeline: list[str]) -> bool:
-    rest = iter(timeline)
-    return all(clause in rest for clause in clauses)
 
 
 def _gap(

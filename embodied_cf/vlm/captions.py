@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Float32
+
 from embodied_cf.datasets.contract import Episode
 from embodied_cf.language.segments import Segments
 
@@ -42,6 +45,9 @@ class Captions:
     objects: tuple[SeenObject, ...] = ()
     rejected: tuple[tuple[Hindsight, str], ...] = ()
     """Instructions that the captioner's own filter turned down, each with its reason."""
+    floor: Float32[np.ndarray, "t c"] | None = None
+    """Where the free floor begins in each of C columns of each frame, as a share of its height: below, all is floor.
+    None from captioners that do not look."""
 
 
 @runtime_checkable

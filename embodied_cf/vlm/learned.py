@@ -15,6 +15,7 @@ from embodied_cf.errors import DatasetError
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.vlm.captions import Captions, SeenObject
+from embodied_cf.vlm.floor import floor_identity, floor_lines
 from embodied_cf.vlm.motion import MotionCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
 
@@ -35,6 +36,8 @@ class LearnedCaptioner:
     least_score: float = 0.35
     """What the detector is less sure of is not said."""
     rule: ArrivalRule = field(default_factory=ArrivalRule)
+    floor: bool = False
+    """Whether it says where the free floor ends, too (`vlm.floor`)."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -45,7 +48,9 @@ class LearnedCaptioner:
         if not path.is_file():
             raise DatasetError("no detector weights", where=path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        return {"captioner": "learned", "weights": digest, "least_score": self.least_score, "rule": asdict(self.rule)}
+        floor = {"floor": floor_identity()} if self.floor else {}
+        return {"captioner": "learned", "weights": digest, "least_score": self.least_score, "rule": asdict(self.rule),
+                **floor}  # fmt: skip
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
         """Describe one episode of any size of frame. Raises RecordError for an undecodable one."""
@@ -54,7 +59,8 @@ class LearnedCaptioner:
         seen = tuple(self._seen(frames))
         height, width, _ = frames.decode(0).shape
         rng = generator(self.seed, episode.episode_id, "learned captioner's words")
-        return Captions((*motion.hindsight, *arrivals(seen, (width, height), self.rule, rng)), seen)
+        hindsight = (*motion.hindsight, *arrivals(seen, (width, height), self.rule, rng))
+        return Captions(hindsight, seen, floor=floor_lines(frames) if self.floor else None)
 
     def _seen(self, frames: EncodedImages) -> Iterator[SeenObject]:
         import torch

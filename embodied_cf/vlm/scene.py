@@ -18,6 +18,7 @@ from embodied_cf.language.segments import Segments
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.vlm.captions import Box, Captions, SeenObject
 from embodied_cf.vlm.faults import Faults
+from embodied_cf.vlm.floor import floor_identity, floor_lines
 from embodied_cf.vlm.motion import MotionCaptioner
 from embodied_cf.vlm.sightings import ArrivalRule, arrivals
 
@@ -35,20 +36,25 @@ class SceneCaptioner:
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
     rule: ArrivalRule = field(default_factory=ArrivalRule)
+    floor: bool = False
+    """Whether it says where the free floor ends, too: from the pixels, by `vlm.floor`."""
 
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
-        return {"captioner": "scene", "faults": asdict(self.faults), "rule": asdict(self.rule)}
+        floor = {"floor": floor_identity()} if self.floor else {}
+        return {"captioner": "scene", "faults": asdict(self.faults), "rule": asdict(self.rule), **floor}
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
         """Describe one episode. Raises RecordError for data that no simulator of ours wrote."""
         motion = await MotionCaptioner(self.vocabulary, self.seed).caption(episode, segments)
-        height, width, _ = next(iter(episode.cameras.values())).decode(0).shape
+        frames = next(iter(episode.cameras.values()))
+        height, width, _ = frames.decode(0).shape
         told = _Telling(self.faults, (width, height), self.seed, episode.episode_id)
         seen = tuple(told.frames(read_visible(episode)))
         rng = generator(self.seed, episode.episode_id, "scene captioner's words")
-        return Captions((*motion.hindsight, *arrivals(seen, (width, height), self.rule, rng)), seen)
+        hindsight = (*motion.hindsight, *arrivals(seen, (width, height), self.rule, rng))
+        return Captions(hindsight, seen, floor=floor_lines(frames) if self.floor else None)
 
 
 @dataclass(frozen=True)

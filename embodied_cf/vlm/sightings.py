@@ -6,9 +6,11 @@ model that watches the frames could.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
+from embodied_cf.language import connectives
 from embodied_cf.language.phrasing import GO_TO, going_to
 from embodied_cf.vlm.captions import Box, Hindsight, SeenObject
 
@@ -30,6 +32,8 @@ class ArrivalRule:
     """Frames that it may be missed in between."""
     longest: int = 40
     """Steps that one instruction spans at most."""
+    longest_chain: int = 60
+    """Steps that an instruction to go to two things in turn spans at most."""
 
 
 def arrivals(
@@ -38,7 +42,30 @@ def arrivals(
     rule: ArrivalRule,
     rng: np.random.Generator,
 ) -> Iterator[Hindsight]:
-    """Yield "go to the red chair" over the steps in which the robot came up to it. `size` is (width, height)."""
+    """Yield "go to the red chair" over the steps in which the robot came up to it, and "..., then ..." over two that
+    followed each other. `size` is (width, height)."""
+    came = sorted(_arrivals(seen, size, rule), key=lambda arrival: (arrival.end, arrival.start, arrival.name))
+    texts = [going_to(arrival.name, int(rng.integers(len(GO_TO.train)))) for arrival in came]
+    for arrival, text in zip(came, texts, strict=True):
+        yield Hindsight(arrival.start, arrival.end, text, 1.0, "its box grew to the foot of the frame")
+    for first, second in pairwise(range(len(came))):
+        start, end = came[first].start, came[second].end
+        if came[first].name != came[second].name and end - start <= rule.longest_chain:
+            connective = connectives.TRAIN[int(rng.integers(len(connectives.TRAIN)))]
+            text = connectives.join((texts[first], texts[second]), connective)
+            yield Hindsight(start, end, text, 1.0, "two boxes grew to the foot of the frame, one after the other")
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """The robot came up to a thing over steps [start, end)."""
+
+    start: int
+    end: int
+    name: str
+
+
+def _arrivals(seen: Sequence[SeenObject], size: tuple[int, int], rule: ArrivalRule) -> Iterator[_Arrival]:
     by_name: dict[str, list[Sighting]] = {}
     for item in seen:
         if item.box is not None:
@@ -47,9 +74,7 @@ def arrivals(
         for visit in _visits(sightings, rule):
             came = [step for step, box in visit[1:] if _has_come(box, visit[0][1], size, rule)]
             if came:
-                start = max(visit[0][0], came[0] - rule.longest)
-                text = going_to(name, int(rng.integers(len(GO_TO.train))))
-                yield Hindsight(start, came[0], text, 1.0, "its box grew to the foot of the frame")
+                yield _Arrival(max(visit[0][0], came[0] - rule.longest), came[0], name)
 
 
 def _visits(sightings: list[Sighting], rule: ArrivalRule) -> Iterator[list[Sighting]]:

@@ -1,14 +1,15 @@
-"""Frames from places all over many scenes, with the boxes of what they show: data for learning to see."""
+"""Frames from places all over many scenes, with boxes of what they show and where the floor ends: to learn to see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.driving.planner import Grid
 from embodied_cf.envs.layouts.scenes import make_scene
+from embodied_cf.envs.rendering.raycast_shading import FLOOR
 from embodied_cf.envs.rendering.render import FIRST_OBJECT, Camera, render
 from embodied_cf.envs.rendering.visible import bounding_boxes
 from embodied_cf.envs.scene import Scene, stack
@@ -28,6 +29,8 @@ class Snapshots:
     kind: Int[np.ndarray, " n"]
     colour: Int[np.ndarray, " n"]
     pixels: Int[np.ndarray, " n"]
+    floor: Float32[np.ndarray, "f w"]
+    """Share of the frame's height down to where the free floor begins, in each column: below, all is floor."""
 
 
 def take_snapshots(world: str, split: Split, seeds: Sequence[int], poses: int, camera: Camera) -> Snapshots:
@@ -43,7 +46,14 @@ def take_snapshots(world: str, split: Split, seeds: Sequence[int], poses: int, c
     size = np.array([camera.width, camera.height] * 2)
     box, pixels = (np.concatenate([part[index] for part in shown]) for index in (1, 2))
     frame = np.repeat(np.arange(len(scenes)), count)
-    return Snapshots(frames.rgb, frame, box / size, np.concatenate(kind), np.concatenate(colour), pixels)
+    return Snapshots(frames.rgb, frame, box / size, np.concatenate(kind), np.concatenate(colour), pixels,
+                     floor_lines(frames.segmentation))  # fmt: skip
+
+
+def floor_lines(segmentation: UInt8[np.ndarray, "f h w"]) -> Float32[np.ndarray, "f w"]:
+    """Return where the unbroken floor begins that reaches up from the lower edge, as a share of the height."""
+    run = np.cumprod(segmentation[:, ::-1] == FLOOR, axis=1).sum(axis=1)
+    return (1 - run / segmentation.shape[1]).astype(np.float32)
 
 
 def _anywhere(scene: Scene, seed: int, poses: int) -> list[Scene]:

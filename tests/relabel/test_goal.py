@@ -13,13 +13,16 @@ from embodied_cf.language.meaning import NavMeaning
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
-from embodied_cf.relabel.goal import STOP_SHORT_M, GoalSynthesizer
+from embodied_cf.relabel.asked import Asked
+from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.goal_verdict import goal_verdicts
-from embodied_cf.relabel.ground import GroundingCheck, between_frames, ground_point
+from embodied_cf.relabel.ground import from_world, ground_point, standing_circles, to_world
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.propose import GrammarProposer
 from embodied_cf.relabel.stages import Context, Proposals
+from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import PrimitiveSynthesizer, arcs
+from embodied_cf.relabel.ways import STOP_SHORT_M
 from embodied_cf.vlm.captions import Captions, SeenObject
 
 CAMERA = CameraModel(horizontal_fov_deg=90.0, height_m=0.6)
@@ -47,7 +50,15 @@ def test_a_pitched_camera_sees_nearer_ground():
 def test_a_point_moves_between_robot_frames():
     """1 m ahead of a robot at (1, 0) that faces +y is (1, 1) in odometry, which is 1 m ahead and 1 left of (0, 0)."""
     there, here = np.array([[1.0, 0.0, np.pi / 2]]), np.array([[0.0, 0.0, 0.0]])
-    np.testing.assert_allclose(between_frames(there, here, np.array([[1.0, 0.0]])), [[1.0, 1.0]], atol=1e-12)
+    place = to_world(there, np.array([[1.0, 0.0]]))
+    np.testing.assert_allclose(from_world(here, place), [[1.0, 1.0]], atol=1e-12)
+    np.testing.assert_allclose(from_world(there, place), [[1.0, 0.0]], atol=1e-12)
+
+
+def test_a_box_is_a_circle_on_the_ground():
+    """Its foot is 1.6 m ahead; 16 of 64 pixels wide, half its width is 1/4 of its distance: r = 1.6 / 4 / (3 / 4)."""
+    found = standing_circles(np.array([[24.0, 20.0, 40.0, 44.0], [30.0, 20.0, 34.0, 44.0]]), CAMERA, (64, 64))
+    np.testing.assert_allclose(found, [[1.6 + 1.6 / 3, 0.0, 1.6 / 3], [1.9, 0.0, 0.3]], atol=1e-12)
 
 
 def test_arcs_by_hand():
@@ -64,33 +75,38 @@ def _context(track, objects, size=64):
     episode = Episode("set/0/0/0/0", {"primary": EncodedImages([frame] * steps)}, np.zeros((steps, 0)),
                       np.zeros((steps, 2)), np.ones(steps, bool), np.arange(steps) * 0.25, pose=track)  # fmt: skip
     segments = Segments(np.array([0]), np.array([steps - 1]), ("forward",), ("",))
-    return Context(episode, track, segments, Captions(objects=tuple(objects)), NAV, NavMeaning(SCALE))
+    return Context(episode, track, segments, Captions(objects=tuple(objects)), NAV, NavMeaning(SCALE), CAMERA)
 
 
 def _goal(box, start=0, seen=0, name="red post"):
     return Proposals(np.array([start]), np.array([-1]), (f"go to the {name}",), np.zeros(1), np.ones(1), ("",),
-                     np.array([seen]), np.array([box], np.float64), (name,))  # fmt: skip
+                     np.array([seen]), np.array([box], np.float64), (name,), Asked.nothing(1))  # fmt: skip
+
+
+def _verdict(proposals, labels):
+    return goal_verdicts(Standing.of(_context(STRAIGHT, []), proposals), labels, 0.96).tolist()
 
 
 STRAIGHT = np.stack([0.12 * np.arange(10.0), np.zeros(10), np.zeros(10)], axis=1)
 
 
 def test_the_path_leads_to_the_box_and_keeps_its_distance():
-    """A box that stands at (48, 48) is 1.2 m ahead and 0.6 m right: an arc to it that ends 0.6 m short."""
-    made = SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal((40, 10, 56, 48)))
+    """A box that stands at (40, 48) is 1.2 m ahead and 0.3 m right: a bend to it that ends some 0.6 m short."""
+    made = SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal((32, 10, 48, 48)))
     assert made.reason == ("",)
-    heading = 2 * np.arctan2(-0.6, 1.2)
-    whole = np.hypot(1.2, 0.6) * (heading / 2) / np.sin(heading / 2)
-    length = np.linalg.norm(np.diff(np.concatenate([[[0, 0]], made.action[0]]), axis=0), axis=1).sum()
-    assert length == pytest.approx(whole - STOP_SHORT_M, rel=0.01)
-    final = made.action[0, -1]
-    np.testing.assert_allclose(np.arctan2(final[1], final[0]), heading * (whole - STOP_SHORT_M) / whole / 2, atol=1e-6)
+    near = np.array([1.2, -0.3])
+    assert np.linalg.norm(near - made.action[0, -1]) == pytest.approx(STOP_SHORT_M, abs=SCALE.step)
+    heading = np.arctan2(*(made.action[0, 4] - made.action[0, 3])[::-1]) if made.action[0, 4, 0] else -0.1
+    assert heading < 0
+    step = np.linalg.norm(np.diff(made.action[0], axis=0), axis=1)
+    assert step.max() <= SCALE.step + 1e-6
 
 
 def test_a_goal_is_carried_to_later_frames_by_odometry():
     """Five steps of 0.12 m on, the same thing is 0.6 m nearer: 0.6 m ahead, so the robot stands still."""
     made = SYNTHESIZER.synthesize(_context(STRAIGHT, []), _goal((24, 10, 40, 48), start=5, seen=0))
     np.testing.assert_allclose(made.action, 0.0, atol=1e-6)
+    assert made.reason == ("",)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +114,7 @@ def test_a_goal_is_carried_to_later_frames_by_odometry():
     [
         ((24, 2, 40, 20), 0, "the box stands on no ground"),
         ((24, 10, 40, 32.5), 0, "too far to place on the ground"),
-        ((24, 10, 40, 60), 9, "behind the robot"),
+        ((24, 10, 40, 60), 9, "no way there keeps clear and makes headway"),
     ],
 )
 def test_goals_that_make_no_sense_are_named(box, start, reason):
@@ -128,16 +144,14 @@ def _row(chunk, instruction="go to the red post"):
     ids=["straight", "slanting", "aside", "away", "stops too early", "stops there", "on no ground"],
 )
 def test_a_chunk_is_judged_by_the_place_of_the_thing(box, chunk, judged):
-    found = goal_verdicts(_context(STRAIGHT, []), _goal(box), _row(chunk), CAMERA)
-    assert found.tolist() == [judged]
+    assert _verdict(_goal(box), _row(chunk)) == [judged]
 
 
 def test_words_that_say_more_are_not_judged():
     goal = _goal((24, 10, 40, 40))
     careful = replace(goal, instruction=("go to the red post without touching the wall",))
-    assert goal_verdicts(_context(STRAIGHT, []), careful, _row((0.9, 0.0)), CAMERA).tolist() == [UNKNOWN]
-    spoken = replace(goal, instruction=("Head for the red post.",))
-    assert goal_verdicts(_context(STRAIGHT, []), spoken, _row((0.9, 0.0)), CAMERA).tolist() == [PASS]
+    assert _verdict(careful, _row((0.9, 0.0), careful.instruction[0])) == [UNKNOWN]
+    assert _verdict(goal, _row((0.9, 0.0), "Head for the red post.")) == [PASS]
 
 
 def _box(pose, post, size=64):
@@ -154,15 +168,19 @@ def test_a_real_thing_is_confirmed_and_an_invented_one_unmasked():
     real = [SeenObject(step, "red post", _box(STRAIGHT[step], post)) for step in range(0, 9, 2)]
     invented = SeenObject(4, "blue chair", (30.0, 20.0, 40.0, 44.0))
     context = _context(STRAIGHT, [*real, invented])
-    check = GroundingCheck(CAMERA)
-    assert check.support(context, _goal(real[2].box, 4, 4), ["red post"])[0] == pytest.approx(5 / 6)
-    assert check.support(context, _goal(invented.box, 4, 4, "blue chair"), ["Blue chair"])[0] < 0.34
+    support = Standing.of(context, _goal(real[2].box, 4, 4)).support
+    assert support[0] == pytest.approx(5 / 6)
+    assert Standing.of(context, _goal(invented.box, 4, 4, "Blue chair")).support[0] < 0.34
+    landmarks = context.landmarks
+    assert landmarks.name == ("blue chair", "red post")
+    np.testing.assert_allclose(landmarks.place[1, :2], post, atol=0.25)
+    assert landmarks.support[1, 4] == pytest.approx(5 / 6)
+    assert landmarks.support[0, 4] < 0.34
 
 
 def test_a_lone_frame_can_neither_confirm_nor_deny():
     seen = SeenObject(0, "red post", (24.0, 10.0, 40.0, 48.0))
-    support = GroundingCheck(CAMERA).support(_context(STRAIGHT, [seen]), _goal(seen.box), ["red post"])
-    assert support.tolist() == [0.5]
+    assert Standing.of(_context(STRAIGHT, [seen]), _goal(seen.box)).support.tolist() == [0.5]
 
 
 def test_seen_things_are_proposed_before_plain_commands():

@@ -9,6 +9,8 @@ from embodied_cf.language.meaning import NavMeaning
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.segments import Segments
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
+from embodied_cf.relabel.asked import Asked
+from embodied_cf.relabel.hindsight_verdict import hindsight_verdicts
 from embodied_cf.relabel.stages import Candidates, Context, Proposals
 from embodied_cf.relabel.synthesize import arcs
 from embodied_cf.relabel.verify import (
@@ -18,7 +20,6 @@ from embodied_cf.relabel.verify import (
     DUPLICATE,
     SAME_AS_FACTUAL,
     ProgramVerifier,
-    hindsight_verdicts,
 )
 from embodied_cf.vlm.captions import Captions
 
@@ -54,7 +55,7 @@ def judged(context, table, counterfactual=None, given=()):
     nothing = np.full((count, 4), np.nan)
     start = table.start[len(table) - count :].astype(np.int64)
     proposals = Proposals(start, np.zeros(count, np.int64), ("",) * count, np.zeros(count), np.ones(count),
-                          ("",) * count, start, nothing, ("",) * count)  # fmt: skip
+                          ("",) * count, start, nothing, ("",) * count, Asked.nothing(count))  # fmt: skip
     return ProgramVerifier().verify(context, Candidates(table, np.isin(np.arange(len(table)), given), proposals))
 
 

@@ -1,0 +1,75 @@
+"""The best drive of a fan for each goal: the one that leaves the shortest way, and keeps clear of what stands there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from embodied_cf.language.predicate_program import Rule
+from embodied_cf.relabel.asked import STOPS
+from embodied_cf.relabel.fan import Fan
+from embodied_cf.relabel.lanes import ALONG, lane_drives
+from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.ways import way_left
+
+ROOM_M, LEAST_ROOM_M = 0.25, 0.08
+"""Room beside things that a drive should keep, and must keep."""
+_CAUTION = 3.0
+"""What each metre of missing room costs, in metres of way."""
+_HEADWAY = 0.4
+"""Share of a whole drive's length by which the robot comes nearer, at least."""
+_THERE_M = 0.25
+"""Way left at which a goal counts as reached."""
+_NOWHERE_M = 1e6
+"""Way left to what has no place."""
+_EARLIER_M = 1e-3
+"""What a later stop costs: of equal ones the earliest."""
+
+
+@dataclass(frozen=True)
+class Drives:
+    """A chunk for each of P goals."""
+
+    chunk: Float32[np.ndarray, "p h 2"]
+    feasible: Bool[np.ndarray, " p"]
+    """Whether it keeps clear and makes headway, or stands where the goal is."""
+
+
+def chosen_drives(fan: Fan, standing: Standing) -> Drives:
+    """Return the drive of each goal. Who arrives on the way, and is to stop there, stands from then on."""
+    count, (drives, points) = len(standing.start), fan.yaw.shape
+    place = np.broadcast_to(fan.place.reshape(1, -1, 2), (count, drives * points, 2))
+    yaw = np.broadcast_to(fan.yaw.reshape(1, -1), place.shape[:2])
+    left = np.nan_to_num(way_left(standing.aims, place, yaw), nan=_NOWHERE_M).reshape(count, drives, points)
+    room = _room(fan, standing)
+    missing = np.maximum(ROOM_M - room, 0.0) - np.maximum(ROOM_M - room[:, :, :1], 0.0)
+    cost = left + _CAUTION * np.maximum(missing, 0.0) + _EARLIER_M * np.arange(points)
+    cost[room < np.minimum(LEAST_ROOM_M, room[:, :, :1])] = np.inf
+    cost[..., :-1][~_may_stop(standing)[:, None, None] | (left[..., :-1] > _THERE_M)] = np.inf
+    best = cost.reshape(count, -1).argmin(axis=1)
+    drive, stop = best // points, best % points
+    final = cost.reshape(count, -1)[np.arange(count), best]
+    longest = np.hypot(*(fan.place[:, 1] - fan.place[:, 0]).T).max() * (points - 1)
+    feasible = (left[:, 0, 0] - final >= _HEADWAY * longest) | (_may_stop(standing) & (final <= _THERE_M))
+    rows = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
+    if len(rows):
+        rule, side, here = standing.aims.rule[rows], standing.aims.side[rows], standing.track[standing.start[rows]]
+        free = np.isfinite(cost[rows, :, -1])
+        drive[rows], feasible[rows] = lane_drives(fan, rule, side, here, standing.obstacles, free)
+        stop[rows] = points - 1
+    at = np.minimum(np.arange(1, points), stop[:, None])
+    return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)
+
+
+def _may_stop(standing: Standing) -> Bool[np.ndarray, " p"]:
+    """Which goals end with a stop: a clause that is driven through, or followed by another, does not."""
+    rule = standing.aims.rule
+    return (rule == Rule.STOP_BESIDE) | standing.is_last & np.isin(rule, STOPS)
+
+
+def _room(fan: Fan, standing: Standing) -> Float[np.ndarray, "p c k"]:
+    """Return the least room on the way to each point of each drive, m."""
+    steps, which = np.unique(standing.start, return_inverse=True)
+    place = np.broadcast_to(fan.place.reshape(1, -1, 2), (len(steps), fan.yaw.size, 2))
+    room = standing.obstacles.room(standing.track[steps], place).reshape(len(steps), *fan.yaw.shape)
+    return np.minimum.accumulate(room, axis=2)[which]

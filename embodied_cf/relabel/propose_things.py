@@ -1,0 +1,217 @@
+"""What the robot can be told of what is in view: go to a thing, stop beside it, pass between two, follow a wall.
+
+Only what makes sense where the sightings place things and walls is proposed: gaps of a passable width, things far
+enough off. Whether a way leads there is the synthesizer's affair, whether the things are real is the verifier's.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from embodied_cf.language.instruction import FAMILIES, Family
+from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.predicate_rules import CORRIDOR_M
+from embodied_cf.relabel.asked import PARTS, Asked, facing
+from embodied_cf.relabel.ground import from_world
+from embodied_cf.relabel.landmarks import BELIEVED, Landmarks
+from embodied_cf.relabel.naming import thing_named
+from embodied_cf.relabel.obstacles import Obstacles, beside
+
+_WALL_M = 1.6
+"""How near the robot is to a wall that it is told to follow, at most."""
+OPTIONS = 2
+"""Goals of one family that are proposed for one observation, at most."""
+_BESIDE_GAP_M, _AROUND_GAP_M = (1.0, 6.0), (0.9, 5.0)
+"""From the robot to the surface of a thing that it stops beside or drives around."""
+_WIDTH_M, _HEIGHT_M = (0.95, 2.5), 0.9
+"""Of a gap to pass through, and the robot's least distance from its line."""
+_NEARER_BY_M = 1.0
+"""By how much the nearest of a kind must be nearer to the other thing than the next."""
+COMMANDS = (Rule.FORWARD, Rule.TURN, Rule.TURN)
+COMMAND_SIDES = (0, 1, -1)
+_COMMAND_SHARE = 0.15
+"""Share of chains that begin with a driving command."""
+
+
+@dataclass(frozen=True)
+class Goals:
+    """P goals before they are put into words."""
+
+    told: Int64[np.ndarray, " p"]
+    """Step at which the robot is told."""
+    asked: Asked
+    """A goal about "the chair nearest the box" names the box second."""
+
+    def __len__(self) -> int:
+        return len(self.told)
+
+    def take(self, rows: Int64[np.ndarray, " k"]) -> "Goals":
+        """Return the chosen goals, in the order given."""
+        return Goals(self.told[rows], self.asked.take(rows))
+
+    @staticmethod
+    def joined(parts: Sequence["Goals"]) -> "Goals":
+        """Return the goals of all parts, in order."""
+        return Goals(np.concatenate([part.told for part in parts]), Asked.joined([part.asked for part in parts]))
+
+
+@dataclass(frozen=True)
+class Sights:
+    """The landmarks of an episode as they are seen at some of its steps."""
+
+    landmarks: Landmarks
+    track: Float[np.ndarray, "t 3"]
+    steps: Int64[np.ndarray, " s"]
+    obstacles: Obstacles
+
+    @cached_property
+    def pairs(self) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
+        """Step and row of everything in view."""
+        at, row = np.nonzero(self.landmarks.seen[:, self.steps].T)
+        return self.steps[at], row
+
+    @cached_property
+    def gap(self) -> Float[np.ndarray, " k"]:
+        """Distance of the surface of everything in view, m."""
+        told, row = self.pairs
+        here = from_world(self.track[told], self.landmarks.place[row, :2])
+        return np.hypot(here[:, 0], here[:, 1]) - self.landmarks.place[row, 2]
+
+    @cached_property
+    def known(self) -> Bool[np.ndarray, " n"]:
+        """Which landmarks have names of the grammar."""
+        return np.array([thing_named(name) is not None for name in self.landmarks.name], bool)
+
+    @cached_property
+    def believed(self) -> Bool[np.ndarray, " n"]:
+        """Which of them some frame's neighbours confirm."""
+        return self.known & (self.landmarks.belief >= BELIEVED)
+
+    @cached_property
+    def unique(self) -> Bool[np.ndarray, " n"]:
+        """Which landmarks have a name of the grammar that no other believed one has."""
+        count = Counter(self.landmarks.name[row] for row in np.flatnonzero(self.believed).tolist())
+        rows = zip(self.landmarks.name, self.believed.tolist(), strict=True)
+        return self.known & np.array([count[name] == own for name, own in rows], bool)
+
+    @cached_property
+    def kind(self) -> np.ndarray:
+        """Kind of each landmark, "" where its name is not of the grammar."""
+        things = map(thing_named, self.landmarks.name)
+        return np.array([thing.kind if thing else "" for thing in things], object)
+
+    @cached_property
+    def lone(self) -> Bool[np.ndarray, " n"]:
+        """Which landmarks are the only believed ones of their kind, so that the kind alone names them."""
+        count = Counter(self.kind[self.believed].tolist())
+        rows = zip(self.kind.tolist(), self.believed.tolist(), strict=True)
+        return self.known & np.array([count[kind] == own for kind, own in rows], bool)
+
+
+def goals_in_view(sights: Sights, families: Sequence[Family], rng: np.random.Generator) -> Goals:
+    """Return at most OPTIONS goals of each family for each step, drawn at random from what makes sense there."""
+    goals = _few(Goals.joined([*_single(sights), *_double(sights), *_along(sights)]), rng)
+    if "chained" in families:
+        first = goals.asked.landmark[:, 0, 0]
+        said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
+        goals = Goals.joined([goals, _few(_chains(said, rng), rng)])
+    wanted = [FAMILIES.index(name) for name in families]
+    return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
+
+
+def _goals(told: np.ndarray, rule: Rule, side: int, first: np.ndarray, second: np.ndarray | int) -> Goals:
+    asked = Asked.nothing(len(told))
+    asked.rule[:, 0], asked.side[:, 0] = rule, side
+    asked.landmark[:, 0, 0], asked.landmark[:, 0, 1] = first, second
+    return Goals(told, asked)
+
+
+def _single(sights: Sights) -> Iterator[Goals]:
+    """Yield goals about one thing each."""
+    told, row = sights.pairs
+    yield _goals(told, Rule.GO_TO, 0, row, -1)
+    for rule, (least, most) in ((Rule.STOP_BESIDE, _BESIDE_GAP_M), (Rule.ARC_AROUND, _AROUND_GAP_M)):
+        far = sights.unique[row] & (sights.gap >= least) & (sights.gap <= most)
+        for side in (1, -1):
+            yield _goals(told[far], rule, side, row[far], -1)
+
+
+def _double(sights: Sights) -> Iterator[Goals]:
+    """Yield goals about two things that are both in view."""
+    place, seen = sights.landmarks.place, sights.landmarks.seen[:, sights.steps]
+    for first, second in _gaps(sights):
+        told = sights.steps[seen[first] & seen[second]]
+        gap = facing(place[None, [first, second]])[0]
+        along = (gap[2:] - gap[:2]) / np.hypot(*(gap[2:] - gap[:2]))
+        offset = sights.track[told, :2] - (gap[:2] + gap[2:]) / 2
+        told = told[np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0]) >= _HEIGHT_M]
+        yield _goals(told, Rule.PASS_BETWEEN, 0, np.full(len(told), first), second)
+    for target, anchor in _nearest(sights):
+        told = sights.steps[seen[target] & seen[anchor]]
+        yield _goals(told, Rule.GO_TO, 0, np.full(len(told), target), anchor)
+
+
+def _along(sights: Sights) -> Iterator[Goals]:
+    """Yield walls to follow and sides of corridors to keep to, where the robot is near them."""
+    here = sights.track[sights.steps]
+    left, right = (side[:, 0] for side in beside(here[:, None], sights.obstacles.walls_near(here[:, :2])))
+    for side, near, other in ((1, left, right), (-1, right, left)):
+        told = sights.steps[(near <= _WALL_M) & (near < other)]
+        yield _goals(told, Rule.FOLLOW_WALL, side, np.full(len(told), -1), -1)
+        told = sights.steps[near + other <= CORRIDOR_M]
+        yield _goals(told, Rule.KEEP_SIDE, side, np.full(len(told), -1), -1)
+
+
+def _gaps(sights: Sights) -> Iterator[tuple[int, int]]:
+    """Yield pairs of landmarks with room to pass between, in either order of naming."""
+    place, rows = sights.landmarks.place, np.flatnonzero(sights.unique)
+    offset = place[rows, None, :2] - place[rows, :2]
+    width = np.hypot(offset[..., 0], offset[..., 1]) - place[rows, None, 2] - place[rows, 2]
+    fits = (width >= _WIDTH_M[0]) & (width <= _WIDTH_M[1])
+    for first, second in np.argwhere(np.triu(fits, 1)).tolist():
+        yield int(rows[first]), int(rows[second])
+
+
+def _nearest(sights: Sights) -> Iterator[tuple[int, int]]:
+    """Yield (thing, other) where the thing is of a kind that comes several times and clearly nearest to the other."""
+    place, believed = sights.landmarks.place, np.flatnonzero(sights.believed)
+    for kind, count in Counter(sights.kind[believed].tolist()).items():
+        for anchor in np.flatnonzero(sights.unique & (sights.kind != kind)).tolist() if count > 1 else ():
+            rows = believed[sights.kind[believed] == kind]
+            gap = np.hypot(*(place[rows, :2] - place[anchor, :2]).T)
+            nearest, next_one = np.argsort(gap)[:2]
+            if gap[next_one] - gap[nearest] >= _NEARER_BY_M:
+                yield int(rows[nearest]), anchor
+
+
+def _few(goals: Goals, rng: np.random.Generator) -> Goals:
+    """Return at most OPTIONS goals of each step and family, at random; kinds of clauses come up equally often."""
+    key = goals.told * len(FAMILIES) + goals.asked.family
+    rule = key * len(Rule) + goals.asked.rule[:, 0]
+    order = np.lexsort((rng.random(len(goals)), rule))
+    turn = np.empty(len(goals), np.int64)
+    turn[order] = np.arange(len(goals)) - np.searchsorted(rule[order], rule[order])
+    order = np.lexsort((rng.random(len(goals)), turn, key))
+    key = key[order]
+    return goals.take(order[np.arange(len(order)) - np.searchsorted(key, key) < OPTIONS])
+
+
+def _chains(goals: Goals, rng: np.random.Generator) -> Goals:
+    """Return "one goal, then another" of the same step, about different things, and "command, then goal"."""
+    order = np.lexsort((rng.random(len(goals)), goals.told))
+    first, second = goals.take(order[:-1]), goals.take(order[1:])
+    asked = Asked(*(getattr(second.asked, name).copy() for name in ("rule", "side", "landmark")))
+    for name in ("rule", "side", "landmark"):
+        table, head, tail = (getattr(part, name) for part in (asked, first.asked, second.asked))
+        table[:, 0], table[:, 1:PARTS] = head[:, 0], tail[:, : PARTS - 1]
+    by_command = rng.random(len(second)) < _COMMAND_SHARE
+    command = rng.integers(len(COMMANDS), size=len(second))
+    asked.rule[by_command, 0] = np.array(COMMANDS)[command[by_command]]
+    asked.side[by_command, 0] = np.array(COMMAND_SIDES)[command[by_command]]
+    asked.landmark[by_command, 0] = -1
+    differ = asked.landmark[:, 0, 0] != asked.landmark[:, 1, 0]
+    return Goals(second.told, asked).take(np.flatnonzero((first.told == second.told) & differ))

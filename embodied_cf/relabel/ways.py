@@ -1,0 +1,133 @@
+"""How far it is to where a clause is fulfilled, from any pose: what a sensible way makes less of.
+
+Lengths in metres, frames as in the arguments (any one frame for all). A heading that points elsewhere counts as so
+many metres more, because the robot has to drive a bend.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from embodied_cf.language.columns import Columns
+from embodied_cf.language.predicate_geometry import cross, dot, length, wrap
+from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.predicate_rules import BESIDE_M, SWEEP
+from embodied_cf.relabel.asked import facing
+
+STOP_SHORT_M = 0.6
+"""Distance that the robot keeps from the surface of the thing it goes to."""
+RUN_UP_M, RUN_OUT_M = 0.6, 0.8
+"""Straight piece before a gap and beyond it."""
+RING_M, _RING_SHARE = (0.8, 1.7), 0.55
+"""Distance from a thing's surface at which it is driven around: a share of the present one, within bounds. Nearer
+would be shorter in all, further turns at once."""
+_SPARE = np.radians(20)
+"""By how much an arc around a thing is longer than asked."""
+_BEND_M = 0.5
+"""What a radian of heading is worth."""
+_NEAR_M = 0.6
+"""Nearer than this to where it goes, the heading matters less and less."""
+_SLANT = np.tan(np.radians(40))
+"""Sideways per forward distance up to which a gap is entered without a run-up."""
+_OUTSIDE_M = 4.0
+"""What it costs to have crossed a gap's line beside the gap."""
+
+
+@dataclass(frozen=True)
+class Aims(Columns):
+    """P clauses, each seen from where it began."""
+
+    rule: Int64[np.ndarray, " p"]
+    """GO_TO, STOP_BESIDE, PASS_BETWEEN or ARC_AROUND."""
+    side: Int64[np.ndarray, " p"]
+    circle: Float[np.ndarray, "p 2 3"]
+    """The clause's things: centre x, y and radius; nan where there is none."""
+    origin: Float[np.ndarray, "p 3"]
+    """Pose where the clause began."""
+    here: Float[np.ndarray, "p 2"]
+    """Where the robot is now."""
+    swept: Float[np.ndarray, " p"]
+    """Angle swept around the thing up to now, rad, positive as asked."""
+    crossed: Bool[np.ndarray, " p"]
+    """Whether the gap has been crossed up to now."""
+
+    def __len__(self) -> int:
+        return len(self.rule)
+
+
+def way_left(aims: Aims, place: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p k"]:
+    """Return how far it is for each of P clauses from each of K poses."""
+    left = np.zeros(yaw.shape)
+    for rule, way in _WAYS.items():
+        rows = np.flatnonzero(aims.rule == rule)
+        if len(rows):
+            left[rows] = way(aims.take(rows), place[rows], yaw[rows])
+    return left
+
+
+def _bend(toward: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p k"]:
+    return _BEND_M * np.abs(wrap(np.arctan2(toward[..., 1], toward[..., 0]) - yaw))
+
+
+def _to_point(
+    aim: Float[np.ndarray, "p 2"], place: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"]
+) -> Float[np.ndarray, "p k"]:
+    toward = aim[:, None] - place
+    away = length(toward)
+    return away + _bend(toward, yaw) * np.minimum(away / _NEAR_M, 1.0)
+
+
+def _going(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """To STOP_SHORT_M before the thing, facing it."""
+    toward = aims.circle[:, :1, :2] - place
+    away = length(toward) - aims.circle[:, :1, 2] - STOP_SHORT_M
+    facing_it = np.abs(wrap(np.arctan2(toward[..., 1], toward[..., 0]) - yaw))
+    return np.maximum(away, 0.0) + _BEND_M * np.where(away > 0, facing_it, np.maximum(facing_it - np.pi / 6, 0.0))
+
+
+def _beside(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """To the middle of the room beside the thing, on the normal of the line from the origin."""
+    centre, radius = aims.circle[:, 0, :2], aims.circle[:, 0, 2]
+    sight = centre - aims.origin[:, :2]
+    normal = aims.side[:, None] * np.stack([-sight[:, 1], sight[:, 0]], axis=1)
+    normal = normal / np.maximum(length(sight), 1e-9)[:, None]
+    return _to_point(centre + (radius + BESIDE_M / 2)[:, None] * normal, place, yaw)
+
+
+def _between(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """Through the middle of the gap: after a run-up, unless it is entered straight enough."""
+    gap = facing(aims.circle)
+    first, line = gap[:, :2], gap[:, 2:] - gap[:, :2]
+    width = np.maximum(length(line), 1e-9)
+    along = line / width[:, None]
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    across *= -np.sign(cross(line, aims.origin[:, :2] - first))[:, None]  # from the origin's side to the other
+    middle = first + line / 2
+    offset = place - middle[:, None]
+    before, aside = -dot(offset, across[:, None]), np.abs(dot(offset, along[:, None]))
+    past = middle + RUN_OUT_M * across
+    straight = _to_point(past, place, yaw)
+    run_up = _to_point(middle - RUN_UP_M * across, place, yaw) + RUN_UP_M + RUN_OUT_M
+    left = np.where(aside <= _SLANT * before + 0.1, straight, run_up)
+    through = aims.crossed[:, None] | (aside <= width[:, None] / 2)
+    return np.where(before > 0, left, straight + np.where(through, 0.0, _OUTSIDE_M))
+
+
+def _around(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
+    """Along the tangent to a ring around the thing, then along the ring until enough is swept."""
+    centre, radius = aims.circle[:, :1, :2], aims.circle[:, :1, 2]
+    spoke, start = place - centre, aims.here[:, None] - centre
+    ring = radius + np.clip(_RING_SHARE * (length(start) - radius), *RING_M)
+    away = np.maximum(length(spoke), 1e-9)
+    side = aims.side[:, None]
+    swept = aims.swept[:, None] - side * np.arctan2(cross(start, spoke), dot(start, spoke))
+    ahead = np.arccos(np.minimum(ring / away, 1.0))  # angle at the centre to where the tangent touches
+    left = np.maximum(SWEEP + _SPARE - swept - ahead, 0.0) * ring
+    tangent = np.sqrt(np.maximum(away**2 - ring**2, 0.0))
+    heading = np.arctan2(-spoke[..., 1], -spoke[..., 0]) + side * np.arcsin(np.minimum(ring / away, 1.0))
+    bend = _BEND_M * np.abs(wrap(heading - yaw))
+    return tangent + left + bend + 2.0 * np.maximum(ring - away, 0.0)
+
+
+_WAYS = {Rule.GO_TO: _going, Rule.STOP_BESIDE: _beside, Rule.PASS_BETWEEN: _between, Rule.ARC_AROUND: _around}
