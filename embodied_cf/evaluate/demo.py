@@ -102,7 +102,15 @@ def _relabel(logs: Path, labelled: Path, plan: DemoPlan, watch: Watch) -> None:
 
     relabel(
         RelabelOptions(
-            logs, labelled, captioner="scene", synthesizer="goal", seed=plan.seed, families=("object",), commands=False
+            logs,
+            labelled,
+            captioner="scene",
+            synthesizer="goal",
+            seed=plan.seed,
+            families=("object",),
+            command_share=0.1,
+            per_observation=8,
+            workers=2,
         ),
         told,
     )

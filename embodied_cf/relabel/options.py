@@ -78,6 +78,8 @@ class RelabelOptions:
     """Goals about things in view that may be proposed: go to one (object); stop beside it, pass between two, go to
     the one nearest another (referential); drive around it (continuous); one of these or a command, then another
     (chained). Needs boxes from the captioner, a camera model, and the synthesizer `goal`."""
+    command_share: float = 1.0
+    """Share of the atomic commands not carried out that is proposed; less leaves more room for goals."""
     limit: int | None = None
     """Only the first N episodes of each split."""
     dry_run: bool = False
@@ -103,6 +105,8 @@ class RelabelOptions:
         for name in ("per_observation", "stride", "workers"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is less than 1")
+        if not 0 <= self.command_share <= 1:
+            raise UsageError(f"--command-share {self.command_share} is not in [0, 1]")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit} is less than 1")
 

@@ -30,16 +30,23 @@ class GrammarProposer:
     stride: int = 1
     families: tuple[Family, ...] = FAMILIES
     """Families of goals about things in view."""
+    options: int = 2
+    """Goals of one family that are proposed for one observation, at most."""
+    command_share: float = 1.0
+    """Share of the other atomic commands that is proposed."""
 
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
-        return {"proposer": "grammar", "stride": self.stride, "families": list(self.families)}
+        return {"proposer": "grammar", "stride": self.stride, "families": list(self.families), "options": self.options,
+                "command_share": self.command_share}  # fmt: skip
 
     async def propose(self, context: Context, rng: np.random.Generator) -> Proposals:
         """Return all alternatives, in random order of preference, phrased at random."""
         branch = np.arange(0, len(context.track) - 1, self.stride)
         commands = _other_commands(context, branch, rng)
+        if self.command_share < 1:
+            commands = commands.take(np.flatnonzero(rng.random(len(commands)) < self.command_share))
         if context.camera is None or not (len(context.landmarks) or context.obstacles.any):
             return commands
         stops = commands.command == context.meaning.vocabulary.index["stop"]
@@ -48,7 +55,7 @@ class GrammarProposer:
 
     def _goals(self, context: Context, branch: Int64[np.ndarray, " b"], rng: np.random.Generator) -> Proposals:
         sights = Sights(context.landmarks, context.track, branch, context.obstacles)
-        goals = goals_in_view(sights, self.families, rng)
+        goals = goals_in_view(sights, self.families, self.options, rng)
         count = len(goals)
         start = goals.told + self.stride * (_lags(goals.asked, rng) // self.stride)
         start = np.where(start < len(context.track) - 1, start, goals.told)

@@ -23,8 +23,6 @@ from embodied_cf.relabel.obstacles import Obstacles, beside
 
 _WALL_M = 1.6
 """How near the robot is to a wall that it is told to follow, at most."""
-OPTIONS = 2
-"""Goals of one family that are proposed for one observation, at most."""
 _BESIDE_GAP_M, _AROUND_GAP_M = (1.0, 6.0), (0.9, 5.0)
 """From the robot to the surface of a thing that it stops beside or drives around."""
 _WIDTH_M, _HEIGHT_M = (0.95, 2.5), 0.9
@@ -112,13 +110,13 @@ class Sights:
         return self.known & np.array([count[kind] == own for kind, own in rows], bool)
 
 
-def goals_in_view(sights: Sights, families: Sequence[Family], rng: np.random.Generator) -> Goals:
-    """Return at most OPTIONS goals of each family for each step, drawn at random from what makes sense there."""
-    goals = _few(Goals.joined([*_single(sights), *_double(sights), *_along(sights)]), rng)
+def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng: np.random.Generator) -> Goals:
+    """Return at most `options` goals of each family for each step, drawn at random from what makes sense there."""
+    goals = _few(Goals.joined([*_single(sights), *_double(sights), *_along(sights)]), options, rng)
     if "chained" in families:
         first = goals.asked.landmark[:, 0, 0]
         said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
-        goals = Goals.joined([goals, _few(_chains(said, rng), rng)])
+        goals = Goals.joined([goals, _few(_chains(said, rng), options, rng)])
     wanted = [FAMILIES.index(name) for name in families]
     return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
 
@@ -188,8 +186,8 @@ def _nearest(sights: Sights) -> Iterator[tuple[int, int]]:
                 yield int(rows[nearest]), anchor
 
 
-def _few(goals: Goals, rng: np.random.Generator) -> Goals:
-    """Return at most OPTIONS goals of each step and family, at random; kinds of clauses come up equally often."""
+def _few(goals: Goals, options: int, rng: np.random.Generator) -> Goals:
+    """Return at most `options` goals of each step and family, at random; kinds of clauses come up equally often."""
     key = goals.told * len(FAMILIES) + goals.asked.family
     rule = key * len(Rule) + goals.asked.rule[:, 0]
     order = np.lexsort((rng.random(len(goals)), rule))
@@ -197,7 +195,7 @@ def _few(goals: Goals, rng: np.random.Generator) -> Goals:
     turn[order] = np.arange(len(goals)) - np.searchsorted(rule[order], rule[order])
     order = np.lexsort((rng.random(len(goals)), turn, key))
     key = key[order]
-    return goals.take(order[np.arange(len(order)) - np.searchsorted(key, key) < OPTIONS])
+    return goals.take(order[np.arange(len(order)) - np.searchsorted(key, key) < options])
 
 
 def _chains(goals: Goals, rng: np.random.Generator) -> Goals:

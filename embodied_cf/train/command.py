@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
@@ -103,12 +104,13 @@ def make_trainer(plan: Plan, run: Run, resume: bool, console: Console, team: Tea
 
 def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
     """Return the stream that a configuration trains on."""
-    side = config.model.size
+    side, weights = config.model.size, config.data.kind_weights
     stream = Stream(
         sources,
         (side, side),
         config.data.batch,
         config.seed,
+        kinds=None if weights is None else {kind: weight for kind, weight in zip(KINDS, weights, strict=True) if weight},
         history=config.model.history - 1,
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,

@@ -20,6 +20,8 @@ class DataConfig:
     """Samples per step."""
     per_observation: int = 1
     """Samples of one observation that come side by side, as far as it has several; `loss.preference` needs them."""
+    kind_weights: tuple[float, float, float] | None = None
+    """Shares of hindsight, atomic and counterfactual samples; default as many as there are observations with each."""
     accumulate: int = 1
     """Batches whose gradients are added up before a step is made."""
     normalisation: Kind = "quantile"

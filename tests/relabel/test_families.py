@@ -163,7 +163,7 @@ def test_commands_that_run_into_a_thing_are_not_made():
 def goals(context, families=FAMILIES, seed=0):
     steps = np.arange(len(context.track) - 1)
     sights = Sights(context.landmarks, context.track, steps, context.obstacles)
-    return goals_in_view(sights, families, np.random.default_rng(seed))
+    return goals_in_view(sights, families, 2, np.random.default_rng(seed))
 
 
 def test_every_family_is_proposed_and_can_be_left_out():
