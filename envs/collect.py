@@ -128,7 +128,7 @@ def _shard(options: CollectOptions, shard: int, told: Callable[[], None]) -> Ite
     for row, (name, seed, scene) in enumerate(zip(names, seeds, scenes, strict=True)):
         length = int(generator(seed, "length").integers(int(_SHORTEST * options.steps), options.steps + 1))
         frames = _film(scene, [state.take([row]) for state in log.states[:length]], camera)
-        yield _example(options, name, seed, scene, log, row, frames)
+        yield _example(options, name, seed, scene, log, row, frames, camera)
         told()
 
 
@@ -152,7 +152,7 @@ def _film(scene: Scene, states: Sequence[State], camera: Camera) -> Frames:
 
 
 def _example(
-    options: CollectOptions, name: str, seed: int, scene: Scene, log: _Log, row: int, frames: Frames
+    options: CollectOptions, name: str, seed: int, scene: Scene, log: _Log, row: int, frames: Frames, camera: Camera
 ) -> Example:
     length = len(frames.rgb)
     pose = np.stack([state.pose[row] for state in log.states[:length]])
@@ -176,6 +176,6 @@ def _example(
             "episode_id": name,
             "world": options.world,
             "split": options.split,
-            FEATURE: encode(to_json(scene), seed, visible_things(frames.segmentation, scene)),
+            FEATURE: encode(to_json(scene), seed, visible_things(frames.segmentation, scene, pose, camera)),
         },
     }

@@ -104,13 +104,13 @@ def make_trainer(plan: Plan, run: Run, resume: bool, console: Console, team: Tea
 
 def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
     """Return the stream that a configuration trains on."""
-    side, weights = config.model.size, config.data.kind_weights
+    side, weights = config.model.size, zip(KINDS, config.data.kind_weights or (), strict=False)
     stream = Stream(
         sources,
         (side, side),
         config.data.batch,
         config.seed,
-        kinds=None if weights is None else {kind: weight for kind, weight in zip(KINDS, weights, strict=True) if weight},
+        kinds={kind: weight for kind, weight in weights if weight} or None,
         history=config.model.history - 1,
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scenes import room
 
 from embodied_cf.cli import main
 from embodied_cf.datasets.episodes import read_episodes
@@ -62,7 +63,8 @@ def test_the_privileged_feature_is_the_truth(episodes):
         since_start = pose_from(run.pose[0, [0] * length], run.pose[0])
         np.testing.assert_array_equal(since_start.astype(np.float32), episode.pose)
         last = render(stack([scene]), run.state(length - 1), Camera(48, 48))
-        assert visible_things(last.segmentation, scene) == read_visible(episode)[-1:]
+        shown = visible_things(last.segmentation, scene, run.state(length - 1).pose, Camera(48, 48))
+        assert shown == read_visible(episode)[-1:]
         assert encode_jpeg(last.rgb[0]) == bytes(episode.cameras["primary"].frames[length - 1])
 
 
@@ -116,3 +118,17 @@ def test_bad_input_is_named(arguments, text, tmp_path, capsys):
 def test_sizes_are_checked():
     with pytest.raises(UsageError, match="--size 0"):
         CollectOptions("rooms", episodes=1, size=0)
+
+
+def test_doors_are_told_apart():
+    """Two doors side by side in one frame: the left one on the left."""
+    scene = room(doors=[("green", 4, -1, 4, 0), ("red", 4, 1, 4, 2)])
+    camera = Camera(64, 64)
+    seen = visible_things(
+        render(stack([scene]), initial_state([scene]), camera).segmentation, scene, scene.start[None], camera
+    )
+    boxes = {thing.name: thing.box for thing in seen[0]}
+    assert set(boxes) == {"green door", "red door"}
+    # 90 degrees over 64 pixels: a point (4, y) lies in column 32 - 8 y
+    assert boxes["red door"][::2] == pytest.approx((16, 24), abs=1)
+    assert boxes["green door"][::2] == pytest.approx((32, 40), abs=1)
