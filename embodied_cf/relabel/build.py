@@ -104,7 +104,8 @@ def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | No
 def _words(
     setting: Setting, options: RelabelOptions, meaning: Meaning, model: Asking | None
 ) -> tuple[Captioner, Proposer]:
-    grammar = GrammarProposer(options.stride, options.families)
+    families = options.families if options.synthesizer == "goal" else ()
+    grammar = GrammarProposer(options.stride, families)
     if model is None:
         return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm

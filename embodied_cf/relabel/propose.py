@@ -40,7 +40,7 @@ class GrammarProposer:
         """Return all alternatives, in random order of preference, phrased at random."""
         branch = np.arange(0, len(context.track) - 1, self.stride)
         commands = _other_commands(context, branch, rng)
-        if context.camera is None or not (len(context.landmarks) or context.obstacles.any):
+        if not self.families or (not context.obstacles.any and not len(context.landmarks)):
             return commands
         stops = commands.command == context.meaning.vocabulary.index["stop"]
         fewer = commands.take(np.flatnonzero(~stops | (rng.random(len(stops)) < _STOPS)))
