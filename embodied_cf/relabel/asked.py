@@ -37,8 +37,8 @@ class Asked(Columns):
     @staticmethod
     def joined(parts: Sequence["Asked"]) -> "Asked":
         """Return the goals of all parts, in order."""
-        columns = [[getattr(part, name) for part in parts] for name in ("rule", "side", "landmark")]
-        return Asked(*map(np.concatenate, columns))
+        columns = ([getattr(part, name) for part in parts] for name in ("rule", "side", "landmark"))
+        return Asked(*(np.concatenate(column) for column in columns))
 
     def __len__(self) -> int:
         return len(self.rule)

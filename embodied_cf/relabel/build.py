@@ -104,7 +104,9 @@ def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | No
 def _words(
     setting: Setting, options: RelabelOptions, meaning: Meaning, model: Asking | None
 ) -> tuple[Captioner, Proposer]:
-    grammar = GrammarProposer(options.stride, options.families, max(2, options.per_observation), options.command_share)
+    families = options.families if options.synthesizer == "goal" else ()
+    most = max(2, options.per_observation)
+    grammar = GrammarProposer(options.stride, families, most, options.command_share)
     if model is None:
         return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm

@@ -37,28 +37,39 @@ class Drives:
 
 def chosen_drives(fan: Fan, standing: Standing) -> Drives:
     """Return the drive of each goal. Who arrives on the way, and is to stop there, stands from then on."""
+    count, points = len(standing.start), fan.yaw.shape[1]
+    cost, here = _costs(fan, standing)
+    best = cost.reshape(count, -1).argmin(axis=1)
+    drive, stop = best // points, best % points
+    final = cost[np.arange(count), drive, stop]
+    longest = np.hypot(*(fan.place[:, 1] - fan.place[:, 0]).T).max() * (points - 1)
+    feasible = (here - final >= _HEADWAY * longest) | (_may_stop(standing) & (final <= _THERE_M))
+    along = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
+    if len(along):
+        rule, side, pose = standing.aims.rule[along], standing.aims.side[along], standing.track[standing.start[along]]
+        free = np.isfinite(cost[along, :, -1])
+        drive[along], feasible[along] = lane_drives(fan, rule, side, pose, standing.obstacles, free)
+        stop[along] = points - 1
+    at = np.minimum(np.arange(1, points), stop[:, None])
+    return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)
+
+
+def _costs(fan: Fan, standing: Standing) -> tuple[Float[np.ndarray, "p c k"], Float[np.ndarray, " p"]]:
+    """Return the way left from each point of each drive, and what lack of room adds, m; and the way left from here.
+
+    inf where the robot may not end: too near to something, or before it has arrived.
+    """
     count, (drives, points) = len(standing.start), fan.yaw.shape
     place = np.broadcast_to(fan.place.reshape(1, -1, 2), (count, drives * points, 2))
     yaw = np.broadcast_to(fan.yaw.reshape(1, -1), place.shape[:2])
     left = np.nan_to_num(way_left(standing.aims, place, yaw), nan=_NOWHERE_M).reshape(count, drives, points)
     room = _room(fan, standing)
-    missing = np.maximum(ROOM_M - room, 0.0) - np.maximum(ROOM_M - room[:, :, :1], 0.0)
-    cost = left + _CAUTION * np.maximum(missing, 0.0) + _EARLIER_M * np.arange(points)
-    cost[room < np.minimum(LEAST_ROOM_M, room[:, :, :1])] = np.inf
+    first = room[:, :, :1]
+    missing = np.maximum(ROOM_M - room, 0.0) - np.maximum(ROOM_M - first, 0.0)  # who stands near may leave
+    cost = left + _CAUTION * missing + _EARLIER_M * np.arange(points)
+    cost[room < np.minimum(LEAST_ROOM_M, first)] = np.inf
     cost[..., :-1][~_may_stop(standing)[:, None, None] | (left[..., :-1] > _THERE_M)] = np.inf
-    best = cost.reshape(count, -1).argmin(axis=1)
-    drive, stop = best // points, best % points
-    final = cost.reshape(count, -1)[np.arange(count), best]
-    longest = np.hypot(*(fan.place[:, 1] - fan.place[:, 0]).T).max() * (points - 1)
-    feasible = (left[:, 0, 0] - final >= _HEADWAY * longest) | (_may_stop(standing) & (final <= _THERE_M))
-    rows = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
-    if len(rows):
-        rule, side, here = standing.aims.rule[rows], standing.aims.side[rows], standing.track[standing.start[rows]]
-        free = np.isfinite(cost[rows, :, -1])
-        drive[rows], feasible[rows] = lane_drives(fan, rule, side, here, standing.obstacles, free)
-        stop[rows] = points - 1
-    at = np.minimum(np.arange(1, points), stop[:, None])
-    return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)
+    return cost, left[:, 0, 0]
 
 
 def _may_stop(standing: Standing) -> Bool[np.ndarray, " p"]:

@@ -7,14 +7,16 @@ from embodied_cf.datasets.contract import Labels
 from embodied_cf.errors import InstructionError
 from embodied_cf.language.grammar import parse
 from embodied_cf.language.instruction import GoTo, Thing, clauses
-from embodied_cf.language.predicate_rules import REACH_M
+from embodied_cf.language.predicate_rules import FACING, REACH_M
 from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.relabel.landmarks import BELIEVED
 from embodied_cf.relabel.naming import thing_named
 from embodied_cf.relabel.stages import Context
 
-_CAME, _STAYED_AWAY = 0.5, 0.8
+_CAME, _STAYED_AWAY = 0.35, 0.8
 """Share of the way to within REACH_M of a thing that is left, at the nearest: who came there, and who did not."""
+_CAME_M = 0.3
+"""Way left, in metres, that also counts as having come."""
 
 
 def hindsight_verdicts(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:
@@ -51,9 +53,9 @@ def _came_to(context: Context, thing: Thing, start: int, end: int) -> tuple[int,
         return (FAIL if named else UNKNOWN), start
     ways = [_way_left(context.track[start : end + 1], landmarks.place[row]) for row in rows]
     way = min(ways, key=lambda left: float(left.min()))
-    share = float(way.min() / max(way[0], 1e-9))
-    verdict = PASS if share <= _CAME else FAIL if share > _STAYED_AWAY else UNKNOWN
-    return verdict, start + int(way.argmin())
+    left, whole = float(way.min()), float(way[0])
+    came, away = left <= max(_CAME * whole, _CAME_M), left > _STAYED_AWAY * whole
+    return PASS if came else FAIL if away else UNKNOWN, start + int(way.argmin())
 
 
 def _is_called(name: str, thing: Thing) -> bool:
@@ -62,7 +64,12 @@ def _is_called(name: str, thing: Thing) -> bool:
 
 
 def _way_left(track: Float[np.ndarray, "k 3"], place: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " k"]:
-    return np.maximum(np.hypot(*(track[:, :2] - place[:2]).T) - place[2] - REACH_M, 0.0)
+    """Return how far it is from each pose to within REACH_M of a thing; that of the start where it looks elsewhere."""
+    offset = place[:2] - track[:, :2]
+    away = np.hypot(offset[:, 0], offset[:, 1])
+    ahead = np.cos(track[:, 2]) * offset[:, 0] + np.sin(track[:, 2]) * offset[:, 1]
+    left = np.maximum(away - place[2] - REACH_M, 0.0)
+    return np.where(ahead >= np.cos(FACING) * away, left, left[0])
 
 
 def _by_commands(context: Context, labels: Labels) -> Int8[np.ndarray, " n"]:

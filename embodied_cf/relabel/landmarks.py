@@ -78,7 +78,8 @@ class Landmarks:
     @staticmethod
     def none(steps: int) -> "Landmarks":
         """Return nothing seen in so many steps."""
-        return Landmarks((), np.zeros((0, 3)), *np.zeros((2, 0, steps), bool), np.zeros(0))
+        never = np.zeros((0, steps), bool)
+        return Landmarks((), np.zeros((0, 3)), never, never, np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.name)
@@ -100,8 +101,9 @@ class Landmarks:
 
     def with_more(self, others: "Landmarks") -> "Landmarks":
         """Return these landmarks and others of the same episode."""
-        columns = [np.concatenate([getattr(self, name), getattr(others, name)]) for name in ("place", "seen", "missed")]
-        return Landmarks(self.name + others.name, *columns, np.concatenate([self.score, others.score]))
+        names = ("place", "seen", "missed", "score")
+        columns = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in names}
+        return Landmarks(self.name + others.name, **columns)
 
 
 def sightings_of(

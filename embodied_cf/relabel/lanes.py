@@ -41,21 +41,28 @@ def lane_drives(
     obstacles: Obstacles,
     free: Bool[np.ndarray, "p c"],
 ) -> tuple[Int64[np.ndarray, " p"], Bool[np.ndarray, " p"]]:
-    """Return the drive of the fan that keeps best to each lane, among those that are free, and whether it does."""
+    """Return the drive of the fan that keeps best to each lane, among those that are free, and whether it does.
+
+    A side (1 left, -1 right) of the walls that a rule is about, for robots at `here` in the odometry frame.
+    """
     at = np.arange(_EVERY, fan.yaw.shape[1], _EVERY)
     count, drives, looked = len(rule), len(fan.yaw), len(at)
     local = np.concatenate([fan.place[:, at], fan.yaw[:, at, None]], axis=2).reshape(1, -1, 3)
     left, right = beside(_moved(here, local), obstacles.walls_near(here[:, :2]))
     kept = holds(rule, side, left, right, _SPARE_M).reshape(count, drives, looked)
-    near, other = np.where(side[:, None] > 0, left, right), np.where(side[:, None] > 0, right, left)
-    lane = np.where((rule == Rule.FOLLOW_WALL)[:, None], _LANE_M, _LANE_SHARE * (near + other))
-    near = np.minimum(near, WALL_SEEN_M).reshape(count, drives, looked)
-    off = np.abs(near[..., -1] - np.minimum(lane, WALL_SEEN_M).reshape(count, drives, looked)[..., -1])
-    merit = kept.sum(axis=2) - _CLOSE * (off + np.abs(near[..., -1] - near[..., -2]))
+    near, off = (part.reshape(count, drives, looked) for part in _off_lane(rule, side, left, right))
+    merit = kept.sum(axis=2) - _CLOSE * (off[..., -1] + np.abs(near[..., -1] - near[..., -2]))
     best = np.where(free, merit, -np.inf).argmax(axis=1)
     each = np.arange(count)
     good = (kept[each, best].mean(axis=1) >= _LEAST_SHARE) & kept[each, best, -1] & free[each, best]
     return best, good
+
+
+def _off_lane(rule: np.ndarray, side: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far poses are from the wall on the side, and from the lane beside it, m."""
+    near, other = (np.minimum(np.where(side[:, None] * way > 0, left, right), WALL_SEEN_M) for way in (1, -1))
+    lane = np.where((rule == Rule.FOLLOW_WALL)[:, None], _LANE_M, _LANE_SHARE * (near + other))
+    return near, np.abs(near - lane)
 
 
 def _moved(here: Float[np.ndarray, "p 3"], local: Float[np.ndarray, "1 k 3"]) -> Float[np.ndarray, "p k 3"]:

@@ -7,6 +7,7 @@ import numpy as np
 from embodied_cf.errors import InstructionError
 from embodied_cf.language.grammar import parse, phrase
 from embodied_cf.language.instruction import (
+    DOOR,
     ArcAround,
     Chain,
     Clause,
@@ -33,6 +34,12 @@ def thing_named(name: str) -> Thing | None:
     except InstructionError:
         return None
     return read.thing if isinstance(read, GoTo) and read.near is None else None
+
+
+def is_door(name: str) -> bool:
+    """Whether a captioner's name means a door: it is driven to as a thing is, and kept clear of as a part of a wall."""
+    thing = thing_named(name)
+    return thing is not None and thing.kind == DOOR
 
 
 def clause_of(rule: int, side: int, things: tuple[Thing, ...]) -> Clause:

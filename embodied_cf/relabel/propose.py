@@ -47,7 +47,7 @@ class GrammarProposer:
         commands = _other_commands(context, branch, rng)
         if self.command_share < 1:
             commands = commands.take(np.flatnonzero(rng.random(len(commands)) < self.command_share))
-        if context.camera is None or not (len(context.landmarks) or context.obstacles.any):
+        if not self.families or (not context.obstacles.any and not len(context.landmarks)):
             return commands
         stops = commands.command == context.meaning.vocabulary.index["stop"]
         fewer = commands.take(np.flatnonzero(~stops | (rng.random(len(stops)) < _STOPS)))

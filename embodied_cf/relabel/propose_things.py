@@ -23,6 +23,9 @@ from embodied_cf.relabel.obstacles import Obstacles, beside
 
 _WALL_M = 1.6
 """How near the robot is to a wall that it is told to follow, at most."""
+_LOOK_M = np.array([0.0, 0.8, 1.6])
+_NARROWEST_M, _EVEN_M = 1.2, 0.6
+"""A corridor: where its width is looked at, ahead of the robot; the least width, and by how much it may change."""
 _BESIDE_GAP_M, _AROUND_GAP_M = (1.0, 6.0), (0.9, 5.0)
 """From the robot to the surface of a thing that it stops beside or drives around."""
 _WIDTH_M, _HEIGHT_M = (0.95, 2.5), 0.9
@@ -156,12 +159,21 @@ def _double(sights: Sights) -> Iterator[Goals]:
 def _along(sights: Sights) -> Iterator[Goals]:
     """Yield walls to follow and sides of corridors to keep to, where the robot is near them."""
     here = sights.track[sights.steps]
-    left, right = (side[:, 0] for side in beside(here[:, None], sights.obstacles.walls_near(here[:, :2])))
-    for side, near, other in ((1, left, right), (-1, right, left)):
-        told = sights.steps[(near <= _WALL_M) & (near < other)]
-        yield _goals(told, Rule.FOLLOW_WALL, side, np.full(len(told), -1), -1)
-        told = sights.steps[near + other <= CORRIDOR_M]
-        yield _goals(told, Rule.KEEP_SIDE, side, np.full(len(told), -1), -1)
+    heading = np.stack([np.cos(here[:, 2]), np.sin(here[:, 2]), np.zeros(len(here))], axis=1)
+    ahead = here[:, None] + _LOOK_M[:, None] * heading[:, None]  # (s, 3 places, 3)
+    left, right = beside(ahead, sights.obstacles.walls_near(here[:, :2]))
+    corridor = _is_corridor(left + right)
+    for side, near, other in ((1, left[:, 0], right[:, 0]), (-1, right[:, 0], left[:, 0])):
+        for rule, fits in ((Rule.FOLLOW_WALL, (near <= _WALL_M) & (near < other)), (Rule.KEEP_SIDE, corridor)):
+            told = sights.steps[fits]
+            yield _goals(told, rule, side, np.full(len(told), -1), -1)
+
+
+def _is_corridor(width: Float[np.ndarray, "s k"]) -> Bool[np.ndarray, " s"]:
+    """Return whether the walls on both sides stay so near, and as far from each other, as those of a corridor."""
+    widest, narrowest = width.max(axis=1), width.min(axis=1)
+    near = (widest <= CORRIDOR_M - _EVEN_M / 2) & (narrowest >= _NARROWEST_M)
+    return near & (np.where(near, widest, 0.0) - np.where(near, narrowest, 0.0) <= _EVEN_M)
 
 
 def _gaps(sights: Sights) -> Iterator[tuple[int, int]]:

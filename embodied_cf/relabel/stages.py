@@ -22,6 +22,7 @@ from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.free_space import free_space_of
 from embodied_cf.relabel.ground import frame_size
 from embodied_cf.relabel.landmarks import BELIEVED, Landmarks, Sightings, landmarks_of, sightings_of
+from embodied_cf.relabel.naming import is_door
 from embodied_cf.relabel.obstacles import Obstacles
 from embodied_cf.vlm.captions import Captions
 
@@ -62,7 +63,8 @@ class Context:
         free = None
         if self.camera is not None and lines is not None:
             free = free_space_of(lines[: len(self.track)], self.track, self.camera, frame_size(self.episode))
-        return Obstacles(self.landmarks.place[believed], free)
+        in_walls = np.array([is_door(name) for name in self.landmarks.name], bool)
+        return Obstacles(self.landmarks.place[believed & ~in_walls], free)
 
     @cached_property
     def described(self) -> Bool[np.ndarray, " t"]:

@@ -45,11 +45,7 @@ class ProgramVerifier:
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
-        return {
-            "verifier": "program",
-            "different": self.different,
-            "least_support": self.least_support,
-        }
+        return {"verifier": "program", "different": self.different, "least_support": self.least_support}
 
     def verify(self, context: Context, candidates: Candidates) -> Judged:
         """Judge the candidates of one episode; rows keep their order."""

@@ -10,8 +10,10 @@ from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.free_space import CELL_M, FreeSpace, free_space_of
 from embodied_cf.relabel.goal import GoalSynthesizer
+from embodied_cf.relabel.landmarks import Landmarks
 from embodied_cf.relabel.lanes import holds, lane_drives
 from embodied_cf.relabel.obstacles import BODY_M, Obstacles, beside
+from embodied_cf.relabel.propose_things import Sights, goals_in_view
 from embodied_cf.relabel.stages import Proposals
 from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
 
@@ -103,6 +105,22 @@ def test_a_lane_lies_on_the_side_that_is_asked_for(rule, side):
     assert (side * ends >= (0.15 if rule == Rule.FOLLOW_WALL else 0.25)).all()
     assert (side * ends <= 0.65).all()
     assert np.abs(fan.yaw[drive, -1]).max() <= 0.5
+
+
+def test_sides_are_kept_to_in_corridors_only():
+    """Two walls 2 m apart, or 3.8, or 2 m apart that end 1 m ahead: there a room begins."""
+    steps, track = np.arange(5), straight(6)
+
+    def kept(obstacles):
+        sights = Sights(Landmarks.none(6), track, steps, obstacles)
+        found = goals_in_view(sights, ("continuous",), np.random.default_rng(0)).asked
+        return set(found.side[found.rule[:, 0] == Rule.KEEP_SIDE, 0].tolist())
+
+    assert kept(corridor()) == {1, -1}
+    assert kept(corridor(half=1.9)) == set()
+    short = corridor()
+    short.free.occupied[len(short.free.occupied) // 2 + 10 :] = False
+    assert kept(short) == set()
 
 
 def test_along_a_wall_that_is_seen():

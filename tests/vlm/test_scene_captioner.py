@@ -7,7 +7,8 @@ import pytest
 from embodied_cf.datasets.contract import EncodedImages, Episode
 from embodied_cf.datasets.privileged import KEY, VisibleThing, encode, read_scene, read_visible
 from embodied_cf.errors import RecordError, UsageError
-from embodied_cf.language.instruction import COLOURS, KINDS
+from embodied_cf.language.grammar import parse
+from embodied_cf.language.instruction import COLOURS, KINDS, Chain, GoTo, Thing
 from embodied_cf.language.nav import VOCABULARY
 from embodied_cf.language.segments import Segments
 from embodied_cf.vlm.captions import SeenObject
@@ -134,3 +135,22 @@ def test_driving_up_to_a_thing_is_told():
 )
 def test_other_approaches_are_not(seen):
     assert words(seen) == []
+
+
+def later(seen, name, steps):
+    """The same boxes of another thing, so many steps later."""
+    return [SeenObject(item.step + steps, name, item.box) for item in seen]
+
+
+def test_two_arrivals_make_a_chain():
+    first = approach(50.0)
+    told = words([*first, *later(first, "blue box", 6)])
+    assert [(start, end) for start, end, _ in told] == [(0, 2), (6, 8), (0, 8)]
+    chain = parse(told[2][2])
+    assert chain == Chain((GoTo(Thing("chair", "red")), GoTo(Thing("box", "blue"))))
+
+
+def test_arrivals_far_apart_or_at_the_same_thing_make_none():
+    first = approach(50.0)
+    assert len(words([*first, *later(first, "blue box", 70)])) == 2
+    assert len(words([*first, *later(first, "red chair", 12)])) == 2
