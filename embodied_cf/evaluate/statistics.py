@@ -84,6 +84,12 @@ def mcnemar(ours: Outcomes, theirs: Outcomes) -> float:
     return min(1.0, 2 * tail / 2 ** (only + other))
 
 
+def all_of(success: Bool[np.ndarray, "n t"], k: int) -> float:
+    """Return how often k tries of a task all succeed, from t >= k tries of n tasks each (unbiased; 2406.12045)."""
+    won = success.sum(axis=1).tolist()
+    return float(np.mean([math.comb(count, k) / math.comb(success.shape[1], k) for count in won]))
+
+
 def normalised(table: Table, floor: float, ceiling: float) -> Table:
     """Return numbers such that `floor` becomes 0 and `ceiling` 1: what makes cells of unlike difficulty comparable."""
     return (table - floor) / (ceiling - floor)
