@@ -21,7 +21,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def make_graded(level: str, world: str, split: Split, seed: int, people: tuple[i
     """
     if level not in LEVELS:
         raise UsageError(f"unknown level {level!r}", remedy=f"Choose of {', '.join(LEVELS)}.")
-    ground = _Ground(make_task(world, "object", split, seed, people), split)
+    ground = _ground(world, split, seed, people)
     for _, instruction in zip(range(_TRIES), LEVELS[level](ground), strict=False):
         task = ground.can_be_met(instruction)
         if task:
@@ -213,6 +213,12 @@ class _Ground:
             return replace(self.base, instruction=told, routes=plan(scene, told))
         except UsageError:
             return None
+
+
+@lru_cache(maxsize=32)
+def _ground(world: str, split: Split, seed: int, people: tuple[int, int]) -> _Ground:
+    """Kept for the other levels."""
+    return _Ground(make_task(world, "object", split, seed, people), split)
 
 
 def _alone(ground: _Ground) -> Iterator[Composed]:
