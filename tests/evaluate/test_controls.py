@@ -82,7 +82,7 @@ def test_another_target_is_another_thing_not_another_side():
 
 
 def test_another_kind_is_told_where_there_is_no_other_of_the_same():
-    gap, things = PassBetween(Thing("chair", "orange"), Thing("box", "red")), [*THINGS[:2], ("ball", "red", -2.5, 0.0)]
+    gap, things = PassBetween(Thing("chair", "orange"), Thing("box", "red")), [*THINGS[:2], ("ball", "red", -3.2, 0.0)]
     task = task_of(gap, things, half=7.0)
     assert another_target(task, "train") is None
     assert opposite(task) is None
