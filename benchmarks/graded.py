@@ -15,7 +15,8 @@ from typing import Any
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.tasks import Task
-from embodied_cf.evaluate.graded import LEVELS, make_graded, score, try_all
+from embodied_cf.evaluate.graded import make_graded, score, try_all
+from embodied_cf.evaluate.graded_levels import LEVELS
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.rollout import Drives, run_episodes

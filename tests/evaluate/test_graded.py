@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embodied_cf.errors import UsageError
-from embodied_cf.evaluate.graded import LEVELS, Tried, make_graded, rehearsed, score, try_all
+from embodied_cf.evaluate.graded import Tried, make_graded, score, try_all
+from embodied_cf.evaluate.graded_levels import LEVELS, rehearsed
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.statistics import all_of
 from embodied_cf.language.composed import IfVisible, Then, constraints
