@@ -9,7 +9,7 @@ that could be named, nothing that has a left and a right) is left out of it, and
 | canonical | the same in words that training uses | as before; the loss of `none` is that of unseen words |
 | paraphrase | the same in other words of the same split | as before |
 | empty | "" | at the level of a policy that knows no language |
-| shuffled | another thing of the scene is named (a wall or side: the other one) | falls to chance |
+| shuffled | another thing of the scene is named (see `shuffled_instruction`) | falls to chance |
 | opposite | left and right exchanged | falls to chance |
 | swapped-words | two words exchanged, after it was said that they are | as before; few policies do it |
 | blank-image | grey frames | fails |
@@ -30,7 +30,7 @@ from embodied_cf.envs.splits import Split, uses_held_out_phrasing
 from embodied_cf.envs.tasks import Task
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.distractors import with_distractor, without_distractor
-from embodied_cf.evaluate.otherwise import another_target, opposite
+from embodied_cf.evaluate.otherwise import another_kind, another_target, opposite
 from embodied_cf.evaluate.rollout import Images, Sight
 from embodied_cf.evaluate.summary import NONE, SHUFFLED
 from embodied_cf.language.grammar import canonical, mirror, phrase
@@ -85,8 +85,11 @@ def obeyed(trial: Trial, path: Float64[np.ndarray, "t 3"], collisions: int) -> b
 
 
 def shuffled_instruction(task: Task, split: Split) -> Instruction | None:
-    """Return what the control `shuffled` tells, and the expert for chance: another thing, or else another side."""
-    return another_target(task, split) or opposite(task)
+    """Return what the control `shuffled` tells, and the expert for chance.
+
+    Another thing; where none can be named in its stead, the other side; else another kind of the same family.
+    """
+    return another_target(task, split) or opposite(task) or another_kind(task, split)
 
 
 def _as_it_is(task: Task, split: Split, rng: np.random.Generator) -> Trial:

@@ -16,7 +16,7 @@ from embodied_cf.envs.tasks import Task
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.rollout import Drives
 from embodied_cf.language.grammar import mirror
-from embodied_cf.language.instruction import Chain, Instruction, PassBetween, family
+from embodied_cf.language.instruction import Chain, Instruction, PassBetween, family, named
 from embodied_cf.language.predicate import Program, compile_instruction
 
 _TRIES = 6
@@ -32,6 +32,17 @@ def another_target(task: Task, split: Split) -> Instruction | None:
     """Return an instruction of the same kind that is about another thing of the scene (a chain: that ends there)."""
     meant = _targets(_compiled(task, task.instruction))
     return _first_other(task, (one for one in _alternatives(task, split) if _targets(_compiled(task, one)) != meant))
+
+
+def another_kind(task: Task, split: Split) -> Instruction | None:
+    """Return an instruction of the same family but of another kind, about none of the same things; never a chain."""
+    told = task.instruction
+    if isinstance(told, Chain):
+        return None
+    found = candidates(task.scene, split, family(told))
+    other = [one for one in found if type(one) is not type(told) and set(named(one)).isdisjoint(named(told))]
+    order = generator(task.seed, "another kind").permutation(len(other))[:_TRIES]
+    return _first_other(task, (other[row] for row in order))
 
 
 def something_else(task: Task, split: Split) -> Instruction | None:

@@ -84,6 +84,12 @@ def mcnemar(ours: Outcomes, theirs: Outcomes) -> float:
     return min(1.0, 2 * tail / 2 ** (only + other))
 
 
+def all_of(success: Bool[np.ndarray, "n t"], k: int) -> float:
+    """Return how often k tries of a task all succeed, from t >= k tries of n tasks each (unbiased; 2406.12045)."""
+    won = success.sum(axis=1).tolist()
+    return float(np.mean([math.comb(count, k) / math.comb(success.shape[1], k) for count in won]))
+
+
 def normalised(table: Table, floor: float, ceiling: float) -> Table:
     """Return numbers such that `floor` becomes 0 and `ceiling` 1: what makes cells of unlike difficulty comparable."""
     return (table - floor) / (ceiling - floor)
@@ -98,22 +104,51 @@ def over_seeds(cells: Sequence[Table], rng: np.random.Generator, draws: int = DR
     of Student's law with S - 1 degrees of freedom (after Hesterberg 2015). One seed says nothing about others: its
     interval is for other episodes only.
     """
-    by_seed = np.stack([cell.mean(axis=1) for cell in cells]).mean(axis=0)
-    seeds, mean = len(by_seed), float(by_seed.mean())
-    spread = np.zeros(draws)
-    if seeds > 1:
-        wider = float(stdtrit(seeds - 1, 0.975)) / Z * math.sqrt(seeds / (seeds - 1))
-        spread += wider * (by_seed[rng.integers(seeds, size=(draws, seeds))].mean(axis=1) - mean)
-    for cell in cells:
-        spread += (_resampled(cell.mean(axis=0), rng, draws) - cell.mean()) / len(cells)
+    (mean,), (spread,) = _drawn([cells], rng, draws)
     low, high = np.quantile(mean + spread, (0.025, 0.975))
     return Estimate(mean, float(low), float(high), sum(cell.shape[1] for cell in cells))
 
 
-def _resampled(values: Real[np.ndarray, " n"], rng: np.random.Generator, draws: int) -> Float64[np.ndarray, " k"]:
-    """Return means of values drawn with replacement."""
+def closed(
+    ours: Sequence[Table], below: Sequence[Table], above: Sequence[Table], rng: np.random.Generator, draws: int = DRAWS
+) -> Estimate | None:
+    """Return the share of the distance from one arm to another that a third closes: (ours - below) / (above - below).
+
+    Means over cells, and intervals, as in `over_seeds`; the same episodes and as many seeds for all three. None where
+    `above` does not exceed `below`; draws in which it does not count as 0.
+    """
+    gained = [mine - low for mine, low in zip(ours, below, strict=True)]
+    distance = [high - low for high, low in zip(above, below, strict=True)]
+    (top, bottom), spread = _drawn([gained, distance], rng, draws)
+    if bottom <= 0:
+        return None
+    there = bottom + spread[1]
+    shares = np.where(there > 0, (top + spread[0]) / np.where(there > 0, there, 1.0), 0.0)
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return Estimate(top / bottom, float(low), float(high), sum(cell.shape[1] for cell in ours))
+
+
+def _drawn(
+    sets: Sequence[Sequence[Table]], rng: np.random.Generator, draws: int
+) -> tuple[list[float], Float64[np.ndarray, "m k"]]:
+    """Return the means of m sets of cells, and how far k draws, the same for all sets, deviate from them."""
+    by_seed = np.stack([np.stack([cell.mean(axis=1) for cell in cells]).mean(axis=0) for cells in sets])
+    seeds, means = by_seed.shape[1], by_seed.mean(axis=1)
+    spread = np.zeros((len(sets), draws))
+    if seeds > 1:
+        wider = float(stdtrit(seeds - 1, 0.975)) / Z * math.sqrt(seeds / (seeds - 1))
+        rows = rng.integers(seeds, size=(draws, seeds))
+        spread += wider * (by_seed[:, rows].mean(axis=2) - means[:, None])
+    for together in zip(*sets, strict=True):
+        values = np.stack([cell.mean(axis=0) for cell in together], axis=1)  # (n, m)
+        spread += (_resampled(values, rng, draws) - values.mean(axis=0)[:, None]) / len(sets[0])
+    return means.tolist(), spread
+
+
+def _resampled(values: Real[np.ndarray, "n m"], rng: np.random.Generator, draws: int) -> Float64[np.ndarray, "m k"]:
+    """Return means of rows drawn with replacement."""
     counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=draws)
-    return counts @ values.astype(np.float64) / len(values)
+    return (counts @ values.astype(np.float64)).T / len(values)
 
 
 def following(
@@ -125,14 +160,14 @@ def following(
     that of a perfect driver who is told this other one; all judged by the first. 1: what goes beyond chance is all
     due to the instruction. A deaf policy drives the same way whatever it is told, so that its two successes are
     equal and its score is 0, however good it is. None where success does not exceed chance, where there is nothing
-    to explain. The interval is that of a bootstrap over episodes; draws that do not exceed chance count as 0.
+    to explain. The interval is that of a bootstrap over episodes; draws that do not exceed chance count as 0. A single
+    point means that no episode said otherwise: of 3 / n of all episodes that may still be untrue.
     """
     gained = told.astype(np.float64) - chance
     if gained.mean() <= 0:
         return None
     lost = told.astype(np.float64) - shuffled
-    counts = rng.multinomial(len(told), np.full(len(told), 1 / len(told)), size=draws)
-    top, bottom = counts @ lost, counts @ gained
+    top, bottom = _resampled(np.stack([lost, gained], axis=1), rng, draws)
     scores = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
     low, high = np.quantile(scores, (0.025, 0.975))
     return Estimate(float(lost.mean() / gained.mean()), float(low), float(high), len(told))

@@ -48,7 +48,7 @@ class Rule(IntEnum):
 
 _STOPS = (Rule.STOP_BESIDE, Rule.STOP)
 """End with a stop wherever they stand in a chain."""
-_STOPS_LAST = (Rule.GO_TO, Rule.PASS_BETWEEN)
+STOPS_LAST = (Rule.GO_TO, Rule.PASS_BETWEEN)
 """End with one only as the last clause."""
 
 
@@ -105,7 +105,7 @@ def compile_instruction(instruction: Instruction, surroundings: Surroundings) ->
     for at, part in enumerate(parts):
         rule, program.side[at] = rule_of(part)
         program.rule[at] = rule
-        program.stops[at] = rule in _STOPS or (at == len(parts) - 1 and rule in _STOPS_LAST)
+        program.stops[at] = rule in _STOPS or (at == len(parts) - 1 and rule in STOPS_LAST)
         if isinstance(part, PassBetween):
             rows, table = gaps(part.first, part.second, surroundings), program.gaps
         else:

@@ -38,7 +38,7 @@ class Planner:
         """Raise InstructionError for words that fit nothing in the scene."""
         program = compile_instruction(instruction, scene.surroundings())
         steps = int(TIME_LIMIT_S[family(instruction)] * SLACK / PERIOD_S)
-        return cls(Ground.of(scene), program, stack([_empty(scene)]), steps)
+        return cls(Ground.of(scene), program, stack([unpeopled(scene)]), steps)
 
     def route(self, progress: Progress, state: State) -> tuple[Route, Progress, State] | None:
         """Return a route for the clause that begins at `state`, and how and where it ends; None if none is found.
@@ -75,7 +75,7 @@ def plan(scene: Scene, instruction: Instruction) -> tuple[Route, ...]:
     Raises InstructionError for words that fit nothing, UsageError where no such route is found.
     """
     planner = Planner.of(scene, instruction)
-    state = initial_state([_empty(scene)])
+    state = initial_state([unpeopled(scene)])
     progress = replace(Progress.at_start(stack_programs([planner.program]), state.pose), fresh=np.zeros(1, bool))
     routes: list[Route] = []
     for clause in range(int(planner.program.count)):
@@ -88,7 +88,7 @@ def plan(scene: Scene, instruction: Instruction) -> tuple[Route, ...]:
     return tuple(routes)
 
 
-def _empty(scene: Scene) -> Scene:
+def unpeopled(scene: Scene) -> Scene:
     """Return a scene without its people."""
     return replace(scene, person=scene.person[:0], person_goals=scene.person_goals[:0],
                    person_speed=scene.person_speed[:0], person_look=scene.person_look[:0])  # fmt: skip

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodied_cf.evaluate.statistics import following, mcnemar, normalised, over_seeds, paired_gain, rate, wilson
+from embodied_cf.evaluate.statistics import (
+    closed,
+    following,
+    mcnemar,
+    normalised,
+    over_seeds,
+    paired_gain,
+    rate,
+    wilson,
+)
 
 
 def outcomes(both, only, other, neither):
@@ -102,6 +111,20 @@ def test_over_seeds_covers(episodes, training):
         found = over_seeds([table], rng, draws=300)
         hits += found.low <= 0.5 <= found.high
     assert hits / trials >= 0.92
+
+
+def test_share_closed():
+    """Two cells; from .2 to .8 of one and from 0 to .4 of the other, half of which is closed."""
+
+    def arm(*shares):
+        return [np.repeat((np.arange(10) < 10 * share).astype(float)[None], 3, axis=0) for share in shares]
+
+    found = closed(arm(0.5, 0.2), arm(0.2, 0.0), arm(0.8, 0.4), np.random.default_rng(0))
+    assert found.value == pytest.approx(0.5)
+    assert 0.1 < found.low < 0.5 < found.high < 0.95
+    whole = closed(arm(0.8), arm(0.2), arm(0.8), np.random.default_rng(0))
+    assert (whole.value, whole.low, whole.high) == pytest.approx((1.0, 1.0, 1.0))
+    assert closed(arm(0.8), arm(0.5), arm(0.5), np.random.default_rng(0)) is None
 
 
 def flags(*counts):

@@ -1,12 +1,15 @@
 """The numbers of small sets of records, counted by hand."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from recorded import record, several
 
 from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.record import write_records
 from embodied_cf.evaluate.statistics import paired_gain, wilson
 from embodied_cf.evaluate.summary import compare, success_tables, summarise
 
@@ -80,3 +83,16 @@ def test_what_cannot_be_summarised():
         summarise(several("11", "empty"), RNG(0))
     with pytest.raises(UsageError, match="share no episode"):
         compare([record(0)], [record(1)])
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    for seed, marks in enumerate(("1101", "1111", "0111")):
+        for arm, outcome in (("cf", marks), ("plain", "0100")):
+            (tmp_path / f"{arm}-{seed}").mkdir()
+            write_records(tmp_path / f"{arm}-{seed}" / "episodes.jsonl", several(outcome))
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text("utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), {})
+    value, low, high = map(float, capsys.readouterr().out.split())
+    assert value == pytest.approx(10 / 12 - 1 / 4)
+    assert low < value < high
