@@ -42,6 +42,10 @@ class Prompt:
         self._before, self._after = (self._ids(text) for text in around)
         self._after += list(queries)
 
+    def __deepcopy__(self, memo: dict) -> "Prompt":
+        """Return itself: copies of a network share their vocabulary, which is large."""
+        return self
+
     def __call__(self, instruction: tuple[str, ...]) -> tuple[Int64[Tensor, "b n"], Int64[Tensor, "b n"]]:
         """Return ids, and 1 where they are no padding."""
         rows = [[*self._before, *self._said(text), *self._after] for text in instruction]

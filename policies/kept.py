@@ -26,7 +26,7 @@ def load_kept(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 def with_weights(model: Module, state: Mapping[str, Tensor]) -> Module:
     """Return a copy with other weights. Frozen ones are shared, however large."""
     shared = {id(value): value for value in model.parameters() if not value.requires_grad}
-    other = copy.deepcopy(model, shared)  # type: ignore[arg-type] # the memo maps ids to anything
+    other = copy.deepcopy(model, shared)
     load_kept(other, state)
     return other
 

@@ -158,6 +158,10 @@ class FrozenSentences:
         self._tokenizer, self._model = tokenizer, model
         self._remembered: dict[str, Tensor] = {}
 
+    def __deepcopy__(self, memo: dict) -> "FrozenSentences":
+        """Return itself: copies of a network share what is frozen."""
+        return self
+
     def embedding(self, text: str) -> Float[Tensor, " e"]:
         """Return the mean of token states, scaled to entries of about 1."""
         if text not in self._remembered:

@@ -83,7 +83,8 @@ class Optimiser:
         for name, value in self._named.items():
             self._average[name].copy_(averaged[name])
             if name in moments["step"]:
-                self._adam.state[value] = {part: moments[part][name].clone() for part in _MOMENTS}
+                kept = {part: moments[part][name].to(value.device, copy=True) for part in _MOMENTS}
+                self._adam.state[value] = {**kept, "step": kept["step"].cpu()}  # where AdamW counts
 
 
 def _under(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -101,6 +101,7 @@ def test_other_weights_share_the_frozen_ones(bases):
     shared = {id(value) for value in model.parameters()} & {id(value) for value in other.parameters()}
     assert len(shared) == sum(not value.requires_grad for value in model.parameters())
     assert not torch.equal(model.read[1].weight, other.read[1].weight)
+    assert other._prompt is model._prompt
 
 
 @pytest.mark.parametrize("head", ["bins", "flow"])

@@ -1,3 +1,4 @@
+import copy
 from types import SimpleNamespace
 
 import pytest
@@ -85,6 +86,9 @@ class TestMiniLm:
         assert torch.equal(first[:3], again)
         assert torch.equal(first[0], first[3])
         assert self.asked == sorted(SAID[:2])
+
+    def test_copies_share_the_frozen_model(self, encoder):
+        assert copy.deepcopy(encoder)._frozen is encoder._frozen
 
     def test_frozen_weights_are_neither_trained_nor_saved(self, encoder):
         assert {name.split(".")[0] for name in encoder.state_dict()} == {"nothing", "project"}
