@@ -1,0 +1,63 @@
+"""What every conversion into RLDS shares."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embodied_cf.datasets.metadata import link_view
+from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.errors import DatasetError
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core.features import FeaturesDict
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def dataset_name(source: Path) -> str:
+    """Return a TFDS name (lower case, digits, _) from a directory's; a version directory lends its parent's."""
+    path = source.resolve()
+    plain = path.parent.name if _VERSION.fullmatch(path.name) else path.name
+    name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+    return name if name[:1].isalpha() else f"dataset_{name}".rstrip("_")
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys such as observation/state as folders. Raises DatasetError if one is folder and feature at once."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *folders, last = key.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+            if not isinstance(place, dict):
+                raise DatasetError(f"feature {key!r} lies inside another feature")
+        if last in place:
+            raise DatasetError(f"feature {key!r} is there twice, or a folder too")
+        place[last] = value
+    return tree
+
+
+def step_flags(steps: int) -> dict[str, np.ndarray]:
+    """Return the RLDS step keys of an episode that says nothing of reward or of whether it ended or was cut off."""
+    at = np.arange(steps)
+    return {
+        "reward": np.zeros(steps, np.float32),
+        "discount": np.ones(steps, np.float32),
+        "is_first": at == 0,
+        "is_last": at == steps - 1,
+        "is_terminal": np.zeros(steps, bool),
+    }
+
+
+def label_files(source: Path) -> dict[str, str]:
+    """Return the history of label sets (provenance and the like) that lies in a directory, by its place in RLDS."""
+    return {f"labels/{path.name}": path.read_text(encoding="utf-8") for path in sorted(source.glob("*.jsonl"))}
+
+
+def link_steps_view(out: Path, tree: "FeaturesDict") -> None:
+    """Give a finished dataset with label sets the view that dlimp, octo and openvla read."""
+    link_view(out, tree, [shard.name for shard in open_dataset(out).shards()])
