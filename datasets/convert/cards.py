@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from embodied_cf.datasets.metadata import INFO
+
 _LIMIT = 1 << 20
 _FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _LICENCE = re.compile(r"^license:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
@@ -16,6 +18,14 @@ def licence_of(source: Path) -> str:
     front = _FRONT.match(_read(source / CARD))
     found = _LICENCE.search(front[1]) if front else None
     return found[1] if found else ""
+
+
+def declared_licence(directory: Path) -> str:
+    """Return the licence in an RLDS dataset's dataset_info.json or card, "" if there is none."""
+    from tensorflow_datasets.core import dataset_info
+
+    info = dataset_info.read_from_json(str(directory / INFO))
+    return str(info.redistribution_info.license) or licence_of(directory)
 
 
 def card_files(source: Path, said: str, licence: str = "") -> Mapping[str, str]:
