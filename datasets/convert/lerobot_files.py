@@ -120,7 +120,11 @@ class DataFile:
         for step in range(len(episode)):
             writer.write(images.decode(step))
         end = writer.frames / self._plan.fps
-        return {**self._placed(f"videos/{key}"), f"videos/{key}/from_timestamp": start, f"videos/{key}/to_timestamp": end}
+        return {
+            **self._placed(f"videos/{key}"),
+            f"videos/{key}/from_timestamp": start,
+            f"videos/{key}/to_timestamp": end,
+        }
 
     def _measure(self, episode: EpisodeData) -> dict[str, Stats]:
         found = {}

@@ -11,7 +11,6 @@ from embodied_cf.datasets.convert.lerobot_info import LeRobotFeature
 from embodied_cf.datasets.convert.lerobot_keys import (
     COUNTERS,
     LANGUAGE_COLUMNS,
-    Memory,
     lerobot_name,
     read_memory,
 )
@@ -74,7 +73,7 @@ def plan_export(options: ConvertOptions, dataset: RldsDataset) -> LeRobotPlan:
     spoken = options.label_set if options.label_set in sets else None
     if memory is None or "timestamp" not in features:
         features["timestamp"] = LeRobotFeature("float32", (1,))
-    features |= {name: _INTEGER for name in COUNTERS}
+    features |= dict.fromkeys(COUNTERS, _INTEGER)
     if spoken:
         features |= {name: LeRobotFeature("language", (1,)) for name in LANGUAGE_COLUMNS}
     left = [f"{name} is no longer in the data" for name in absent]

@@ -52,9 +52,7 @@ def joined(parts: Sequence[Stats]) -> Stats:
 
     column = {key: [np.array(part[key], np.float64) for part in parts] for key in parts[0] if key != "count"}
     mean = averaged(column["mean"])
-    variance = averaged(
-        [std**2 + (own - mean) ** 2 for std, own in zip(column["std"], column["mean"], strict=True)]
-    )
+    variance = averaged([std**2 + (own - mean) ** 2 for std, own in zip(column["std"], column["mean"], strict=True)])
     whole = {"min": np.min(column["min"], axis=0), "max": np.max(column["max"], axis=0), "mean": mean}
     whole |= {"std": np.sqrt(variance), **{key: averaged(column[key]) for key in _QUANTILES}}
     return {**{key: value.tolist() for key, value in whole.items()}, "count": [int(count.sum())]}

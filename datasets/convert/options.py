@@ -34,5 +34,5 @@ class ConvertOptions:
     """Codec of LeRobot videos; none keeps the encoded images, byte by byte, in the parquet files."""
     control_period_s: float = 0.25
     """Seconds between steps of GNM trajectories, which do not say."""
-    history: int = 8
+    history: int = 4
     """Steps before a branch that cast and octo episodes keep."""

@@ -17,6 +17,8 @@ class Converted:
     episodes: int
     steps: int
     notes: tuple[str, ...] = ()
+    left_out: int = 0
+    """Episodes of the source that break the data contract, which no format can hold."""
 
 
 def shards_of(sizes: Sequence[int]) -> list[range]:

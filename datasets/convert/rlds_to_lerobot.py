@@ -209,4 +209,3 @@ def _info(plan: LeRobotPlan, count: _Count) -> dict[str, Any]:
         "video_path": VIDEO if plan.videos else None,
         "features": features,
     }
-

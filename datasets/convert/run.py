@@ -51,4 +51,16 @@ def _conversion(source: str, target: str) -> Conversion | None:
         from embodied_cf.datasets.convert.rlds_to_lerobot import rlds_to_lerobot
 
         return rlds_to_lerobot
+    if (source, target) == ("gnm", "rlds"):
+        from embodied_cf.datasets.convert.gnm_to_rlds import gnm_to_rlds
+
+        return gnm_to_rlds
+    if (source, target) == ("rlds", "gnm"):
+        from embodied_cf.datasets.convert.rlds_to_gnm import rlds_to_gnm
+
+        return rlds_to_gnm
+    if source == "rlds" and target in ("cast", "octo"):
+        from embodied_cf.datasets.convert.rlds_to_branches import rlds_to_branches
+
+        return rlds_to_branches
     return None

@@ -27,7 +27,9 @@ def pyav() -> ModuleType:
     return av
 
 
-def read_frames(path: Path, start_s: float, count: int, fps: float, whole: bool) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def read_frames(
+    path: Path, start_s: float, count: int, fps: float, whole: bool
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Yield `count` RGB frames, the first at `start_s`, each within half a period of its time.
 
     `whole` says that the file may hold no other frame. Raises DatasetError if frames are missing, misplaced or
