@@ -3,7 +3,6 @@
 Source: huggingface/lerobot, docs/source/lerobot-dataset-v3.mdx and src/lerobot/datasets.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 
 import pydantic
 
+from embodied_cf.datasets.convert.checked_json import parse, read_json, read_lines
 from embodied_cf.datasets.convert.paths import fill
 from embodied_cf.datasets.convert.rows import read_columns
 from embodied_cf.errors import DatasetError
@@ -130,39 +130,6 @@ def read_info(path: Path) -> LeRobotInfo:
     return info
 
 
-def parse(kind: type, raw: object, where: Path) -> Any:
-    """Return a dataclass from JSON values. Raises DatasetError naming each key that does not fit."""
-    try:
-        return pydantic.TypeAdapter(kind).validate_python(raw)
-    except pydantic.ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise DatasetError(problems, where=where) from None
-
-
-def read_json(path: Path) -> Any:
-    """Return a JSON file's value. Raises DatasetError if it is absent or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DatasetError("no such file", where=path, remedy="Copy the whole dataset.") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"not a readable JSON file ({error})", where=path) from error
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON lines file. Raises DatasetError naming the line that is none."""
-    if not path.is_file():
-        raise DatasetError("no such file", where=path, remedy="Copy the whole dataset.")
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                assert isinstance(row, dict)
-            except (ValueError, AssertionError, RecursionError) as error:
-                raise DatasetError("not a JSON object", where=f"{path}, line {number}") from error
-            yield row
-
-
 @dataclass(frozen=True)
 class _Task:
     task_index: int
@@ -233,10 +200,10 @@ def _episode_rows(root: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _part_v3(root: Path, info: LeRobotInfo, key: str, row: Mapping[str, Any]) -> VideoPart:
     place = {part: row[f"videos/{key}/{part}"] for part in ("chunk_index", "file_index")}
     start, end = row[f"videos/{key}/from_timestamp"], row[f"videos/{key}/to_timestamp"]
-    frames = round((end - start) * info.fps)
-    if frames != row["length"]:
+    frames = (end - start) * info.fps
+    if abs(frames - row["length"]) >= 1:
         raise DatasetError(
-            f"episode {row['episode_index']} has {frames} frames of {key} for {row['length']} rows",
+            f"episode {row['episode_index']} has {frames:.1f} frames of {key} for {row['length']} rows",
             where=root / "meta" / "episodes",
         )
     return VideoPart(fill(root, _video_path(root, info), {**place, "video_key": key}), start, False)

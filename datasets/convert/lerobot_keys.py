@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embodied_cf.datasets.convert.lerobot_info import LeRobotFeature, parse, read_json
+from embodied_cf.datasets.convert.checked_json import parse, read_json
+from embodied_cf.datasets.convert.lerobot_info import LeRobotFeature
 from embodied_cf.datasets.features import STEPS
 from embodied_cf.errors import DatasetError
 

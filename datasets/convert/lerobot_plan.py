@@ -146,7 +146,8 @@ def _feature(key: str, leaf: Leaf, first: Columns, known: LeRobotFeature | None,
 
 
 def _with_info(feature: LeRobotFeature, codec: str, fps: float) -> LeRobotFeature:
-    return replace(feature, info=video_info(codec, fps, feature.shape[:2]), video_info=None)
+    height, width, _ = feature.shape
+    return replace(feature, info=video_info(codec, fps, (height, width)), video_info=None)
 
 
 def _chunk(features: Features, name: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pydantic
 
 from embodied_cf.datasets.contract import Labels
-from embodied_cf.datasets.convert.lerobot_info import parse, read_json
+from embodied_cf.datasets.convert.checked_json import parse, read_json
 from embodied_cf.datasets.convert.rows import Rows, numbers, read_columns
 from embodied_cf.datasets.label_store import hindsight_texts, label_features, set_key, step_text_key
 from embodied_cf.errors import DatasetError

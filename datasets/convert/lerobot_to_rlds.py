@@ -97,7 +97,11 @@ def _stored(dataset: LeRobotSet, labels: LabelReader) -> tuple[dict[str, LeRobot
     depth = [name for name, feature in dataset.info.features.items() if feature.is_depth]
     own = LANGUAGE_COLUMNS if labels.sets else ()  # written from label sets, which come back themselves
     kept = {n: f for n, f in dataset.info.features.items() if n not in (*depth, *own, *COUNTERS)}
-    return kept, tuple(f"{name} is a depth map, which is not converted" for name in depth)
+    notes = [f"{name} is a depth map, which is not converted" for name in depth]
+    inside = {episode.index for episodes in dataset.splits().values() for episode in episodes}
+    if outside := len(dataset.episodes) - len(inside):
+        notes.append(f"{outside} episodes are in no split and stay behind")
+    return kept, tuple(notes)
 
 
 def _tree(source: _Source) -> "FeaturesDict":
@@ -183,9 +187,10 @@ def _column(column: Any, feature: LeRobotFeature, where: str) -> Any:
 
 def _images(cells: list, where: str) -> list[bytes]:
     images = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
-    if not all(isinstance(image, bytes) for image in images):
+    kept = [image for image in images if isinstance(image, bytes)]
+    if len(kept) < len(images):
         raise DatasetError("the images are not in the parquet file", where=where, remedy="Embed them with LeRobot.")
-    return images
+    return kept
 
 
 def _frames(source: _Source, entry: EpisodeEntry, name: str) -> list[bytes]:

@@ -211,12 +211,12 @@ def _placed(branch: Branch, layout: _Layout) -> dict[str, np.ndarray]:
     if not layout.is_cast:
         return {"state": place.astype(np.float32)}
     cos, sin, zero = np.cos(place[:, 2]), np.sin(place[:, 2]), np.zeros(len(place))
-    rows = [[cos, -sin, zero], [sin, cos, zero], [zero, zero, zero + 1]]
+    rotation = np.moveaxis(np.array([[cos, -sin, zero], [sin, cos, zero], [zero, zero, zero + 1]]), -1, 0)
     return {
         "state": place,
         "position": place[:, :2],
         "yaw": place[:, 2:],
-        "yaw_rotmat": np.moveaxis(np.array(rows), -1, 0),
+        "yaw_rotmat": rotation,
     }
 
 

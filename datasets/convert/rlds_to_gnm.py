@@ -13,8 +13,8 @@ import pydantic
 
 from embodied_cf.datasets.contract import EncodedImages, Episode
 from embodied_cf.datasets.convert.cards import card_files, declared_licence
+from embodied_cf.datasets.convert.checked_json import parse
 from embodied_cf.datasets.convert.gnm_to_rlds import ARRAYS, PICKLE
-from embodied_cf.datasets.convert.lerobot_info import parse
 from embodied_cf.datasets.convert.lerobot_sidecar import label_rows
 from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.datasets.convert.paths import inside
@@ -127,7 +127,7 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
 def _stored(episode: Episode) -> dict[str, _Stored]:
     """Return what is known of the pickle that an episode came from, nothing if it came from none."""
     told = episode.metadata.get(ARRAYS)
-    return parse(dict[str, _Stored], _json(str(told), episode.episode_id), Path(episode.episode_id)) if told else {}
+    return parse(dict[str, _Stored], _json(str(told), episode.episode_id), episode.episode_id) if told else {}
 
 
 def _json(text: str, where: str) -> Any:

@@ -39,6 +39,10 @@ def read_columns(path: Path, names: Sequence[str] | None = None) -> dict[str, li
     return _decoded(path, lambda: file.read(columns=None if names is None else list(names))).to_pydict()
 
 
+_GROUP_BYTES = 8 << 30
+"""What a row group may decode to; LeRobot's files have 100 MB."""
+
+
 class Rows:
     """Reads runs of rows from one file after another; consecutive runs read each row group once."""
 
@@ -70,8 +74,11 @@ class Rows:
         missing = sorted(set(self._names) - set(self._file.schema_arrow.names))
         if missing:
             raise DatasetError(f"no columns {', '.join(missing)}", where=path)
-        about = self._file.metadata
-        sizes = [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        groups = [self._file.metadata.row_group(at) for at in range(self._file.metadata.num_row_groups)]
+        sizes = [group.num_rows for group in groups]
+        # constant columns compress without bound, so that their rows count too
+        if any(max(group.total_byte_size, 8 * group.num_rows) > _GROUP_BYTES for group in groups):
+            raise DatasetError(f"a row group of more than {_GROUP_BYTES >> 30} GiB", where=path)
         self._starts = np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))])
 
     def _read_group(self, group: int) -> Any:
