@@ -53,9 +53,13 @@ def step_flags(steps: int) -> dict[str, np.ndarray]:
     }
 
 
+_HISTORY = ("provenance.jsonl", "quarantine.jsonl", "rejected.jsonl")
+"""The manifest stays behind: it tells of shards that the conversion does not keep."""
+
+
 def label_files(source: Path) -> dict[str, str]:
-    """Return the history of label sets (provenance and the like) that lies in a directory, by its place in RLDS."""
-    return {f"labels/{path.name}": path.read_text(encoding="utf-8") for path in sorted(source.glob("*.jsonl"))}
+    """Return the history of label sets that lies in a directory, by its place in RLDS."""
+    return {f"labels/{name}": (source / name).read_text("utf-8") for name in _HISTORY if (source / name).is_file()}
 
 
 def link_steps_view(out: Path, tree: "FeaturesDict") -> None:
