@@ -66,8 +66,8 @@ def octo_sample(step):
     """As octo's restructure and chunking do: the next HORIZON actions, the last one repeated."""
     count = tf.shape(step["action"])[0]
     ahead = tf.minimum(tf.range(count)[:, None] + tf.range(HORIZON)[None], count - 1)
-    return {"observation": {"image_primary": step["observation"]["image_primary"], "proprio": step["observation"]["state"]},
-            "task": {"language_instruction": step["language_instruction"]},
+    observation = {"image_primary": step["observation"]["image_primary"], "proprio": step["observation"]["state"]}
+    return {"observation": observation, "task": {"language_instruction": step["language_instruction"]},
             "action": tf.gather(step["action"], ahead), "mask": step["loss_mask"]}
 
 
@@ -75,7 +75,8 @@ words = tf.keras.layers.Hashing(64)
 
 
 def features(sample):
-    image = tf.image.resize(tf.io.decode_image(sample["observation"]["image_primary"], 3, expand_animations=False), (4, 4))
+    image = tf.io.decode_image(sample["observation"]["image_primary"], 3, expand_animations=False)
+    image = tf.image.resize(image, (4, 4))
     tokens = words(tf.strings.split(sample["task"]["language_instruction"]))
     bag = tf.reduce_sum(tf.one_hot(tokens, 64), axis=0)
     return tf.concat([tf.reshape(image, [48]) / 255 - 0.5, bag], 0), tf.reshape(sample["action"], [2 * HORIZON])
@@ -134,6 +135,6 @@ def _same_chunks(found, labelled):
             length = int(labels.action_mask[row].sum())
             assert text == labels.instruction[row]
             np.testing.assert_allclose(chunk[:length], labels.action[row][:length], atol=1e-4)
-            np.testing.assert_allclose(chunk[length:], np.repeat(chunk[length - 1 : length], 8 - length, 0), atol=1e-4)
+            np.testing.assert_allclose(chunk[length - 1 :], [chunk[length - 1]] * (9 - length), atol=1e-4)
             at += 1
     assert at == len(found)
