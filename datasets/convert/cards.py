@@ -11,6 +11,13 @@ _FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _LICENCE = re.compile(r"^license:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _NAMES = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "CITATION.cff", "CITATIONS.bib", "CITATION.bib")
 CARD = "README.md"
+NOTHING: Mapping[str, str] = {}
+HUB = {
+    "task_categories": "task_categories:\n- robotics",
+    "tags": "tags:\n- LeRobot",
+    "configs": "configs:\n- config_name: default\n  data_files: data/*/*.parquet",
+}
+"""What the Hugging Face Hub wants to know of a LeRobot dataset, as LeRobot's own cards say it."""
 
 
 def licence_of(source: Path) -> str:
@@ -28,14 +35,24 @@ def declared_licence(directory: Path) -> str:
     return str(info.redistribution_info.license) or licence_of(directory)
 
 
-def card_files(source: Path, said: str, licence: str = "") -> Mapping[str, str]:
+def card_files(source: Path, said: str, licence: str = "", front: Mapping[str, str] = NOTHING) -> Mapping[str, str]:
     """Return the files that go along: licence and citation as they are, and the card with `said` added to it.
 
-    A source without a card gets one, with `licence` in its front matter if that is known.
+    `licence` and `front` (key to YAML text) go into the card's front matter where it does not speak of them.
     """
     kept = {name: _read(source / name) for name in _NAMES if (source / name).is_file()}
-    card = _read(source / CARD) or (f"---\nlicense: {licence}\n---\n" if licence else "")
-    return {**kept, CARD: f"{card.rstrip()}\n\n## Conversion\n\n{said}\n".lstrip()}
+    wanted = {"license": f"license: {licence}"} if licence else {}
+    card = _with_front(_read(source / CARD), {**wanted, **front}).rstrip()
+    return {**kept, CARD: f"{card}\n\n## Conversion\n\n{said}\n".lstrip()}
+
+
+def _with_front(card: str, front: Mapping[str, str]) -> str:
+    standing = _FRONT.match(card)
+    own = standing[1] if standing else ""
+    lacking = [text for key, text in front.items() if not re.search(rf"^{key}:", own, re.MULTILINE)]
+    body = card[standing.end() :] if standing else card
+    lines = [*([own] if own else []), *lacking]
+    return "\n".join(["---", *lines, "---", body]) if lines else body
 
 
 def _read(path: Path) -> str:

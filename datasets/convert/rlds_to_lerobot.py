@@ -9,7 +9,7 @@ import numpy as np
 
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages
-from embodied_cf.datasets.convert.cards import card_files, declared_licence
+from embodied_cf.datasets.convert.cards import HUB, card_files, declared_licence
 from embodied_cf.datasets.convert.lerobot_arrow import tasks_table
 from embodied_cf.datasets.convert.lerobot_files import CHUNK, DATA, VIDEO, DataFile, EpisodeData
 from embodied_cf.datasets.convert.lerobot_keys import LANGUAGE_COLUMNS
@@ -185,7 +185,7 @@ def _write_meta(plan: LeRobotPlan, options: ConvertOptions, count: _Count) -> No
         f"Converted from RLDS ({plan.dataset.name} {plan.dataset.version}) by embodied-cf. Numbers are 1:1; images are "
         f"{kept}. Label sets lie in `meta/embodied_cf`, with their provenance."
     )
-    for name, text in card_files(source, said, declared_licence(source)).items():
+    for name, text in card_files(source, said, declared_licence(source), HUB).items():
         write_text(out / name, text)
     write_json(out / "meta" / "info.json", _info(plan, count))
 

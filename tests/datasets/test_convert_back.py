@@ -164,6 +164,14 @@ def test_a_set_that_never_was_lerobot(arm, tmp_path):
     assert len(list((tmp_path / "arm").glob("videos/*/chunk-000/file-*.mp4"))) == 8
 
 
+def test_the_card_says_what_the_hub_asks(chain):
+    card = (chain / "av1" / "README.md").read_text()
+    assert card.startswith("---\nlicense: cc-by-4.0\ntask_categories:\n- robotics\ntags:\n- LeRobot\nconfigs:\n")
+    assert "\n---\n# My robot\n" in card
+    assert (card.count("license:"), card.count("## Conversion")) == (1, 2)
+    assert (chain / "av1" / "LICENSE").read_text() == "All of it."
+
+
 def test_odd_sides_do_not_go_into_a_video(tmp_path, write_tiny):
     from tiny import tiny_episode, tiny_features
 
