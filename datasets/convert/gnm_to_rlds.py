@@ -76,7 +76,7 @@ def gnm_to_rlds(options: ConvertOptions, progress: Progress) -> Converted:
     runs = shards_of([trajectory.size for trajectory in found])
     shards: list[ShardSource] = [partial(_examples, found[run.start : run.stop], progress) for run in runs]
     licence = licence_of(options.source)
-    name = options.name or dataset_name(options.source)
+    name = dataset_name(options.name, options.source)
     card = DatasetCard(name, description=_SAID, licence=licence, recipe=str(options.source.resolve()))
     spec = _SPEC.format(name=name, period=options.control_period_s)
     files = {**card_files(options.source, _SAID), "spec.toml": spec}

@@ -73,7 +73,7 @@ def lerobot_to_rlds(options: ConvertOptions, progress: Progress) -> Converted:
     )
     licence = licence_of(options.source)
     card = DatasetCard(
-        options.name or dataset_name(options.source),
+        dataset_name(options.name, options.source),
         description=said,
         licence=licence,
         recipe=json.dumps([str(options.source.resolve()), options.frames]),

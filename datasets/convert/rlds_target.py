@@ -9,7 +9,7 @@ import numpy as np
 
 from embodied_cf.datasets.metadata import link_view
 from embodied_cf.datasets.rlds import open_dataset
-from embodied_cf.errors import DatasetError
+from embodied_cf.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core.features import FeaturesDict
@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
-def dataset_name(source: Path) -> str:
-    """Return a TFDS name (lower case, digits, _) from a directory's; a version directory lends its parent's."""
+def dataset_name(asked: str | None, source: Path | str) -> str:
+    """Return the name that is asked for, else one from a directory's (of a version directory, its parent's) or text.
+
+    TFDS takes lower-case letters, digits and _. Raises UsageError if what is asked for has others.
+    """
+    if asked is not None:
+        if asked != _tfds_name(asked):
+            raise UsageError(f"name {asked!r} is not lower-case letters, digits and _", remedy="Choose another name.")
+        return asked
+    if isinstance(source, str):
+        return _tfds_name(source)
     path = source.resolve()
-    plain = path.parent.name if _VERSION.fullmatch(path.name) else path.name
-    name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+    return _tfds_name(path.parent.name if _VERSION.fullmatch(path.name) else path.name)
+
+
+def _tfds_name(text: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     return name if name[:1].isalpha() else f"dataset_{name}".rstrip("_")
 
 

@@ -13,7 +13,7 @@ from embodied_cf.datasets.convert.cards import card_files, declared_licence
 from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.datasets.convert.result import Converted, Progress
 from embodied_cf.datasets.convert.rlds_source import usable
-from embodied_cf.datasets.convert.rlds_target import label_files, step_flags
+from embodied_cf.datasets.convert.rlds_target import dataset_name, label_files, step_flags
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.episodes import EpisodeReader
 from embodied_cf.datasets.features import STEPS
@@ -70,7 +70,7 @@ def rlds_to_branches(options: ConvertOptions, progress: Progress) -> Converted:
     said = _SAID.format(name=f"{dataset.name} {dataset.version}", labels=options.label_set)
     licence = declared_licence(options.source)
     card = DatasetCard(
-        options.name or f"{dataset.name}_{options.to}",
+        dataset_name(options.name, f"{dataset.name}_{options.to}"),
         description=said,
         licence=licence,
         recipe=f"{options.source.resolve()} {options.label_set} {options.history} {options.spec}",

@@ -18,7 +18,7 @@ from embodied_cf.datasets.convert.paths import fill, inside
 from embodied_cf.datasets.convert.result import shards_of
 from embodied_cf.datasets.convert.rlds_target import dataset_name, nested
 from embodied_cf.datasets.convert.rows import Rows
-from embodied_cf.errors import DatasetError
+from embodied_cf.errors import DatasetError, UsageError
 
 
 def run(*arguments):
@@ -90,7 +90,11 @@ def test_keys_as_folders():
     ("folder", "name"), [("My Robot-2", "my_robot_2"), ("bridge/1.0.0", "bridge"), ("7dof", "dataset_7dof")]
 )
 def test_names_that_tfds_takes(tmp_path, folder, name):
-    assert dataset_name(tmp_path / folder) == name
+    assert dataset_name(None, tmp_path / folder) == name
+    assert dataset_name("mine", tmp_path / folder) == "mine"
+    for asked in ("My set", "../up", ""):
+        with pytest.raises(UsageError, match="is not lower-case letters, digits and _"):
+            dataset_name(asked, tmp_path / folder)
 
 
 def test_cards(tmp_path):
