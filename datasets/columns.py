@@ -90,7 +90,11 @@ def _values(raw: memoryview, leaf: Leaf) -> np.ndarray | list:
     if leaf.dtype == "string":
         items: list = wire.bytes_values(raw)
         if leaf.role == "encoded":
-            return [_inflate(item, leaf) for item in items] if shape else _inflate(items[0], leaf)
+            tensors = [_inflate(item, leaf) for item in items]
+            if not shape:
+                return tensors[0]
+            fixed = None not in leaf.inner_shape
+            return np.stack(tensors) if fixed and tensors else tensors
         return _nest(items, shape)
     flat = wire.float_values(raw) if np.dtype(leaf.dtype).kind == "f" else wire.int64_values(raw)
     unknown = sum(size is None for size in shape)

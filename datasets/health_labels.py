@@ -13,6 +13,7 @@ from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import SCHEMA_VERSION, Labels
 from embodied_cf.datasets.features import Features
 from embodied_cf.datasets.health_issues import Hit
+from embodied_cf.datasets.health_strict import check_label_columns
 from embodied_cf.datasets.label_store import decode_labels, set_key, set_names, step_text_key
 from embodied_cf.errors import RecordError
 
@@ -44,7 +45,9 @@ def open_labels(directory: Path, features: Features, documents: Mapping[str, str
         hits += [Hit("E804", f"line {line}") for line in wrong]
     elif names:
         hits.append(Hit("I807", ", ".join(names), len(names)))
-    readable = tuple(name for name in names if name not in newer)
+    columns = {name: list(check_label_columns(features, name)) for name in names if name not in newer}
+    hits += [hit for found in columns.values() for hit in found]
+    readable = tuple(name for name, found in columns.items() if not found)
     return LabelSource(readable, None if sources is None else frozenset(sources)), hits
 
 

@@ -21,3 +21,10 @@ def resized(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[n
     import cv2
 
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def encode_png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Return an RGB frame as PNG, which keeps every pixel."""
+    import cv2
+
+    return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from embodied_cf.datasets import health, health_labels
+from embodied_cf.datasets import health, health_labels, health_strict
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import EncodedImages
 from embodied_cf.datasets.episode_view import EpisodeView, language_keys, view_episode
@@ -47,9 +47,10 @@ def inspect_dataset(
 ) -> Inspection:
     """Read a whole dataset (or split) once, in constant memory, and return what it holds.
 
-    With a spec, motion is judged too. `strict` decodes every frame rather than a sample, and demands every
-    RLDS step key. Broken records are counted and passed over. Raises DatasetError if there is no dataset or a
-    shard is missing, UsageError for an unknown split.
+    With a spec, motion is judged too. `strict` decodes every frame rather than a sample, demands every RLDS step
+    key in its type, and compares label sets with views, manifest and per-step texts. Broken records are counted
+    and passed over. Raises DatasetError if there is no dataset or a shard is missing, UsageError for an unknown
+    split.
     """
     survey = _Survey(open_dataset(directory), spec, strict)
     shards = survey.dataset.shards(split)
@@ -75,6 +76,10 @@ class _Survey:
         self._labels, hits = health_labels.open_labels(dataset.path, dataset.features, documents)
         self._label_tallies = {name: LabelTally(name) for name in self._labels.names}
         self._findings.add([*hits, *health.check_features(dataset.features, strict)])
+        if strict:
+            self._findings.add(health_strict.check_step_types(dataset.features))
+            self._findings.add(health_strict.check_view(dataset))
+            self._findings.add(health_strict.check_manifest(dataset.path, dataset.shards()))
 
     def split(self, name: str, shards: list[Shard], progress: Progress | None) -> SplitSummary:
         """Read one split."""
@@ -164,6 +169,8 @@ class _Survey:
             return
         self._label_tallies[name].add(labels, steps)
         yield health_labels.check_labels(name, labels, steps, self._labels.sources)
+        if self._strict:
+            yield health_strict.check_hindsight(columns, name, labels, steps)
 
     def _look(self, view: EpisodeView, episode_id: str) -> dict[str, list[Look]]:
         """Decode some frames; of ever fewer episodes, so that a large set costs little more than a small one."""

@@ -44,7 +44,7 @@ def future_chunks(
     return chunk.astype(np.float32), mask
 
 
-def typical_scale(tracks: list[Float[np.ndarray, "t d"]], body: Embodiment) -> MotionScale:
+def typical_scale(tracks: list[Float[np.ndarray, "_ d"]], body: Embodiment) -> MotionScale:
     """Return the median moving step and the 90th percentile of turning over a chunk, over all tracks.
 
     Raises DatasetError if nothing in the data moves.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Guess:
-    """A value and why it is guessed."""
+    """A value and why it is guessed; without a reason it is known, not guessed."""
 
     value: object
-    why: str
+    why: str = ""
 
 
 @dataclass
@@ -25,7 +25,8 @@ class Draft:
 
 def to_toml(name: str, draft: Draft) -> str:
     """Return the draft of a spec as TOML, each guess marked."""
-    guessed = [*draft.top, *(f"cameras.{key}" for key in draft.cameras), *(f"columns.{key}" for key in draft.columns)]
+    folders = {"": draft.top, "cameras.": draft.cameras, "columns.": draft.columns}
+    guessed = [folder + key for folder, guesses in folders.items() for key, guess in guesses.items() if guess.why]
     lines = [
         f"# A first guess of how to read {_comment(name)}, made by `embodied-cf inspect --suggest-spec`.",
         "# Check each line marked as guessed, then delete its mark here and in `guessed`. See docs/specs.md.",
@@ -44,7 +45,10 @@ def to_toml(name: str, draft: Draft) -> str:
 
 
 def _lines(guesses: Mapping[str, Guess]) -> list[str]:
-    return [f"{key} = {_value(guess.value)}  # guessed: {_comment(guess.why)}" for key, guess in guesses.items()]
+    return [
+        f"{key} = {_value(guess.value)}" + (f"  # guessed: {_comment(guess.why)}" if guess.why else "")
+        for key, guess in guesses.items()
+    ]
 
 
 def _value(value: object) -> str:

@@ -25,6 +25,11 @@ def suggest_spec(dataset: RldsDataset) -> str:
     Every guess ends in a comment `# guessed: why` and its key stands in `guessed`; comments at the end say
     what could not be guessed. Raises DatasetError if the dataset has no readable episode.
     """
+    return to_toml(dataset.name, draft_spec(dataset))
+
+
+def draft_spec(dataset: RldsDataset) -> Draft:
+    """Return the guesses of `suggest_spec`, to be improved by who knows more."""
     evidence = Evidence(dataset, first_episodes(dataset))
     draft = Draft()
     kind = guess_embodiment(evidence, draft)
@@ -33,7 +38,7 @@ def suggest_spec(dataset: RldsDataset) -> str:
     _time(evidence, draft, kind)
     _language(evidence, draft)
     _cameras(evidence, draft)
-    return to_toml(dataset.name, draft)
+    return draft
 
 
 def _time(evidence: Evidence, draft: Draft, kind: str) -> None:

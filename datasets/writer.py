@@ -4,7 +4,6 @@ An episode is a nested mapping of the shape of the feature tree, columnar: per-s
 lists of texts, or of encoded images) with a leading axis of steps.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +13,12 @@ import numpy as np
 
 from embodied_cf.datasets import wire
 from embodied_cf.datasets.features import Features, Leaf, flatten
-from embodied_cf.datasets.files import disk_errors, exclusive, write_json, write_text
+from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.metadata import INFO, write_features
+from embodied_cf.datasets.parts import Parts, parts
+from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.datasets.shards import ShardWriter
-from embodied_cf.errors import DatasetError, OutputError
+from embodied_cf.errors import DatasetError
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core.features import FeaturesDict
@@ -36,6 +37,8 @@ class DatasetCard:
     version: str = "1.0.0"
     description: str = ""
     citation: str = ""
+    licence: str = ""
+    """SPDX identifier, or the licence's text."""
     file_format: str = "tfrecord"
     recipe: str = ""
     """What the episodes depend on, not published: an unfinished dataset is only finished by the same recipe."""
@@ -47,17 +50,17 @@ def write_dataset(
     tree: "FeaturesDict",
     splits: Mapping[str, Sequence[ShardSource]],
     extra_files: Mapping[str, str] | None = None,
+    describe: Callable[[RldsDataset], Mapping[str, str]] | None = None,
 ) -> None:
     """Write a dataset into `directory`, or finish one that was interrupted; finished shards are kept.
 
-    `extra_files` (such as the dataset's spec) are written beside the shards. Raises OutputError if the
-    directory holds something else or what another recipe began, DatasetError if an episode does not fit the
-    feature tree.
+    `extra_files` (such as the dataset's spec) are written beside the shards; so is what `describe` makes of the
+    finished shards. Raises OutputError if the directory holds something else or what another recipe began,
+    DatasetError if an episode does not fit the feature tree.
     """
     features = flatten(tree)
-    state = directory / ".parts"
-    _claim(directory, state, card, {split: len(sources) for split, sources in splits.items()})
-    with exclusive(state / "lock"):
+    shards = {split: len(sources) for split, sources in splits.items()}
+    with parts(directory, {**asdict(card), "shards": shards}) as state:
         sizes = {
             split: [
                 _shard(directory, state, card, features, (split, index, len(sources)), source)
@@ -66,13 +69,12 @@ def write_dataset(
             for split, sources in splits.items()
         }
         write_features(tree, directory)
-        for name, text in (extra_files or {}).items():
+        files = dict(extra_files or {})
+        if describe:
+            files |= describe(_unsealed(directory, card, features, sizes))
+        for name, text in files.items():
             write_text(directory / name, text)
         write_text(directory / INFO, _info(card, sizes))
-    with disk_errors(state):
-        for left in state.iterdir():
-            left.unlink()
-        state.rmdir()
 
 
 def encode_example(features: Features, example: Example) -> bytes:
@@ -87,40 +89,40 @@ def encode_example(features: Features, example: Example) -> bytes:
     return wire.encode_example(encoded)
 
 
-def _claim(directory: Path, state: Path, card: DatasetCard, shards: Mapping[str, int]) -> None:
-    if (directory / INFO).exists() or (directory.is_dir() and any(directory.iterdir()) and not state.is_dir()):
-        raise OutputError("the directory is not empty", where=directory, remedy="Choose another output directory.")
-    with disk_errors(directory):
-        state.mkdir(parents=True, exist_ok=True)
-    standing, wanted = state / "card.json", {**asdict(card), "shards": shards}
-    if standing.is_file() and json.loads(standing.read_text("utf-8")) != wanted:
-        raise OutputError(
-            "the directory holds another unfinished dataset",
-            where=directory,
-            remedy="Finish it with the options it began with, or choose another output directory.",
-        )
-    write_json(standing, wanted)
-
-
 def _shard(
     directory: Path,
-    state: Path,
+    state: Parts,
     card: DatasetCard,
     features: Features,
     place: tuple[str, int, int],
     make: ShardSource,
 ) -> tuple[int, int]:
-    split, index, count = place
-    done = state / f"{split}-{index:05d}.json"
-    if done.is_file():
-        records, size = json.loads(done.read_text("utf-8"))
-        return records, size
-    name = f"{card.name}-{split}.{card.file_format}-{index:05d}-of-{count:05d}"
-    with ShardWriter(directory / name, card.file_format) as writer:
+    part = f"{place[0]}-{place[1]:05d}"
+    if (done := state.result(part)) is not None:
+        return done[0], done[1]
+    with ShardWriter(directory / _shard_name(card, *place), card.file_format) as writer:
         for example in make():
             writer.write(encode_example(features, example))
-    write_json(done, [writer.records, writer.num_bytes])
+    state.finish(part, [writer.records, writer.num_bytes])
     return writer.records, writer.num_bytes
+
+
+def _shard_name(card: DatasetCard, split: str, index: int, count: int) -> str:
+    return f"{card.name}-{split}.{card.file_format}-{index:05d}-of-{count:05d}"
+
+
+def _unsealed(
+    directory: Path, card: DatasetCard, features: Features, sizes: Mapping[str, Sequence[tuple[int, int]]]
+) -> RldsDataset:
+    """Return the dataset as it will be opened once dataset_info.json stands."""
+    splits = {
+        split: tuple(
+            Shard(directory, _shard_name(card, split, index, len(shards)), split, index, records)
+            for index, (records, _) in enumerate(shards)
+        )
+        for split, shards in sizes.items()
+    }
+    return RldsDataset(directory, card.name, card.version, card.file_format, features, splits)
 
 
 def _info(card: DatasetCard, sizes: Mapping[str, Sequence[tuple[int, int]]]) -> str:
@@ -133,6 +135,7 @@ def _info(card: DatasetCard, sizes: Mapping[str, Sequence[tuple[int, int]]]) -> 
         description=card.description,
         citation=card.citation,
         file_format=card.file_format,
+        redistribution_info=dataset_info_pb2.RedistributionInfo(license=card.licence) if card.licence else None,
         splits=[
             dataset_info_pb2.SplitInfo(
                 name=split,
@@ -175,7 +178,7 @@ def _ragged(leaf: Leaf, value: Any) -> dict[str, bytes]:
 
 def _feature(leaf: Leaf, value: Any, shape: Sequence[int | None]) -> bytes:
     if leaf.role == "encoded":
-        raise TypeError("tensors stored as bytes are read, not written; declare it without encoding")
+        return wire.bytes_feature(_tensors(leaf, value, shape))
     if leaf.dtype == "string":
         items = [value] if not shape else _leaves(value)
         return wire.bytes_feature([item.encode() if isinstance(item, str) else bytes(item) for item in items])
@@ -189,6 +192,16 @@ def _feature(leaf: Leaf, value: Any, shape: Sequence[int | None]) -> bytes:
         raise TypeError(f"{array.dtype} does not go into {leaf.dtype}")
     is_float = np.dtype(leaf.dtype).kind == "f"
     return wire.float_feature(array) if is_float else wire.int64_feature(array.astype(np.int64))
+
+
+def _tensors(leaf: Leaf, value: Any, shape: Sequence[int | None]) -> list[bytes]:
+    """Return tensors stored as bytes, which keeps the 64 bits that an Example's float list cuts to 32."""
+    if leaf.compression != "bytes":
+        raise TypeError(f"tensors encoded as {leaf.compression} are read, not written")
+    rows = np.asarray(value, leaf.inner_dtype) if shape else np.asarray(value, leaf.inner_dtype)[None]
+    if rows.shape[1:] != leaf.inner_shape:
+        raise ValueError(f"shape {rows.shape} where {(None, *leaf.inner_shape)} belongs")
+    return [row.tobytes() for row in rows]
 
 
 def _leaves(value: Any) -> list[str | bytes]:

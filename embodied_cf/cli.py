@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from embodied_cf.crm.command import Crm
+from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.evaluate.options import EvaluateOptions
 from embodied_cf.explain.options import SearchOptions
@@ -77,6 +78,21 @@ class Inspect:
             write_text(self.suggest_spec, suggest_spec(open_dataset(self.dataset)))
         _write_json(self.json, found.to_json())
         return 2 if self.strict and found.fails_strict else 0
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Bring a dataset from one format into another: LeRobot, GNM folders, RLDS, CAST. Run again to resume."""
+
+    options: Annotated[ConvertOptions, tyro.conf.arg(name="")]
+    json: Path | None = None
+    """Write the result here, for machines."""
+
+    def run(self) -> int:
+        """Convert with a counter."""
+        from embodied_cf.datasets.convert.command import run_convert
+
+        return run_convert(self.options, self.json)
 
 
 @dataclass(frozen=True)
@@ -338,6 +354,7 @@ Verb = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Serve, tyro.conf.subcommand("serve")]
     | Annotated[LabelSets, tyro.conf.subcommand("labels")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Crm, tyro.conf.subcommand("crm")]
 )

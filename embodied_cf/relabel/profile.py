@@ -45,7 +45,7 @@ class Profile:
 
 
 def measure(
-    tracks: Iterable[tuple[str, Float[np.ndarray, "t d"]]],
+    tracks: Iterable[tuple[str, Float[np.ndarray, "_ d"]]],
     body: Embodiment,
     segmenter: Segmenter,
     seed: int,

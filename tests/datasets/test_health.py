@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from tiny import flat_picture, picture, tiny_episode, tiny_features, write_recor
 
 from embodied_cf.datasets import health, health_issues, health_labels
 from embodied_cf.datasets.contract import Labels
-from embodied_cf.datasets.features import flatten
+from embodied_cf.datasets.features import flatten, load_tree
 from embodied_cf.datasets.health_issues import ISSUES, Finding, Findings, Hit
 from embodied_cf.datasets.inspection import inspect_dataset
 from embodied_cf.datasets.label_store import encode_labels, label_features
+from embodied_cf.datasets.metadata import link_view
+from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.writer import encode_example
 from embodied_cf.errors import DatasetError
 
@@ -384,6 +387,62 @@ def test_a_newer_schema_is_not_read(tmp_path):
 def test_schema_version_of_a_description():
     assert health_labels.schema_version("embodied-cf label set, schema version 12.") == 12
     assert health_labels.schema_version("labels of mine") == 1
+
+
+# --- strict ---------------------------------------------------------------------------------------------------
+
+
+def test_step_keys_of_another_type(write_tiny):
+    episode = tiny_episode(0)
+    episode["steps"]["is_first"] = episode["steps"]["is_first"].astype(np.int64)
+    episode["steps"]["reward"] = np.zeros((6, 2), np.float32)
+    from tensorflow_datasets.core import features as tf
+
+    tree = tiny_features(is_first=np.int64, reward=tf.Tensor(shape=(2,), dtype=np.float32))
+    directory = write_tiny([episode], tree)
+    assert found(directory)["W205"].details == (
+        "steps/is_first is int64 of shape (), not one bool a step",
+        "steps/reward is float32 of shape (2,), not one number a step",
+    )
+    assert "W205" not in [finding.code for finding in inspect_dataset(directory).findings]
+
+
+def test_a_label_set_agrees_with_all_beside_it(tmp_path):
+    directory = _labelled(tmp_path / "x", _labels())
+    assert {code: f.details for code, f in found(directory).items()} == {"W810": ("no views/steps",)}
+    dataset = open_dataset(directory)
+    link_view(directory, load_tree(directory), [shard.name for shard in dataset.shards()])
+    assert found(directory) == {}
+    (directory / "labels" / "manifest.jsonl").write_text(
+        json.dumps({"type": "shard", "shard": dataset.shards()[0].name, "sha256_out": "0" * 64}) + "\nnot json\n"
+    )
+    assert found(directory)["E811"].count == 2
+    shutil.copy(directory / "features.json", directory / "views" / "steps")
+    assert found(directory)["W810"].details == ("views/steps shows label sets",)
+
+
+def test_a_step_text_that_no_label_says(tmp_path):
+    directory = _labelled(tmp_path / "x", _labels(), texts=("go on", "go on", "fly", "go on", "go on", "go on"))
+    finding = found(directory)["E809"]
+    assert (finding.count, finding.step) == (2, 2)
+    assert finding.details == ("steps/language_instruction_hindsight: 'fly'",)
+    assert "E809" not in [f.code for f in inspect_dataset(directory).findings]
+
+
+def test_label_columns_of_another_shape_are_not_read(tmp_path):
+    directory = _labelled(tmp_path / "x", _labels())
+    file = directory / "features.json"
+    told = json.loads(file.read_text())
+    columns = told["featuresDict"]["features"]["labels"]["sequence"]["feature"]["featuresDict"]["features"]
+    del columns["score"]
+    columns["start"]["tensor"]["dtype"] = "int64"
+    file.write_text(json.dumps(told))
+    inspection = inspect_dataset(directory)
+    (finding,) = inspection.findings
+    assert (finding.code, finding.details) == (
+        "E808", ("no labels/score", "labels/start is int64 (None,), not int32 (None,)")
+    )  # fmt: skip
+    assert inspection.label_sets == ()
 
 
 # --- the catalogue --------------------------------------------------------------------------------------------
