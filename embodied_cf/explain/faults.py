@@ -1,4 +1,4 @@
-"""Drivers that do well until a fault at a known decision: the truth that explanations of episodes are tested against."""
+"""Drivers that do well until a fault at a known decision: the truth that explanations are tested against."""
 
 from dataclasses import dataclass, replace
 

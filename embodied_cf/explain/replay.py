@@ -137,11 +137,12 @@ def _run(
     left, most = now.clock, max(then.history, 0 if isinstance(first, np.ndarray) else first.history)
     back = [np.maximum(left - age, 0) for age in range(most, 0, -1)]
     past = deque((recording.trail.take(rows) for rows in back), maxlen=most)
-    wheel: Wheel = _Doing(first) if isinstance(first, np.ndarray) else first.take_over(_handed(recording, now, past, left))
+    begun = Handover(recording.task, now, tuple(past), left)
+    wheel: Wheel = _Doing(first) if isinstance(first, np.ndarray) else first.take_over(begun)
     poses, done = [now.state.pose], []
     while not (now.over.all() and len(done) >= periods):
         if len(done) == periods:
-            wheel = then.take_over(_handed(recording, now, past, left))
+            wheel = then.take_over(Handover(recording.task, now, tuple(past), left))
         done.append(wheel.act(now))
         past.append(now.state)
         now = _drive(now, done[-1], chance, draw)
@@ -162,11 +163,9 @@ class _Doing:
         return self.actions[:, self.at - 1]
 
 
-def _handed(recording: Recording, now: Episodes, past: Sequence[State], left: Int64[np.ndarray, " n"]) -> Handover:
-    return Handover(recording.task, now, tuple(past), left)
-
-
-def _drive(now: Episodes, action: Float64[np.ndarray, "n 2"], chance: Chance, draw: Int64[np.ndarray, " n"]) -> Episodes:
+def _drive(
+    now: Episodes, action: Float64[np.ndarray, "n 2"], chance: Chance, draw: Int64[np.ndarray, " n"]
+) -> Episodes:
     return settle(now, moved(now.worlds, now.state, action, chance.at(draw, now.clock)))
 
 

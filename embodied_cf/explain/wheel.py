@@ -88,9 +88,7 @@ class PolicyDriver:
         frames = render(worlds, state, Camera(PIXELS, PIXELS)).rgb
         return np.stack([resized(frame, self.policy.camera) for frame in frames])
 
-    def plan(
-        self, seen: UInt8[np.ndarray, "n t h w 3"], rng: np.random.Generator
-    ) -> Float64[np.ndarray, "n k 2"]:
+    def plan(self, seen: UInt8[np.ndarray, "n t h w 3"], rng: np.random.Generator) -> Float64[np.ndarray, "n k 2"]:
         """Return the policy's chunks; rows beyond its mask keep the last place."""
         asked = self.policy.act(Observation(seen), (self.told,) * len(seen), rng)
         last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
