@@ -15,23 +15,12 @@ from embodied_cf.explain.alternatives import COMMANDS, SecondBest, at_the_wheel,
 from embodied_cf.explain.decisive import EXPERT, OPTIONS, Attribution, Search, attribute
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.measure_table import Measures
+from embodied_cf.explain.options import EpisodeOptions
 from embodied_cf.explain.replay import Branches, Chance, Recording, record
 from embodied_cf.explain.wheel import Driver, ExpertDriver
 
 _AHEAD = 8
 """Control periods over which it is measured how the robot disturbs people."""
-
-
-@dataclass(frozen=True)
-class EpisodeOptions:
-    """How thoroughly to look."""
-
-    draws: int = 4
-    """Other draws of chance under which corrections are tried."""
-    samples: int = 16
-    """Chunks that are drawn from the policy at each decision, for what it would have done otherwise."""
-    execute: int = 4
-    """Control periods of one decision."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from embodied_cf.datasets.film import data_uri, spread_steps
 from embodied_cf.datasets.files import write_text
+from embodied_cf.datasets.film import data_uri, spread_steps
 from embodied_cf.explain.alternatives import in_words
 from embodied_cf.explain.decisive import OPTIONS
 from embodied_cf.explain.episode import EpisodeExplanation

@@ -1,16 +1,19 @@
 """An explanation of an episode as a picture: the map with what happened and what would have, and what the robot saw."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from embodied_cf.datasets.files import atomic_path
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.rendering.topdown import draw_map
 from embodied_cf.envs.state import State
 from embodied_cf.explain.episode import EpisodeExplanation
 
 SIZE = 448
-_INK = (30, 30, 34)
+_INK, _GAP = (30, 30, 34), 6
 
 
 def map_picture(told: EpisodeExplanation, size: int = SIZE) -> UInt8[np.ndarray, "h w 3"]:
@@ -54,4 +57,11 @@ def picture(told: EpisodeExplanation) -> UInt8[np.ndarray, "h w 3"]:
 def _captioned(image: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h2 w 3"]:
     strip = np.full((28, image.shape[1], 3), 255, np.uint8)
     cv2.putText(strip, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
-    return np.concatenate([strip, image])
+    return np.pad(np.concatenate([strip, image]), ((0, 0), (0, _GAP), (0, 0)), constant_values=255)
+
+
+def write_picture(told: EpisodeExplanation, path: Path) -> None:
+    """Write the picture as PNG."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(picture(told), cv2.COLOR_RGB2BGR))[1]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())

@@ -47,7 +47,9 @@ def _decisive(told: EpisodeExplanation) -> tuple[str, ...]:
 def _rescue(told: EpisodeExplanation) -> tuple[str, ...]:
     last = told.attribution.no_return
     if last is None:
-        return ("Even the expert fails from the start: the task is harder than it should be, or chance was against it.",)
+        return (
+            "Even the expert fails from the start: the task is harder than it should be, or chance was against it.",
+        )
     if last + 1 >= told.recording.decisions:
         return ("The expert could have saved it until the very end.",)
     return (f"The expert could have saved it until {seconds(told, last):.1f} s, and not after.",)
@@ -58,4 +60,6 @@ def _disturbed(told: EpisodeExplanation) -> tuple[str, ...]:
         return ()
     decision = int(told.disturbance.max(axis=1).argmax())
     pushed = float(told.disturbance[decision].max()) ** 0.5
-    return (f"At {seconds(told, decision):.1f} s it pushed a person {pushed:.1f} m off the way they would have walked.",)
+    return (
+        f"At {seconds(told, decision):.1f} s it pushed a person {pushed:.1f} m off the way they would have walked.",
+    )

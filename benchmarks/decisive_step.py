@@ -1,0 +1,128 @@
+"""How often the decision at which a fault was injected is found, in simulated episodes that fail because of it.
+
+The expert drives and errs at a known decision: it sets out for a wrong place, drives into something, or freezes, and
+goes on with that if it got under way (`explain.faults`); or it swerves into something near for that decision only.
+Episodes that succeed all the same are left out. Beside the explanation stand two guesses: the last decision, and a
+decision drawn at random. The correction that was found is then replayed under the episode's own chance.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.expert_success import wilson
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.tasks import Task, make_task
+from embodied_cf.explain.episode import explain_episode
+from embodied_cf.explain.faults import Faulty
+from embodied_cf.explain.options import EpisodeOptions
+from embodied_cf.explain.replay import Recording, record
+from embodied_cf.explain.wheel import ExpertDriver
+
+WORLDS = ("rooms", "corridors", "courtyard")
+FAMILIES = ("object", "referential", "continuous", "chained")
+KINDS = ("wrong place", "collision", "freeze", "swerve")
+_NEAR_M = 0.9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--episodes", type=int, default=20, help="of each world and family")
+    parser.add_argument("--first-seed", type=int, default=70_000)
+    parser.add_argument("--split", default="dev")
+    arguments = parser.parse_args()
+    count, rows = 1 if arguments.quick else arguments.episodes, []
+    for world in WORLDS:
+        for family in FAMILIES:
+            for row in cell(world, family, arguments.split, arguments.first_seed, count):
+                rows.append(row)
+                if arguments.json:
+                    arguments.json.write_text("".join(json.dumps(it) + "\n" for it in rows))
+            show(f"{world}/{family}", [row for row in rows if (row["world"], row["family"]) == (world, family)])
+    for kind in KINDS:
+        show(kind, [row for row in rows if row["fault"] == kind])
+    show("all", rows)
+
+
+def cell(world: str, family: str, split: str, first_seed: int, count: int) -> Iterator[dict]:
+    """Explain so many failures of one cell."""
+    done, seed = 0, first_seed
+    while done < count:
+        task = make_task(world, family, split, seed)
+        rng = generator(seed, "decisive step", world, family)
+        seed += 1
+        good = record(task, ExpertDriver())
+        if not good.success or good.decisions < 3:
+            continue
+        kind = KINDS[int(rng.integers(len(KINDS)))]
+        fault = inject(task, good, kind, rng)
+        if fault is None or record(task, fault).success:
+            continue
+        yield {"world": world, "family": family, "seed": task.seed, "fault": kind, **explained(task, fault)}
+        done += 1
+
+
+def inject(task: Task, good: Recording, kind: str, rng: np.random.Generator) -> Faulty | None:
+    """Return a fault at a random decision; None where the kind does not fit."""
+    decision = int(rng.integers(1, good.decisions))
+    if kind == "freeze":
+        return Faulty(decision, None)
+    pose = good.moments.state.pose[decision]
+    away = np.hypot(*(task.scene.position - pose[:2]).T) - task.scene.radius
+    if kind == "swerve":
+        near = int(away.argmin())
+        place = tuple(task.scene.position[near].tolist())
+        return Faulty(decision, place, lasting=False) if away[near] < _NEAR_M else None
+    chosen = int(rng.integers(len(away)))
+    return Faulty(decision, tuple(task.scene.position[chosen].tolist()), 1.2 if kind == "wrong place" else None)
+
+
+def explained(task: Task, fault: Faulty) -> dict:
+    """Explain one failure and say how far off that is."""
+    started = time.perf_counter()
+    told = explain_episode(task, fault, EpisodeOptions())
+    found = told.attribution.decisive
+    return {
+        "decisions": told.recording.decisions,
+        "injected": fault.decision,
+        "found": None if found is None else found.decision,
+        "length": None if found is None else found.length,
+        "option": None if found is None else found.option,
+        "averts": None if found is None else found.averts,
+        "replay succeeds": bool(told.corrected is not None and told.corrected.success[0]),
+        "placebo": told.attribution.placebo,
+        "told reader": told.measures.simulatability,
+        "blind reader": told.measures.blind_reader,
+        "branches": told.attribution.branches,
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def show(name: str, rows: list[dict]) -> None:
+    """Print shares with their intervals."""
+    if not rows:
+        return
+    total, off = len(rows), [abs(row["found"] - row["injected"]) if row["found"] is not None else 99 for row in rows]
+    within, exact = sum(it <= 1 for it in off), sum(it == 0 for it in off)
+    replayed = sum(row["replay succeeds"] for row in rows)
+    last = sum(row["decisions"] - 1 - row["injected"] <= 1 for row in rows)
+    chance = np.mean([min(3, row["decisions"]) / row["decisions"] for row in rows])
+    low, high = wilson(within, total)
+    print(
+        f"{name:24} {total:4} episodes: within ±1 {within / total:6.1%} [{low:.1%}, {high:.1%}], exact "
+        f"{exact / total:6.1%}; corrected replay succeeds {replayed / total:6.1%}; guesses: last {last / total:5.1%}, "
+        f"random {chance:5.1%}; placebo {np.mean([row['placebo'] for row in rows]):.2%}; "
+        f"{np.mean([row['branches'] for row in rows]):.0f} branches, "
+        f"{np.median([row['seconds'] for row in rows]):.1f} s each (median)",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
