@@ -86,7 +86,7 @@ def inject(task: Task, good: Recording, kind: str, rng: np.random.Generator) -> 
 def explained(task: Task, fault: Faulty) -> dict:
     """Explain one failure and say how far off that is."""
     started = time.perf_counter()
-    told = explain_episode(task, fault, EpisodeOptions())
+    told = explain_episode(task, fault, EpisodeOptions(draws=2))
     found = told.attribution.decisive
     return {
         "decisions": told.recording.decisions,

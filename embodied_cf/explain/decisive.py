@@ -120,12 +120,13 @@ def attribute(search: Search) -> Attribution:
     recording, every = search.recording, np.arange(search.draws)
     steps = np.arange(recording.decisions)
     own = np.zeros(1, np.int64)
-    tried = [search.instead([(at, name) for at in steps.tolist()], 1, own) for name in OPTIONS]
-    averted = np.stack([branches.success for branches in tried])
+    expert = search.instead([(at, EXPERT) for at in steps.tolist()], 1, own)
+    commands = search.instead([(at, name) for name in COMMANDS for at in steps.tolist()], 1, own)
+    averted = np.concatenate([expert.success, commands.success]).reshape(len(OPTIONS), -1)
     done = np.stack([recording.done_at(at) for at in steps.tolist()])
-    ideal = tried[0].first
+    ideal = expert.first
     apart = distance(done, ideal)
-    gap = np.stack([distance(branches.first, ideal) for branches in tried])
+    gap = distance(np.concatenate([ideal, commands.first]), np.tile(ideal, (len(OPTIONS), 1, 1))).reshape(averted.shape)
     corrects = gap < apart - _NEARER
     again = _again(search, done, every)
     takeover = _takeover(search, every)

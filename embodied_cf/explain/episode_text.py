@@ -7,7 +7,7 @@ from embodied_cf.explain.episode import EpisodeExplanation, failure
 
 _COMMAND = {
     "forward": "gone straight on", "turn_left": "turned left", "turn_right": "turned right",
-    "adjust_left": "borne left", "adjust_right": "borne right", "stop": "stood still", EXPERT: "done as the expert does",
+    "adjust_left": "borne left", "adjust_right": "borne right", "stop": "stood still", EXPERT: "done as the expert",
 }  # fmt: skip
 _DISTURBED_M = 0.25
 

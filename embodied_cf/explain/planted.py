@@ -77,7 +77,7 @@ class SideTaker(Planted):
 
 @dataclass(frozen=True)
 class CornerReader(Planted):
-    """Turns by how bright one patch of the image is, as a policy with a spurious cue would: the cause is that region."""
+    """Turns by how bright one patch of the image is: a spurious cue, and the cause is that region."""
 
     corner: tuple[int, int] = field(default=(0, 0))
     """Row and column of the patch, of eight each."""
