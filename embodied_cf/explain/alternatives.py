@@ -32,7 +32,7 @@ def at_the_wheel(command: str, periods: int) -> Float64[np.ndarray, "p 2"]:
 
 def distance(one: Float64[np.ndarray, "*n p 2"], other: Float64[np.ndarray, "*n p 2"]) -> Float64[np.ndarray, "*n"]:
     """Return how far actions are apart: root mean square over periods and both wheels, in shares of their range."""
-    return np.sqrt(np.square((one - other) / (MAX_SPEED, MAX_TURN)).mean(axis=(-2, -1)))
+    return np.asarray(np.sqrt(np.square((one - other) / (MAX_SPEED, MAX_TURN)).mean(axis=(-2, -1))))
 
 
 def in_words(actions: Float64[np.ndarray, "p 2"]) -> str:

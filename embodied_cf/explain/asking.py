@@ -101,7 +101,7 @@ class Asker:
 
 def apart(one: Float[np.ndarray, "*n k 2"], other: Float[np.ndarray, "*n k 2"]) -> Float64[np.ndarray, "*n"]:
     """Return the mean distance between the points of chunks, m."""
-    return np.linalg.norm(one - other, axis=-1).mean(axis=-1)
+    return np.asarray(np.linalg.norm(one - other, axis=-1).mean(axis=-1))
 
 
 def _is_free(scene: Scene, place: Float64[np.ndarray, " 2"]) -> bool:

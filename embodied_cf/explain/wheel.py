@@ -1,7 +1,7 @@
 """Who is at the wheel: a policy that sees, or the expert that knows the map; either can take over in the middle."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
@@ -44,6 +44,7 @@ Way: TypeAlias = tuple[tuple[Route, ...], int]
 """A route for each clause, and the point of the present one's that the robot is at."""
 
 
+@runtime_checkable
 class Wheel(Protocol):
     """Someone who drives, asked once in every control period."""
 
@@ -52,6 +53,7 @@ class Wheel(Protocol):
         ...
 
 
+@runtime_checkable
 class Driver(Protocol):
     """Someone who can take the wheel."""
 
