@@ -1,7 +1,7 @@
 """How often the decision at which a fault was injected is found, in simulated episodes that fail because of it.
 
 The expert drives and errs at a known decision: it sets out for a wrong place, drives into something, or freezes, and
-goes on with that if it got under way (`explain.faults`); or it swerves into something near for that decision only.
+goes on with that if it got under way (`explain.faults`); or it swerves towards something near for two seconds.
 Episodes that succeed all the same are left out. Beside the explanation stand two guesses: the last decision, and a
 decision drawn at random. The correction that was found is then replayed under the episode's own chance.
 """
@@ -78,7 +78,7 @@ def inject(task: Task, good: Recording, kind: str, rng: np.random.Generator) -> 
     if kind == "swerve":
         near = int(away.argmin())
         place = tuple(task.scene.position[near].tolist())
-        return Faulty(decision, place, lasting=False) if away[near] < _NEAR_M else None
+        return Faulty(decision, place, lasts=2) if away[near] < _NEAR_M else None
     chosen = int(rng.integers(len(away)))
     return Faulty(decision, tuple(task.scene.position[chosen].tolist()), 1.2 if kind == "wrong place" else None)
 

@@ -99,7 +99,7 @@ class Asker:
         return np.take_along_axis(answer.chunk, held[..., None], axis=1).astype(np.float64)
 
 
-def apart(one: Float[np.ndarray, "*n k 2"], other: Float[np.ndarray, "*n k 2"]) -> Float64[np.ndarray, "*n"]:
+def apart(one: Float[np.ndarray, "*n k 2"], other: Float[np.ndarray, "*#n k 2"]) -> Float64[np.ndarray, "*n"]:
     """Return the mean distance between the points of chunks, m."""
     return np.asarray(np.linalg.norm(one - other, axis=-1).mean(axis=-1))
 

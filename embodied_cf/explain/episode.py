@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from embodied_cf.envs.episodes import LONGEST
 from embodied_cf.envs.motion.branch import people_perturbation
 from embodied_cf.envs.state import HIT_PERSON, Noise
 from embodied_cf.envs.tasks import Task
@@ -114,7 +115,8 @@ def _disturbance(recording: Recording) -> Float64[np.ndarray, "d p"]:
     clock = recording.moments.clock[:-1]
     rows = clock[:, None] + np.arange(_AHEAD)
     actions = np.concatenate([recording.actions, np.zeros((_AHEAD, 2))])[rows]
-    noise = Noise(recording.noise.slip[0][rows], recording.noise.person[0][rows])
+    when = np.minimum(rows, LONGEST - 1)
+    noise = Noise(recording.noise.slip[0][when], recording.noise.person[0][when])
     each = np.arange(len(clock))
     people = people_perturbation(
         recording.moments.worlds.take(each), recording.moments.state.take(each), actions, noise

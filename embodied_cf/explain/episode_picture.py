@@ -54,7 +54,7 @@ def picture(told: EpisodeExplanation) -> UInt8[np.ndarray, "h w 3"]:
     return np.concatenate([_captioned(image, text) for text, image in panels], axis=1)
 
 
-def _captioned(image: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h2 w 3"]:
+def _captioned(image: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "h2 w2 3"]:
     strip = np.full((28, image.shape[1], 3), 255, np.uint8)
     cv2.putText(strip, text, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
     return np.pad(np.concatenate([strip, image]), ((0, 0), (0, _GAP), (0, 0)), constant_values=255)

@@ -28,8 +28,8 @@ class Faulty:
     """x, y m of what it heads for; None: it stands still."""
     stop_m: float | None = None
     """How far from the place it halts; None: it drives into whatever is there."""
-    lasting: bool = True
-    """Whether it goes on; else the fault is over after one decision, whatever it has done by then."""
+    lasts: int | None = None
+    """After how many decisions it comes to its senses; None: never."""
     history: int = 4 * EXECUTE
 
     @property
@@ -84,10 +84,10 @@ class _FaultyWheel:
 
     def act(self, now: Episodes) -> Float64[np.ndarray, "n 2"]:
         driver = self._driver
-        ends = np.inf if driver.lasting else driver.begin + EXECUTE
+        ends = np.inf if driver.lasts is None else driver.begin + EXECUTE * driver.lasts
         faulty = ~self._spared & (now.clock >= driver.begin) & (now.clock < ends)
         # whoever has gone wrong for good needs no more plans: its reason is shown the last place where it had any
-        lost = np.flatnonzero(faulty & driver.lasting)
+        lost = np.flatnonzero(faulty & (driver.lasts is None))
         self._last = now.state.replaced(lost, self._last.take(lost))
         action = self._good.act(replace(now, state=self._last))
         return np.where(faulty[:, None], driver.wrong(now.state.pose), action)
