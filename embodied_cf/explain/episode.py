@@ -12,8 +12,9 @@ from embodied_cf.envs.episodes import LONGEST
 from embodied_cf.envs.motion.branch import people_perturbation
 from embodied_cf.envs.state import HIT_PERSON, Noise
 from embodied_cf.envs.tasks import Task
-from embodied_cf.explain.alternatives import COMMANDS, SecondBest, at_the_wheel, command_of, distance, second_best
-from embodied_cf.explain.decisive import EXPERT, OPTIONS, Attribution, Search, attribute
+from embodied_cf.explain.alternatives import SecondBest, command_of, second_best
+from embodied_cf.explain.decisive import OPTIONS, Attribution, Search, attribute
+from embodied_cf.explain.episode_measures import episode_measures
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.options import EpisodeOptions
@@ -81,14 +82,15 @@ def explain_episode(task: Task, driver: Driver, options: EpisodeOptions | None =
                           remedy="Choose another --seed, or let --search look for one that fails.")  # fmt: skip
     search = Search(recording, ExpertDriver(), Chance.of(recording, options.draws))
     told = attribute(search)
-    corrected = None if told.decisive is None else _own(search, told.decisive.decision, told.decisive.option, told)
+    found, own = told.decisive, np.zeros(1, np.int64)
+    corrected = None if found is None else search.instead([(found.decision, found.option)], found.length, own)
     second = second_best(recording, options.samples)
     others = None
     if len(second.decision):
-        own = np.zeros(len(second.decision), np.int64)
-        others = search.run(second.decision, second.actions, options.execute, driver, own)
+        each = np.zeros(len(second.decision), np.int64)
+        others = search.run(second.decision, second.actions, options.execute, driver, each)
     seconds = time.perf_counter() - started
-    measures = _measures(recording, told, corrected, second, options.draws, search.branches)
+    measures = episode_measures(search, told, corrected, second)
     disturbance = _disturbance(recording)
     return EpisodeExplanation(recording, told, corrected, second, others, disturbance, options.draws, seconds, measures)
 
@@ -105,11 +107,6 @@ def failure(recording: Recording) -> str:
     return "stood still where it was not asked to" if end.tracker.standing[-1] else "did what was not asked"
 
 
-def _own(search: Search, decision: int, option: str, told: Attribution) -> Branches:
-    assert told.decisive is not None
-    return search.instead([(decision, option)], told.decisive.length, np.zeros(1, np.int64))
-
-
 def _disturbance(recording: Recording) -> Float64[np.ndarray, "d p"]:
     """Return the people's counterfactual perturbation of every decision."""
     clock = recording.moments.clock[:-1]
@@ -122,79 +119,3 @@ def _disturbance(recording: Recording) -> Float64[np.ndarray, "d p"]:
         recording.moments.worlds.take(each), recording.moments.state.take(each), actions, noise
     )
     return people[:, : len(recording.task.scene.person)]
-
-
-def _measures(
-    recording: Recording,
-    told: Attribution,
-    corrected: Branches | None,
-    second: SecondBest,
-    draws: int,
-    branches: int,
-) -> Measures:
-    found = told.decisive
-    if found is None or corrected is None:
-        return Measures("episode", None, None, None, None, None, told.placebo, None, None, None, float(branches))
-    done = np.concatenate([recording.done_at(at) for at in _stretch(recording, found.decision, found.length)])
-    with_, without = _readers(told, draws, found.decision, found.length)
-    return Measures(
-        kind="episode",
-        validity=found.averts,
-        proximity=float(distance(corrected.first[0], done)),
-        sparsity=found.length / recording.decisions,
-        plausibility=_plausibility(second, found.decision, corrected),
-        diversity=_spread(told, found.decision, recording.execute),
-        placebo=told.placebo,
-        stability=_stability(told, draws, found.decision) if found.length == 1 else None,
-        simulatability=with_,
-        blind_reader=without,
-        cost=float(branches),
-    )
-
-
-def _stretch(recording: Recording, decision: int, length: int) -> range:
-    return range(decision, decision + length)
-
-
-def _plausibility(second: SecondBest, decision: int, corrected: Branches) -> float | None:
-    """Return how often the policy itself would have gone the corrected way; None for one that draws nothing."""
-    at = np.flatnonzero(second.decision == decision)
-    if not len(at):
-        return None
-    same = command_of(second.actions[at[0]]) == command_of(corrected.first[0])
-    return float(second.share[at[0]]) if same else 0.0
-
-
-def _spread(told: Attribution, decision: int, periods: int) -> float | None:
-    commands = [at_the_wheel(name, periods) for name in told.options_at(decision) if name in COMMANDS]
-    pairs = [float(distance(one, other)) for at, one in enumerate(commands) for other in commands[:at]]
-    return sum(pairs) / len(pairs) if pairs else None
-
-
-def _others(share: Float64[np.ndarray, " d"], own: Bool[np.ndarray, " d"], draws: int) -> Float64[np.ndarray, " d"]:
-    """Return a share over all draws of chance as one over the other draws only."""
-    return (share * (draws + 1) - own) / max(draws, 1)
-
-
-def _stability(told: Attribution, draws: int, decision: int) -> float | None:
-    """Return the share of other draws under which the expert averts the failure next to the same decision."""
-    if not draws:
-        return None
-    other = _others(told.necessity, told.averted[OPTIONS.index(EXPERT)], draws)
-    return float(other[max(decision - 1, 0) : decision + 2].max())
-
-
-def _readers(told: Attribution, draws: int, decision: int, length: int) -> tuple[float | None, float | None]:
-    """Return how often readers foresee what the expert's action at each decision does under other chance.
-
-    One is told the decisive decision, and expects that it alone averts the failure; the other expects what happens
-    most often under the episode's own chance.
-    """
-    if not draws:
-        return None, None
-    own = told.averted[OPTIONS.index(EXPERT)]
-    share = _others(told.necessity, own, draws)
-    steps = np.arange(len(share))
-    expected = (steps == decision) & (length == 1)
-    usual = own.mean() > 0.5
-    return tuple(float(np.where(guess, share, 1 - share).mean()) for guess in (expected, np.full(len(share), usual)))  # type: ignore[return-value]

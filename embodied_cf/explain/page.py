@@ -13,6 +13,7 @@ from embodied_cf.datasets.files import write_text
 from embodied_cf.explain.change_map import ChangeMap, change_map
 from embodied_cf.explain.film import film, typical_start
 from embodied_cf.explain.policy import PolicyExplanation
+from embodied_cf.explain.policy_measures import policy_measures
 from embodied_cf.explain.template import template
 
 _SIDE = 12
@@ -64,6 +65,7 @@ def write_policy_page(
         changed=_cells(where, where.kl, _blue, "{:.3g} nats"),
         moved=_cells(where, where.moved, _warm_cold, "{:+.2f}"),
         largest=float(np.nanmax(where.kl)), meaning=_MEANING, proximity=asdict(told.proximity),
+        measures=policy_measures(told).rows(),
     )  # fmt: skip
     write_text(path, page)
 

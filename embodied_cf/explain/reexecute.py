@@ -47,7 +47,8 @@ class Reexecution:
         env = self.make_env()
         observation, info = env.reset(seed=self.seed)
         act = self.make_policy(env, generator(self.seed, "explain", "reexecution"))
-        actions, seen = [], [digest(observation)]
+        actions: list[int] = []
+        seen = [digest(observation)]
         success = over = False
         while not over and len(actions) < self.max_steps:
             at = len(actions)
@@ -58,7 +59,7 @@ class Reexecution:
             observation, reward, terminated, truncated, info = env.step(actions[-1])
             seen.append(digest(observation))
             over = terminated or truncated
-            success = bool(info.get("success", terminated and reward > 0))
+            success = bool(info.get("success", terminated and float(reward) > 0))
         env.close()
         return Log(tuple(actions), tuple(seen), success)
 

@@ -14,10 +14,14 @@ FEW = EpisodeOptions(draws=2, samples=6)
 BALL = BLUE[2:]
 
 
+@pytest.fixture(scope="module")
+def derailed():
+    return explain_episode(task(), Faulty(1, BALL, stop_m=1.2), FEW)
+
+
 @pytest.mark.parametrize(
     ("fault", "ending"),
     [
-        (Faulty(1, BALL, stop_m=1.2), "stood still where it was not asked to"),
         (Faulty(2, BALL), "hit an object"),
         (Faulty(2, None), "stood still where it was not asked to"),
     ],
@@ -40,7 +44,7 @@ def test_an_injected_fault_is_found_and_its_correction_replayed(fault, ending):
 def test_what_averts_by_luck_is_no_correction():
     """That turning away earlier avoids the thing to which it will swerve does not make that a correction."""
     near = task(things=[("chair", "red", 4.6, 0.0), ("barrel", "green", 2.2, 0.75)])
-    swerve = Faulty(2, (2.2, 1.1), lasts=2)
+    swerve = Faulty(2, (2.2, 0.75), lasts=2)
     told = explain_episode(near, swerve, FEW)
     assert failure(told.recording) == "hit an object"
     assert told.attribution.averted[:, :2].any()
@@ -63,14 +67,21 @@ def test_second_best_actions_are_driven_beside_the_real_ones():
     assert told.second_branches.pose[0, -1, 1] != told.recording.trail.pose[-1, 1]
 
 
-def test_people_who_are_pushed_off_their_way_are_told_of():
+def test_setting_out_for_the_wrong_place_is_what_decides(derailed):
+    assert failure(derailed.recording) == "stood still where it was not asked to"
+    assert derailed.attribution.decisive.decision == 1
+    assert derailed.attribution.options_at(1)[0] == "expert"
+    assert derailed.attribution.averted[:, 2:].sum() == 0
+    assert derailed.measures.stability == 1.0
+
+
+def test_people_who_are_pushed_off_their_way_are_told_of(derailed):
     crowd = task(people=[(1.6, 1.6, 1.6, -3.0)])
     told = explain_episode(crowd, Faulty(1, BALL, stop_m=1.2), FEW)
     assert told.disturbance.shape == (told.recording.decisions, 1)
     assert told.disturbance.max() > 0
-    alone = explain_episode(task(), Faulty(1, BALL, stop_m=1.2), FEW)
-    assert alone.disturbance.shape == (alone.recording.decisions, 0)
-    assert len(sentences(alone)) == 3
+    assert derailed.disturbance.shape == (derailed.recording.decisions, 0)
+    assert len(sentences(derailed)) == 3
 
 
 def test_success_needs_no_explanation():
@@ -78,8 +89,8 @@ def test_success_needs_no_explanation():
         explain_episode(task(), ExpertDriver(), FEW)
 
 
-def test_the_picture_shows_map_and_frames():
-    image = picture(explain_episode(task(), Faulty(1, BALL, stop_m=1.2), FEW))
+def test_the_picture_shows_map_and_frames(derailed):
+    image = picture(derailed)
     assert image.shape == (448 + 28, 4 * (448 + 6), 3)
     orange = np.abs(image[:, :448].astype(int) - (225, 85, 0)).max(axis=-1) < 30
     assert orange.sum() > 50

@@ -3,6 +3,7 @@
 import json
 import re
 
+import gymnasium
 import pytest
 
 from embodied_cf.cli import main
@@ -33,8 +34,8 @@ def arm():
     return Arm()
 
 
-def walks_into_a_wall(env, rng):
-    return lambda observation: 2
+def digs(env, rng):
+    return lambda observation: 2 if observation["at"] == 2 else 1
 
 
 def run(*arguments):
@@ -93,10 +94,10 @@ def test_bad_input_is_named(arguments, words, capsys):
 
 
 def test_an_outside_environment_is_re_executed(tmp_path, capsys):
-    pytest.importorskip("minigrid")
-    code = run("episode", "test_explain_kinds:walks_into_a_wall", "--env", "BabyAI-GoToRedBallGrey-v0", "--search", "3",
-               "--json", tmp_path / "b.json")  # fmt: skip
+    gymnasium.register("Corridor-v0", entry_point="test_reexecute:Corridor")
+    code = run("episode", "test_reexecute:walks_on", "--env", "Corridor-v0", "--json", tmp_path / "c.json")
     assert code == 0
-    told = json.loads((tmp_path / "b.json").read_text())
-    assert told["placebo"] is False
-    assert "It fails after" in capsys.readouterr().err
+    assert json.loads((tmp_path / "c.json").read_text())["decisive"] == [2, 2]
+    assert "at step 2, action 2 instead of action 1" in " ".join(capsys.readouterr().err.split())
+    assert run("episode", "test_explain_kinds:digs", "--env", "Corridor-v0", "--search", "2") == 2
+    assert "no episode fails from seed 0 to 1" in capsys.readouterr().err

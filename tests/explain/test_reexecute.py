@@ -1,3 +1,5 @@
+from functools import partial
+
 import gymnasium
 import numpy as np
 import pytest
@@ -97,6 +99,18 @@ def test_what_cannot_be_explained_is_named():
         explain(policy=digs_at_two)
     with pytest.raises(ReplayError, match="4 steps of 3 actions are more than 5 episodes"):
         explain(most=5)
+
+
+def test_babyai_repeats_itself():
+    pytest.importorskip("minigrid")
+    from embodied_cf.envs.babyai import make_babyai
+
+    def goes_forward(env, rng):
+        return lambda observation: 2
+
+    told = explain_env_episode(Reexecution(partial(make_babyai, tile=4), goes_forward, seed=1, max_steps=4))
+    assert told.averted.shape == (4, 7)
+    assert told.placebo is False
 
 
 def test_digests_tell_observations_apart():
