@@ -2,14 +2,16 @@
 
 The expert drives and errs at a known decision: it sets out for a wrong place, drives into something, or freezes, and
 goes on with that if it got under way (`explain.faults`); or it swerves towards something near for two seconds.
-Episodes that succeed all the same are left out. Beside the explanation stand two guesses: the last decision, and a
-decision drawn at random. The correction that was found is then replayed under the episode's own chance.
+Episodes that succeed all the same are left out, and decisions at which the fault leads where the expert goes anyway.
+Beside the explanation stand two guesses: the last decision, and a decision drawn at random. The correction that was
+found is then replayed under the episode's own chance.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,10 @@ from benchmarks.expert_success import wilson
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.explain.episode import explain_episode
-from embodied_cf.explain.faults import Faulty
+from embodied_cf.explain.faults import SAME_M, SAME_RAD, Faulty
 from embodied_cf.explain.options import EpisodeOptions
 from embodied_cf.explain.replay import Recording, record
-from embodied_cf.explain.wheel import ExpertDriver
+from embodied_cf.explain.wheel import EXECUTE, ExpertDriver
 
 WORLDS = ("rooms", "corridors", "courtyard")
 FAMILIES = ("object", "referential", "continuous", "chained")
@@ -37,35 +39,42 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=70_000)
     parser.add_argument("--split", default="dev")
     arguments = parser.parse_args()
-    count, rows = 1 if arguments.quick else arguments.episodes, []
-    for world in WORLDS:
-        for family in FAMILIES:
-            for row in cell(world, family, arguments.split, arguments.first_seed, count):
-                rows.append(row)
-                if arguments.json:
-                    arguments.json.write_text("".join(json.dumps(it) + "\n" for it in rows))
-            show(f"{world}/{family}", [row for row in rows if (row["world"], row["family"]) == (world, family)])
-    for kind in KINDS:
-        show(kind, [row for row in rows if row["fault"] == kind])
+    rounds, rows = 1 if arguments.quick else arguments.episodes, []
+    cells = [cell(world, family, arguments.split, arguments.first_seed) for world in WORLDS for family in FAMILIES]
+    for _ in range(rounds):
+        for episodes in cells:
+            rows.append(next(episodes))
+            if arguments.json:
+                arguments.json.write_text("".join(json.dumps(it) + "\n" for it in rows))
+        show("so far", rows)
+    for name, values in (("world", WORLDS), ("family", FAMILIES), ("fault", KINDS)):
+        for value in values:
+            show(value, [row for row in rows if row[name] == value])
     show("all", rows)
 
 
-def cell(world: str, family: str, split: str, first_seed: int, count: int) -> Iterator[dict]:
-    """Explain so many failures of one cell."""
-    done, seed = 0, first_seed
-    while done < count:
+def cell(world: str, family: str, split: str, first_seed: int) -> Iterator[dict]:
+    """Explain failures of one cell, one after the other."""
+    for seed in count(first_seed):
         task = make_task(world, family, split, seed)
         rng = generator(seed, "decisive step", world, family)
-        seed += 1
         good = record(task, ExpertDriver())
         if not good.success or good.decisions < 3:
             continue
         kind = KINDS[int(rng.integers(len(KINDS)))]
         fault = inject(task, good, kind, rng)
-        if fault is None or record(task, fault).success:
-            continue
-        yield {"world": world, "family": family, "seed": task.seed, "fault": kind, **explained(task, fault)}
-        done += 1
+        if fault is not None and fails_by(task, fault, good):
+            yield {"world": world, "family": family, "seed": task.seed, "fault": kind, **explained(task, fault)}
+
+
+def fails_by(task: Task, fault: Faulty, good: Recording) -> bool:
+    """Whether the episode fails, and the faulty decision is one: it leads elsewhere than the expert goes."""
+    bad = record(task, fault)
+    after = min(fault.begin + EXECUTE, len(good.actions))
+    if bad.success or len(bad.actions) < after:
+        return not bad.success
+    here, there = bad.trail.pose[after], good.trail.pose[after]
+    return bool(np.hypot(*(here - there)[:2]) > SAME_M or abs(here[2] - there[2]) > SAME_RAD)
 
 
 def inject(task: Task, good: Recording, kind: str, rng: np.random.Generator) -> Faulty | None:
@@ -108,7 +117,8 @@ def show(name: str, rows: list[dict]) -> None:
     """Print shares with their intervals."""
     if not rows:
         return
-    total, off = len(rows), [abs(row["found"] - row["injected"]) if row["found"] is not None else 99 for row in rows]
+    total = len(rows)
+    off = [abs(row["found"] - row["injected"]) if row["length"] == 1 else 99 for row in rows]  # a stretch finds none
     within, exact = sum(it <= 1 for it in off), sum(it == 0 for it in off)
     replayed = sum(row["replay succeeds"] for row in rows)
     last = sum(row["decisions"] - 1 - row["injected"] <= 1 for row in rows)

@@ -11,7 +11,7 @@ from embodied_cf.envs.state import PERIOD_S, State
 from embodied_cf.explain.wheel import EXECUTE, Driver, ExpertDriver, Handover, Wheel
 
 _SPEED = 0.8
-_SAME_M, _SAME_RAD = 0.2, 0.3
+SAME_M, SAME_RAD = 0.2, 0.3
 """Who ends the faulty decision nearer than this to where the fault would have led has made it."""
 
 
@@ -61,8 +61,8 @@ class Faulty:
             speed, turn = self.wrong(led).T
             heading = led[:, 2] + turn * PERIOD_S / 2
             led += np.stack([speed * np.cos(heading), speed * np.sin(heading), turn], axis=1) * PERIOD_S
-        near = np.hypot(*(led - after)[:, :2].T) <= _SAME_M
-        return near & (np.abs((led - after)[:, 2]) <= _SAME_RAD)
+        near = np.hypot(*(led - after)[:, :2].T) <= SAME_M
+        return near & (np.abs((led - after)[:, 2]) <= SAME_RAD)
 
 
 def _pose_at(states: tuple[State, ...], age: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3"]:
