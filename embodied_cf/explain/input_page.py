@@ -55,7 +55,9 @@ def write_input_page(
     largest = max((it.moved for it in told.effects), default=0.0) or 1.0
     page = template("input.html.j2").render(
         told=told, policy=policy, text=sentences(told), image=data_uri(picture(told.view), _SIZE),
-        regions=data_uri(region_picture(told), _SIZE), swapped=data_uri(region_picture(told, swapped=True), _SIZE),
+        regions=data_uri(region_picture(told, told.regions.moved, told.regions.smallest), _SIZE),
+        swapped=data_uri(region_picture(told, told.regions.swapped), _SIZE),
+        traced=None if told.regions.traced is None else data_uri(region_picture(told, told.regions.traced), _SIZE),
         pairs=_pairs(told, driving), plot=_PLOT, does=_points(told.chunk), measures=told.measures.rows(),
         rows=[Row(it.edit.factor, it.edit.text, it.moved, 100 * it.moved / largest, it.changed) for it in told.effects],
         concepts=concepts if max(it.views for it in concepts) > 1 else (),
@@ -68,16 +70,17 @@ def picture(view: View) -> UInt8[np.ndarray, "h w 3"]:
     return render(stack([view.scene]), view.states[-1], Camera(_SIZE, _SIZE)).rgb[0]
 
 
-def region_picture(told: InputExplanation, swapped: bool = False) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the frame with the regions' effects laid over it, and the smallest set framed."""
+def region_picture(
+    told: InputExplanation, effect: Float64[np.ndarray, "g g"], framed: Sequence[tuple[int, int]] = ()
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the frame in grey with effects of its regions laid over it in red, and some regions framed."""
     image = picture(told.view).astype(np.float64)
-    moved = told.regions.swapped if swapped else told.regions.moved
-    share = np.minimum(moved / max(float(moved.max()), told.threshold), 1.0)
+    share = np.maximum(effect, 0.0) / max(float(effect.max()), 1e-9)
     large = cv2.resize(share, (_SIZE, _SIZE), interpolation=cv2.INTER_NEAREST)[..., None]
     grey = image.mean(axis=-1, keepdims=True) * 0.6 + 80
     mixed = (grey * (1 - 0.75 * large) + np.array(_HOT) * 0.75 * large).clip(0, 255).astype(np.uint8)
-    side = _SIZE / len(moved)
-    for row, column in () if swapped else told.regions.smallest:
+    side = _SIZE / len(effect)
+    for row, column in framed:
         corners = [(round(side * (column + x)), round(side * (row + y))) for x, y in ((0, 0), (1, 1))]
         cv2.rectangle(mixed, *corners, (255, 255, 255), 2)
     return mixed

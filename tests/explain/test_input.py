@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sights import BLUE, GREEN, RED, Constant, view
 
+from embodied_cf.explain.asking import frames
 from embodied_cf.explain.concepts import concept_effects
 from embodied_cf.explain.edits import edits_of, names_what_is_there
 from embodied_cf.explain.input import explain_input
@@ -11,6 +12,7 @@ from embodied_cf.explain.input_text import sentences
 from embodied_cf.explain.options import InputOptions
 from embodied_cf.explain.planted import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
 from embodied_cf.explain.regions import filled
+from embodied_cf.policies.contract import ActionChunk, Observation
 
 FEW = InputOptions(nearby=2)
 
@@ -134,9 +136,41 @@ def test_a_region_is_taken_from_the_other_frame():
     assert int((image == 9).sum()) == 2 * 4 * 3
 
 
-def test_colours_are_told_apart_in_the_image():
-    from embodied_cf.explain.asking import frames
+@dataclass(frozen=True)
+class Nervous(Planted):
+    """Draws left or right by how bright the top left corner is, and tells how likely that was."""
 
+    sample: bool = False
+
+    def chance(self, observation):
+        bright = observation.image[:, -1, :12, :12].mean(axis=(1, 2, 3)) / 255
+        return 1 / (1 + np.exp(-8 * (bright - 0.5)))
+
+    def act(self, observation, instruction, rng):
+        left = np.where(self.sample, rng.random(len(observation)), 0.0) < self.chance(observation)
+        chunk = np.zeros((len(left), 8, 2), np.float32)
+        chunk[..., 1] = np.where(left, 1.0, -1.0)[:, None]
+        return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
+
+    def log_probability(self, observation, instruction, chunk):
+        left = self.chance(observation)
+        return np.log(np.where(chunk[:, 0, 1] > 0, left, 1 - left)).astype(np.float32)
+
+
+def test_a_divergence_is_traced_where_the_mean_action_stays():
+    told = explain_input(Nervous(), view(), FEW)
+    assert not told.regions.moved.any()
+    assert np.argwhere(told.regions.traced).tolist() == [[0, 0]]
+    seen = frames([view()], (96, 96))
+    bright = seen[:, 0].copy()
+    bright[:, :12, :12] = seen.reshape(-1, 3).mean(axis=0).astype(np.uint8)
+    before, after = (Nervous().chance(Observation(image)) for image in (seen, bright[:, None]))
+    drawn = np.log([before / after, (1 - before) / (1 - after)])
+    assert drawn.min() - 1e-5 <= told.regions.traced[0, 0] <= drawn.max() + 1e-5
+    assert explain_input(Constant(), view(), FEW).regions.traced is None
+
+
+def test_colours_are_told_apart_in_the_image():
     image = frames([view(things=(RED, BLUE, GREEN))], (96, 96))[0, 0]
     assert towards(image, "red") > 0 > towards(image, "blue")
     assert not looks(image, "green").any()
