@@ -17,7 +17,7 @@ def sentences(told: EpisodeExplanation) -> tuple[str, ...]:
     recording = told.recording
     end = seconds(told, recording.decisions)
     text = (f"Told “{recording.task.text}”, the robot {failure(recording)} after {end:.1f} s.", *_decisive(told))
-    return (*text, *_rescue(told), *_disturbed(told))
+    return (*text, *_second(told), *_rescue(told), *_disturbed(told))
 
 
 def seconds(told: EpisodeExplanation, decision: int) -> float:
@@ -41,6 +41,18 @@ def _decisive(told: EpisodeExplanation) -> tuple[str, ...]:
     return (
         f"What decided it was {where}, where it had {did}. Had it {_COMMAND[found.option]} there, for that decision "
         f"only, and gone on as it does, it would have succeeded {helped} ({again}).",
+    )
+
+
+def _second(told: EpisodeExplanation) -> tuple[str, ...]:
+    rows = told.averted_by_second.nonzero()[0]
+    if not len(rows):
+        return ()
+    row = int(rows[told.second.share[rows].argmax()])
+    at, did = seconds(told, int(told.second.decision[row])), in_words(told.second.actions[row])
+    return (
+        f"Left to its own second choice it might have succeeded: had it {did} at {at:.1f} s, as it does in "
+        f"{told.second.share[row]:.0%} of its draws, it would have.",
     )
 
 

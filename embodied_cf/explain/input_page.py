@@ -24,6 +24,8 @@ _SIZE, _SHOWN = 288, 6
 _PLOT, _REACH_M = 150, 1.9
 """Side of a plot of chunks in SVG units, and half of what it spans."""
 _HOT = (230, 60, 30)
+_FAINT = 0.1
+"""nats: no smaller divergence is drawn as large."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ def write_input_page(
     largest = max((it.moved for it in told.effects), default=0.0) or 1.0
     page = template("input.html.j2").render(
         told=told, policy=policy, text=sentences(told), image=data_uri(picture(told.view), _SIZE),
-        regions=data_uri(region_picture(told, told.regions.moved, told.regions.smallest), _SIZE),
-        swapped=data_uri(region_picture(told, told.regions.swapped), _SIZE),
-        traced=None if told.regions.traced is None else data_uri(region_picture(told, told.regions.traced), _SIZE),
+        regions=data_uri(region_picture(told, told.regions.moved, told.threshold, told.regions.smallest), _SIZE),
+        swapped=data_uri(region_picture(told, told.regions.swapped, told.threshold), _SIZE),
+        traced=_traced(told),
         pairs=_pairs(told, driving), plot=_PLOT, does=_points(told.chunk), measures=told.measures.rows(),
         rows=[Row(it.edit.factor, it.edit.text, it.moved, 100 * it.moved / largest, it.changed) for it in told.effects],
         concepts=concepts if max(it.views for it in concepts) > 1 else (),
@@ -71,19 +73,25 @@ def picture(view: View) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def region_picture(
-    told: InputExplanation, effect: Float64[np.ndarray, "g g"], framed: Sequence[tuple[int, int]] = ()
+    told: InputExplanation, effect: Float64[np.ndarray, "g g"], most: float, framed: Sequence[tuple[int, int]] = ()
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the frame in grey with effects of its regions laid over it in red, and some regions framed."""
+    """Return the frame in grey, its regions the redder the larger their effect, fully from `most` or the largest on."""
     image = picture(told.view).astype(np.float64)
-    share = np.maximum(effect, 0.0) / max(float(effect.max()), 1e-9)
+    share = np.maximum(effect, 0.0) / max(float(effect.max()), most)
     large = cv2.resize(share, (_SIZE, _SIZE), interpolation=cv2.INTER_NEAREST)[..., None]
     grey = image.mean(axis=-1, keepdims=True) * 0.6 + 80
     mixed = (grey * (1 - 0.75 * large) + np.array(_HOT) * 0.75 * large).clip(0, 255).astype(np.uint8)
     side = _SIZE / len(effect)
     for row, column in framed:
-        corners = [(round(side * (column + x)), round(side * (row + y))) for x, y in ((0, 0), (1, 1))]
-        cv2.rectangle(mixed, *corners, (255, 255, 255), 2)
+        first, last = ((round(side * (column + far)), round(side * (row + far))) for far in (0, 1))
+        cv2.rectangle(mixed, first, last, (255, 255, 255), 2)
     return mixed
+
+
+def _traced(told: InputExplanation) -> str:
+    """Return the picture of divergences; "" where the policy tells no log-probabilities."""
+    traced = told.regions.traced
+    return "" if traced is None else data_uri(region_picture(told, traced, _FAINT), _SIZE)
 
 
 def _pairs(told: InputExplanation, driving: Policy) -> list[Pair]:

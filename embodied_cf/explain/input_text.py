@@ -30,7 +30,7 @@ def _smallest(told: InputExplanation) -> tuple[str, ...]:
 def _words(told: InputExplanation) -> str:
     matter = sorted({it.edit.about for it in told.effects if it.changed and _is_words(it)})
     if not matter:
-        return "No change of the words matters: in this view it does not listen."
+        return "No change of the words alone matters: in this view it does not listen."
     names = ", ".join(f"“{word}”" for word in matter if word != "instruction")
     return (
         f"It listens: {names} matters." if names else "It matters whether it is told anything, but no single word does."
@@ -43,7 +43,7 @@ def _things(told: InputExplanation) -> str:
         if it.changed and not _is_words(it):
             things.setdefault(it.edit.about, []).append(it.edit.factor)
     if not things:
-        return "Nothing in the scene matters, neither colour nor kind, presence or place of anything."
+        return "No single change of the scene matters: of no thing the colour, kind, presence or place."
     named = "; ".join(f"the {name} ({', '.join(dict.fromkeys(factors))})" for name, factors in things.items())
     return f"In the scene there matters: {named}."
 

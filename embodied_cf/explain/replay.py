@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -171,18 +172,21 @@ def _drive(
 
 def rows_of(episodes: Episodes, rows: Int64[np.ndarray, " n"]) -> Episodes:
     """Return the chosen episodes; a row may be named more than once."""
-    columns = {item.name: getattr(episodes, item.name) for item in fields(Episodes)}
-    return Episodes(**{name: column.take(rows) if isinstance(column, Columns) else column[rows]
-                       for name, column in columns.items()})  # fmt: skip
+    return Episodes(**{item.name: _taken(getattr(episodes, item.name), rows) for item in fields(Episodes)})
 
 
 def joined(parts: Sequence[Episodes]) -> Episodes:
     """Return batches of episodes as one."""
-    names = [item.name for item in fields(Episodes)]
-    return Episodes(**{name: _stacked([getattr(part, name) for part in parts]) for name in names})
+    return Episodes(**{item.name: _stacked([getattr(part, item.name) for part in parts]) for item in fields(Episodes)})
 
 
-def _stacked(parts):  # type: ignore[no-untyped-def] # records of arrays, or arrays
+def _taken(column: Any, rows: Int64[np.ndarray, " n"]) -> Any:
+    """Return rows of a record of arrays, or of an array."""
+    return column.take(rows) if isinstance(column, Columns) else column[rows]
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Return records of arrays, or arrays, one after the other."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
     names = [item.name for item in fields(parts[0])]

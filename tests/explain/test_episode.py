@@ -10,7 +10,7 @@ from embodied_cf.explain.faults import Faulty
 from embodied_cf.explain.options import EpisodeOptions
 from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
 
-FEW = EpisodeOptions(draws=2, samples=6)
+FEW = EpisodeOptions(draws=1, samples=6)
 BALL = BLUE[2:]
 
 
