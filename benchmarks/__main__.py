@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+SPEED = ("start_up", "relabel_speed", "vlm_dispatch", "render_speed", "env_speed", "stream_speed")
 CRM = ("crm_coverage", "crm_improve", "crm_sequential", "crm_multilabel")
+EXPLAIN = ("decisive_step", "planted_causes")
 
 
 def main() -> None:
@@ -14,7 +16,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="directory for the results as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     arguments = parser.parse_args()
-    for name in ("start_up", "relabel_speed", "vlm_dispatch", "render_speed", "env_speed", "stream_speed", *CRM):
+    for name in (
+        "start_up",
+        "relabel_speed",
+        "vlm_dispatch",
+        "render_speed",
+        "env_speed",
+        "stream_speed",
+        *EXPLAIN,
+        *CRM,
+    ):
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if arguments.json:
             arguments.json.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,7 +12,7 @@ from embodied_cf.crm.command import Crm
 from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.errors import EmbodiedError
 from embodied_cf.evaluate.options import EvaluateOptions
-from embodied_cf.explain.options import SearchOptions
+from embodied_cf.explain.options import EpisodeOptions, InputOptions, SearchOptions, TaskOptions
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.train.options import Kind, TrainOptions
 
@@ -316,11 +316,9 @@ class Demo:
 
 
 @dataclass(frozen=True)
-class Explain:
-    """Explain a policy: what is its least change that gives it a certain return, better or worse?"""
+class ExplainPolicy:
+    """What is the least change of a policy that gives it a certain return, better or worse?"""
 
-    what: Positional[Literal["policy"]]
-    """What to explain."""
     policy: Positional[str]
     """.safetensors of this project, .zip of stable-baselines3 (A2C, PPO), or package.module:factory of a module."""
     env: str
@@ -343,6 +341,77 @@ class Explain:
 
         outputs = PolicyOutputs(self.json, self.html, self.save)
         return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs)
+
+
+@dataclass(frozen=True)
+class ExplainEpisode:
+    """Why did an episode fail? The decision that decided it, by exact replay with another action."""
+
+    policy: Positional[str]
+    """A run, package.module:factory, or the URL of a server; with --env a factory of policies for it."""
+    task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
+    look: Annotated[EpisodeOptions, tyro.conf.arg(name="")] = field(default_factory=EpisodeOptions)
+    search: int = 1
+    """Explain the first episode that fails, of so many from --seed on."""
+    env: str | None = None
+    """Gymnasium id of an environment with discrete actions, instead of the simulator; re-executed from its seed."""
+    json: Path | None = None
+    """Write everything here, for machines."""
+    html: Path | None = None
+    """Write a page here: map, frames, everything that was tried."""
+    picture: Path | None = None
+    """Write one picture here, as PNG."""
+
+    def run(self) -> int:
+        """Replay, print."""
+        if self.env is not None:
+            from embodied_cf.explain.command_env import run_env_episode
+
+            return run_env_episode(self.policy, self.env, self.task.seed, self.search, self.json)
+        from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
+
+        outputs = EpisodeOutputs(self.json, self.html, self.picture)
+        return run_episode(self.policy, self.task, self.look, self.search, outputs)
+
+
+@dataclass(frozen=True)
+class ExplainInput:
+    """Which part of the image or the instruction caused an action? The smallest changes that change it."""
+
+    policy: Positional[str]
+    """A run, package.module:factory, or the URL of a server."""
+    task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
+    look: Annotated[InputOptions, tyro.conf.arg(name="")] = field(default_factory=InputOptions)
+    decision: int = 0
+    """Which decision of the episode is explained."""
+    views: int = 1
+    """Average the effects of concepts over so many episodes, from --seed on."""
+    json: Path | None = None
+    """Write everything here, for machines."""
+    html: Path | None = None
+    """Write a page here: what it sees and does, and what it would do."""
+
+    def run(self) -> int:
+        """Ask what-ifs, print."""
+        from embodied_cf.explain.command_input import InputOutputs, run_input
+
+        outputs = InputOutputs(self.json, self.html)
+        return run_input(self.policy, self.task, self.decision, self.views, self.look, outputs)
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Counterfactual explanations: of a policy, of a failed episode, of one action."""
+
+    what: (
+        Annotated[ExplainPolicy, tyro.conf.subcommand("policy")]
+        | Annotated[ExplainEpisode, tyro.conf.subcommand("episode")]
+        | Annotated[ExplainInput, tyro.conf.subcommand("input")]
+    )
+
+    def run(self) -> int:
+        """Run the chosen kind."""
+        return self.what.run()
 
 
 Verb = (

@@ -1,6 +1,6 @@
 """What `embodied-cf explain policy` shows a person."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.page import write_policy_page
 from embodied_cf.explain.policies import MlpPolicy
 from embodied_cf.explain.policy import PolicyExplanation, explain_policy
+from embodied_cf.explain.policy_measures import policy_measures
 from embodied_cf.explain.rollout import make_envs
 
 
@@ -37,7 +38,8 @@ def run_policy(policy: str, env: str, target: float, options: SearchOptions, see
         told = explain_policy(original, make_envs(env), target, options, seed=seed)
     _print(told, console)
     if outputs.json:
-        write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json())
+        measured = {"measures": asdict(policy_measures(told))}
+        write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json() | measured)
     if outputs.html:
         write_policy_page(told, env, policy, original, outputs.html, seed)
     if outputs.save and isinstance(told.policy, MlpPolicy):

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from jaxtyping import Float
 from torch import nn
@@ -14,6 +13,8 @@ from embodied_cf.datasets.files import write_text
 from embodied_cf.explain.change_map import ChangeMap, change_map
 from embodied_cf.explain.film import film, typical_start
 from embodied_cf.explain.policy import PolicyExplanation
+from embodied_cf.explain.policy_measures import policy_measures
+from embodied_cf.explain.template import template
 
 _SIDE = 12
 """Of a map's cell, in SVG units."""
@@ -57,13 +58,14 @@ def write_policy_page(
     """Write the page; films are left out where the environment cannot be drawn."""
     where = change_map(told.visits)
     bars, low, high = _histogram(told)
-    page = _environment().get_template("policy.html.j2").render(
+    page = template("policy.html.j2").render(
         told=told, env=env, policy=policy, where=where, bars=bars, low=low, high=high, width=_WIDTH, height=_HEIGHT,
         target_x=_WIDTH * (told.target - low) / (high - low), side=_SIDE, span=_SIDE * len(where.kl),
         films=_films(told, env, original, seed),
         changed=_cells(where, where.kl, _blue, "{:.3g} nats"),
         moved=_cells(where, where.moved, _warm_cold, "{:+.2f}"),
         largest=float(np.nanmax(where.kl)), meaning=_MEANING, proximity=asdict(told.proximity),
+        measures=policy_measures(told).rows(),
     )  # fmt: skip
     write_text(path, page)
 
@@ -72,13 +74,6 @@ def _films(told: PolicyExplanation, env: str, original: nn.Module, seed: int) ->
     pairs = [(original, told.before.stochastic.mean), (told.policy, told.target)]
     start = typical_start(env, pairs, seed)
     return [(name, *film(env, policy, start)) for name, (policy, _) in zip(("before", "after"), pairs, strict=True)]
-
-
-def _environment() -> jinja2.Environment:
-    loader = jinja2.PackageLoader("embodied_cf.explain", "templates")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
 
 
 def _histogram(told: PolicyExplanation) -> tuple[list[Bar], float, float]:

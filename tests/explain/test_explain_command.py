@@ -64,6 +64,8 @@ def test_the_command_finds_a_worse_policy(explained):
     assert 0 < told["proximity"]["trajectory_kl"] < 20
     assert told["proximity"]["plausibility"] < 0
     assert told["cost"]["environment_steps"] > 0
+    assert told["measures"]["validity"] == 1.0
+    assert told["measures"]["simulatability"] >= told["measures"]["blind_reader"] - 0.02
 
 
 def test_the_saved_policy_is_the_changed_one(explained):

@@ -1,0 +1,135 @@
+"""What could have been done instead at a decision: atomic commands at the wheel, and what else a policy would draw."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
+from embodied_cf.explain.replay import Recording
+from embodied_cf.explain.wheel import PolicyDriver, follow_from
+from embodied_cf.language.nav import VOCABULARY, NavThresholds, classify, pose_motion
+from embodied_cf.language.scale import MotionScale
+from embodied_cf.policies.contract import Observation, Policy
+
+COMMANDS: Mapping[str, tuple[float, float]] = {
+    "forward": (0.8, 0.0), "turn_left": (0.35, 1.2), "turn_right": (0.35, -1.2),
+    "adjust_left": (0.7, 0.5), "adjust_right": (0.7, -0.5), "stop": (0.0, 0.0),
+}  # fmt: skip
+"""v m/s and w rad/s of each atomic command."""
+SCALE = MotionScale(step=0.2, turn=2.4)
+"""Typical motion of the simulated robot over a chunk of two seconds."""
+_STAND, _PIVOT = 0.05, 0.3
+"""m/s and rad/s below which a robot stands, and does not turn."""
+
+
+def at_the_wheel(command: str, periods: int) -> Float64[np.ndarray, "p 2"]:
+    """Return a command's actions for so many control periods."""
+    return np.tile(np.array(COMMANDS[command]), (periods, 1))
+
+
+def distance(one: Float64[np.ndarray, "*n p 2"], other: Float64[np.ndarray, "*n p 2"]) -> Float64[np.ndarray, "*n"]:
+    """Return how far actions are apart: root mean square over periods and both wheels, in shares of their range."""
+    return np.asarray(np.sqrt(np.square((one - other) / (MAX_SPEED, MAX_TURN)).mean(axis=(-2, -1))))
+
+
+def in_words(actions: Float64[np.ndarray, "p 2"]) -> str:
+    """Return what actions amount to, after "it had": "turned left", "gone straight on", "stood still"."""
+    speed, turn = actions.mean(axis=0).tolist()
+    side = "left" if turn > 0 else "right"
+    if speed < _STAND:
+        return "stood still" if abs(turn) < _PIVOT else f"turned {side} on the spot"
+    name = command_of(actions)
+    if name.startswith("turn"):
+        return f"turned {side}"
+    return f"borne {side}" if name.startswith("adjust") else "gone straight on" if name else "crept on"
+
+
+def command_of(actions: Float64[np.ndarray, "p 2"]) -> str:
+    """Return the atomic command that actions, kept up for a chunk, amount to; "" if to none."""
+    speed, turn = actions.mean(axis=0)
+    time = PERIOD_S * np.arange(9)
+    heading = turn * time
+    path = np.cumsum(speed * PERIOD_S * np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0)
+    pose = np.column_stack([path, heading])
+    motion = pose_motion(pose, np.zeros(1, np.int64), np.array([8]), SCALE)
+    index, _ = classify(motion, NavThresholds())
+    return VOCABULARY.names[int(index[0])] if index[0] >= 0 else ""
+
+
+def drawing(policy: Policy) -> Policy:
+    """Return the policy so that it draws its chunks, where it can be told to."""
+    return replace(policy, sample=True) if hasattr(policy, "sample") else policy  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class SecondBest:
+    """What a policy would most likely have done otherwise, at each decision where it draws anything else."""
+
+    decision: Int64[np.ndarray, " n"]
+    actions: Float64[np.ndarray, "n p 2"]
+    share: Float64[np.ndarray, " n"]
+    """Of its draws that go this way; of the likeliest of them are the actions."""
+
+
+def second_best(recording: Recording, draws: int) -> SecondBest:
+    """Draw chunks at every decision and return the likeliest that do another atomic command than what was done.
+
+    The likeliest by the policy's own log-probability where it tells one, else the one in the middle of the most
+    frequent command. Empty for a driver that draws nothing.
+    """
+    if not isinstance(recording.driver, PolicyDriver):
+        return _none(recording)
+    found = [_other_way(recording, recording.driver, at, draws) for at in range(recording.decisions)]
+    kept = [(at, *it) for at, it in enumerate(found) if it is not None]
+    if not kept:
+        return _none(recording)
+    decision, actions, share = zip(*kept, strict=True)
+    return SecondBest(np.array(decision, np.int64), np.stack(actions), np.array(share, np.float64))
+
+
+def _none(recording: Recording) -> SecondBest:
+    return SecondBest(np.zeros(0, np.int64), np.zeros((0, recording.execute, 2)), np.zeros(0))
+
+
+def _other_way(
+    recording: Recording, driver: PolicyDriver, decision: int, draws: int
+) -> tuple[Float64[np.ndarray, "p 2"], float] | None:
+    moment = int(recording.moments.clock[decision])
+    ages = np.maximum(moment - np.arange(driver.history, -1, -1), 0)
+    seen = driver.see(recording.moments.worlds.take([decision] * len(ages)), recording.trail.take(ages))
+    rng = generator(driver.seed, "explain", "second best", str(decision))
+    told = (driver.told,) * draws
+    drawn = drawing(driver.policy).act(Observation(np.tile(seen, (draws, 1, 1, 1, 1))), told, rng)
+    actions = np.stack([_carried_out(chunk, recording.execute) for chunk in drawn.chunk.astype(np.float64)])
+    names = np.array([command_of(row) for row in actions])
+    others = np.flatnonzero((names != command_of(recording.done_at(decision))) & (names != ""))
+    if not len(others):
+        return None
+    if drawn.log_probability is not None:
+        best = int(others[drawn.log_probability[others].argmax()])
+    else:
+        best = _most_frequent(names, actions, others)
+    return actions[best], float((names == names[best]).mean())
+
+
+def _most_frequent(names: np.ndarray, actions: Float64[np.ndarray, "n p 2"], others: Int64[np.ndarray, " o"]) -> int:
+    """Return the row nearest to the mean of the most frequent other command."""
+    command, count = np.unique(names[others], return_counts=True)
+    rows = others[names[others] == command[count.argmax()]]
+    middle = actions[rows].mean(axis=0, keepdims=True)
+    return int(rows[distance(actions[rows], np.repeat(middle, len(rows), axis=0)).argmin()])
+
+
+def _carried_out(chunk: Float64[np.ndarray, "k 2"], periods: int) -> Float64[np.ndarray, "p 2"]:
+    """Return the actions that follow a chunk if nothing slips."""
+    origin, actions = np.zeros((1, 3)), []
+    pose = origin.copy()
+    for phase in range(periods):
+        actions.append(follow_from(chunk[None], phase, origin, pose)[0])
+        (x, y, yaw), (v, w) = pose[0], actions[-1]
+        middle = yaw + w * PERIOD_S / 2
+        pose = np.array([[x + v * PERIOD_S * np.cos(middle), y + v * PERIOD_S * np.sin(middle), yaw + w * PERIOD_S]])
+    return np.stack(actions)

@@ -1,0 +1,137 @@
+"""Which regions of the frame an action depends on: blank one, or show there what is somewhere else."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.errors import UsageError
+from embodied_cf.explain.alternatives import drawing
+from embodied_cf.explain.asking import Asker, apart
+from embodied_cf.policies.contract import Observation
+
+GRID = 8
+"""Regions across and down."""
+_DRAWS = 16
+"""Chunks by which a divergence is estimated."""
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Effects of single regions, and the smallest set of them that changes the action."""
+
+    moved: Float64[np.ndarray, "g g"]
+    """m: effect of blanking each region, by row and column."""
+    swapped: Float64[np.ndarray, "g g"]
+    """m: effect of showing there what the distractor frame shows."""
+    traced: Float64[np.ndarray, "g g"] | None
+    """nats: divergence of the law of the action, seen as it is, from the law with a region blanked; None for a policy
+    that tells no log-probabilities."""
+    smallest: tuple[Cell, ...]
+    """Regions that change the action when blanked together, none of them needless; empty if even all do not."""
+
+
+def probe_regions(
+    asker: Asker,
+    seen: UInt8[np.ndarray, "t h w 3"],
+    distractor: UInt8[np.ndarray, "t h w 3"],
+    told: str,
+    chunk: Float64[np.ndarray, "k 2"],
+    threshold: float,
+) -> Regions:
+    """Blank and swap each region of all frames alike; `chunk` is what the policy does with `seen`."""
+    cells = [(row, column) for row in range(GRID) for column in range(GRID)]
+    blank = np.broadcast_to(seen.reshape(-1, 3).mean(axis=0).astype(np.uint8), seen.shape)
+    single: list[set[Cell]] = [{cell} for cell in cells]
+    moved, swapped = (_effects(asker, seen, single, fill, told, chunk) for fill in (blank, distractor))
+    smallest = _smallest(asker, seen, blank, told, chunk, threshold, [cells[at] for at in np.argsort(-moved)])
+    traced = _divergences(asker, seen, single, blank, told)
+    return Regions(moved.reshape(GRID, GRID), swapped.reshape(GRID, GRID), traced, smallest)
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A policy that tells how likely it is to draw a chunk."""
+
+    def log_probability(
+        self, observation: Observation, instruction: tuple[str, ...], chunk: Float32[np.ndarray, "b k a"]
+    ) -> Float32[np.ndarray, " b"]:
+        """Return the log-probability of each chunk. Raises UsageError if its law is not known."""
+        ...
+
+
+def _divergences(
+    asker: Asker,
+    seen: UInt8[np.ndarray, "t h w 3"],
+    groups: list[set[Cell]],
+    fill: UInt8[np.ndarray, "t h w 3"],
+    told: str,
+) -> Float64[np.ndarray, "g g"] | None:
+    """Estimate KL(law as seen, law with a region blanked) for each region by draws as seen, as KL-tracing
+    (arXiv 2507.09082) does for the next frame."""
+    policy = asker.policy
+    if not isinstance(policy, Telling):
+        return None
+    rng = generator(asker.seed, "explain", "trace")
+    drawn = drawing(policy).act(Observation(np.stack([seen] * _DRAWS)), (told,) * _DRAWS, rng).chunk
+
+    def law(image: UInt8[np.ndarray, "t h w 3"]) -> Float64[np.ndarray, " d"]:
+        asker.asked += _DRAWS
+        told_all = (told,) * _DRAWS
+        return policy.log_probability(Observation(np.stack([image] * _DRAWS)), told_all, drawn).astype(np.float64)
+
+    try:
+        clean = law(seen)
+    except UsageError:
+        return None
+    return np.array([(clean - law(filled(seen, group, fill))).mean() for group in groups]).reshape(GRID, GRID)
+
+
+def _effects(
+    asker: Asker,
+    seen: UInt8[np.ndarray, "t h w 3"],
+    groups: list[set[Cell]],
+    fill: UInt8[np.ndarray, "t h w 3"],
+    told: str,
+    chunk: Float64[np.ndarray, "k 2"],
+) -> Float64[np.ndarray, " n"]:
+    images = np.stack([filled(seen, group, fill) for group in groups])
+    return apart(asker.chunks(images, [told] * len(groups)), chunk[None])
+
+
+def filled(
+    seen: UInt8[np.ndarray, "t h w 3"], cells: set[Cell], fill: UInt8[np.ndarray, "t h w 3"]
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Return frames with regions taken from other frames."""
+    image, (height, width) = seen.copy(), seen.shape[1:3]
+    for row, column in cells:
+        rows = slice(height * row // GRID, height * (row + 1) // GRID)
+        columns = slice(width * column // GRID, width * (column + 1) // GRID)
+        image[:, rows, columns] = fill[:, rows, columns]
+    return image
+
+
+def _smallest(
+    asker: Asker,
+    seen: UInt8[np.ndarray, "t h w 3"],
+    fill: UInt8[np.ndarray, "t h w 3"],
+    told: str,
+    chunk: Float64[np.ndarray, "k 2"],
+    threshold: float,
+    order: list[Cell],
+) -> tuple[Cell, ...]:
+    """Add regions in order of their effect until the action changes, then take back whatever is not needed."""
+    growing = [set(order[: count + 1]) for count in range(len(order))]
+    effects = _effects(asker, seen, growing, fill, told, chunk)
+    enough = np.flatnonzero(effects > threshold)
+    if not len(enough):
+        return ()
+    kept = order[: int(enough[0]) + 1]
+    for cell in reversed(kept[:-1]):
+        fewer = set(kept) - {cell}
+        if _effects(asker, seen, [fewer], fill, told, chunk)[0] > threshold:
+            kept = [it for it in kept if it != cell]
+    return tuple(kept)
