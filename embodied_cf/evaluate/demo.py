@@ -28,12 +28,12 @@ from embodied_cf.evaluate.summary import CHANCE, NONE, SHUFFLED, compare, summar
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
 from embodied_cf.train.command import make_trainer, plan_of
-from embodied_cf.train.options import Kind, TrainOptions
+from embodied_cf.train.options import TrainOptions
 from embodied_cf.train.run import Run
 
 OURS, THEIRS = "embodied-cf", "hindsight"
-ARMS: Mapping[str, tuple[Kind, ...]] = {OURS: ("hindsight", "counterfactual"), THEIRS: ("hindsight",)}
-"""Kinds of labels that each policy is trained on."""
+ARMS: Mapping[str, tuple[float, float, float]] = {OURS: (1, 0, 3), THEIRS: (1, 0, 0)}
+"""Shares of hindsight, atomic and counterfactual samples that each policy is trained on."""
 REPORT = "report.html"
 _CONTROLS = (NONE, SHUFFLED, CHANCE)
 Watch = Callable[[str, int, int], None]
@@ -139,10 +139,10 @@ def _arm(name: str, out: Path, labelled: Path, plan: DemoPlan, watch: Watch) -> 
     """Train one policy and let it drive."""
     torch.set_num_threads(1)
     run = Run(out / name)
-    settings = (f"schedule.steps={plan.steps}", "data.per_observation=4", f"seed={plan.seed}")
-    options = TrainOptions(
-        run.path, (str(labelled),), preset="seeing", set=settings, kinds=ARMS[name], resume=run.exists
-    )
+    weights = ",".join(str(weight) for weight in ARMS[name])
+    fixed = ("data.per_observation=4", f"seed={plan.seed}")
+    settings = (f"schedule.steps={plan.steps}", f"data.kind_weights={weights}", *fixed)
+    options = TrainOptions(run.path, (str(labelled),), preset="seeing", set=settings, resume=run.exists)
     with run.held():
         training = plan_of(options, run)
         trainer = make_trainer(training, run, options.resume, Console(quiet=True))

@@ -39,4 +39,4 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
 def test_minutes_set_the_training():
     assert DemoPlan.of(10, 3).steps == 1500
     assert DemoPlan.of(0.01, 0).steps == 10
-    assert ARMS[THEIRS] == ("hindsight",)
+    assert ARMS[THEIRS][2] == 0 < ARMS[OURS][2]
