@@ -1,6 +1,6 @@
 """How often explanations of inputs recover causes that were planted, and what they find where nothing is changed.
 
-Planted policies (`explain.planted`) see pixels and hear words: one drives to a colour and hears nothing, one drives to
+Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one drives to
 the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the image.
 Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
 """
@@ -22,7 +22,7 @@ from embodied_cf.envs.state import State, initial_state
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.edits import SCENE_FACTORS, WORD_FACTORS
 from embodied_cf.explain.input import InputExplanation, explain_input
-from embodied_cf.explain.planted import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks
+from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks
 from embodied_cf.explain.wheel import PIXELS
 from embodied_cf.language.instruction import COLOURS, KINDS
 

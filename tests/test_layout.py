@@ -130,7 +130,7 @@ def test_documented_commands_exist():
 
     readme = (ROOT / "README.md").read_text()
     lines = re.findall(
-        r"^\s*embodied-cf (\w+)(?: (list|filter|merge|drop|evaluate|fit|improve|policy))?((?:.|\\\n)*)$",
+        r"^\s*embodied-cf (\w+)(?: (list|filter|merge|drop|evaluate|fit|improve|policy|episode|input))?((?:.|\\\n)*)$",
         readme,
         re.MULTILINE,
     )

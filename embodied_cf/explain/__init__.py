@@ -1,1 +1,1 @@
-"""Counterfactual explanations. `explain_policy` answers: what is the least change of this policy that has return R*?"""
+"""Counterfactual explanations: of a policy (`policy`), of a failed episode (`episode`), of one action (`input`)."""

@@ -8,7 +8,7 @@ import pytest
 
 from embodied_cf.cli import main
 from embodied_cf.explain.decisive import OPTIONS
-from embodied_cf.explain.planted import ColourSeeker, Listener
+from embodied_cf.explain.known_causes import ColourSeeker, Listener
 
 TASK = ["--world", "rooms", "--people", "0", "0", "--seed", "1"]
 

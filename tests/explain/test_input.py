@@ -9,8 +9,8 @@ from embodied_cf.explain.concepts import concept_effects
 from embodied_cf.explain.edits import edits_of, names_what_is_there
 from embodied_cf.explain.input import explain_input
 from embodied_cf.explain.input_text import sentences
+from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.planted import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
 from embodied_cf.explain.regions import filled
 from embodied_cf.policies.contract import ActionChunk, Observation
 

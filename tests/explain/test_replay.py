@@ -3,7 +3,7 @@ import pytest
 from sights import Constant, Dreamer, Gambler, task
 
 from embodied_cf.explain.alternatives import COMMANDS, at_the_wheel, command_of, distance, in_words, second_best
-from embodied_cf.explain.planted import ColourSeeker
+from embodied_cf.explain.known_causes import ColourSeeker
 from embodied_cf.explain.replay import Chance, branch_off, record
 from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
 
