@@ -92,7 +92,7 @@ def _plan(
 ) -> Float64[np.ndarray, "b k 2"]:
     """Ask for the running episodes' chunks; rows beyond the mask keep the last place, all others stand still."""
     rows = np.flatnonzero(~now.over)
-    asked = policy.act(Observation(seen[rows]), tuple(told[row] for row in rows), rng)
+    asked = policy.act(Observation(seen[rows]), tuple(told[row] for row in rows.tolist()), rng)
     plan = np.zeros((len(now), *asked.chunk.shape[1:]))
     last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
     held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
