@@ -81,7 +81,8 @@ class WordEncoder(TextEncoder):
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return what the sentences say, word by word."""
         rows = [[self._index.get(word, 0) for word in split_words(text)] or [0] for text in said]
-        words = self.words(torch.tensor([row for sentence in rows for row in sentence]))
+        flat = torch.tensor([row for sentence in rows for row in sentence], device=self.nothing.device)
+        words = self.words(flat)
         return self.order(words.split([len(sentence) for sentence in rows]))
 
 
@@ -102,7 +103,8 @@ class MiniLmWordEncoder(TextEncoder):
         """Return what the sentences say, word by word."""
         sentences = [split_words(text) or [","] for text in said]
         distinct = sorted({word for sentence in sentences for word in sentence})
-        vectors = self.project(torch.stack([self._frozen.embedding(word) for word in distinct]))
+        known = torch.stack([self._frozen.embedding(word) for word in distinct]).to(self.nothing)
+        vectors = self.project(known)
         place = {word: row for row, word in enumerate(distinct)}
         return self.order([vectors[[place[word] for word in sentence]] for sentence in sentences])
 

@@ -89,7 +89,7 @@ class PretrainedEye(Eye):
         """Return the tokens, row by row."""
         row, of = _distinct(image)
         with torch.no_grad():
-            seen = self._frozen().features(image[row][:, :, self.rows].flatten(0, 1))
+            seen = self._frozen().to(image.device).features(image[row][:, :, self.rows].flatten(0, 1))
         x = self.coarse(seen.unflatten(0, (len(row), -1)).flatten(1, 2))[of]  # (d t, c, i, j) -> (b, last, i', j')
         scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)
         x = self.to_tokens(F.relu(x + self.mix(F.relu(x * (1 + scale) + shift))))
@@ -98,7 +98,7 @@ class PretrainedEye(Eye):
 
 def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], Int64[Tensor, " b"]]:
     """Return the rows of images that differ from the one before, and for each image which of these it is."""
-    new = torch.ones(len(image), dtype=torch.bool)
+    new = torch.ones(len(image), dtype=torch.bool, device=image.device)
     new[1:] = (image[1:] != image[:-1]).flatten(1).any(1)
     return torch.nonzero(new)[:, 0], new.cumsum(0) - 1
 
