@@ -140,7 +140,7 @@ def _run(
     past = deque((recording.trail.take(rows) for rows in back), maxlen=most)
     begun = Handover(recording.task, now, tuple(past), left)
     wheel: Wheel = _Doing(first) if isinstance(first, np.ndarray) else first.take_over(begun)
-    poses, done = [now.state.pose], []
+    poses, done = [now.state.pose], list[np.ndarray]()
     while not (now.over.all() and len(done) >= periods):
         if len(done) == periods:
             wheel = then.take_over(Handover(recording.task, now, tuple(past), left))
