@@ -1,8 +1,8 @@
 """How often explanations of inputs recover causes that were planted, and what they find where nothing is changed.
 
-Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one drives to
-the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the image.
-Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
+Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
+drives to the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the
+image. Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from embodied_cf.explain.asking import View
 from embodied_cf.explain.edits import SCENE_FACTORS, WORD_FACTORS
 from embodied_cf.explain.input import InputExplanation, explain_input
 from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks
+from embodied_cf.explain.options import InputOptions
 from embodied_cf.explain.wheel import PIXELS
 from embodied_cf.language.instruction import COLOURS, KINDS
 
@@ -92,7 +93,7 @@ def measure(
 ) -> dict:
     """Explain one view."""
     view = View(case.view.scene, case.view.states, told)
-    found = explain_input(policy, view, seed=seed)
+    found = explain_input(policy, view, InputOptions(nearby=2), seed=seed)
     return {
         "recovered": is_recovered(case, found),
         "placebo": [moved > found.threshold for moved in found.placebo],
