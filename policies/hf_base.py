@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from embodied_cf.errors import CheckpointError, MissingLibraryError, UsageError
 from embodied_cf.policies.config import HfVlaConfig
+from embodied_cf.policies.quiet import quietly
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
@@ -96,7 +97,7 @@ def load_base(folder: Path, config: HfVlaConfig) -> Base:
     """Load a model. Raises CheckpointError if its files are not all there and whole."""
     with _needs_extra():
         from transformers import AutoModel, AutoTokenizer
-    with _readable(folder), _quiet():
+    with _readable(folder), quietly():
         model, found = AutoModel.from_pretrained(
             folder, dtype=_DTYPES[config.weights], local_files_only=True, output_loading_info=True
         )
@@ -124,19 +125,6 @@ def adapt(model: Any, config: HfVlaConfig) -> None:
     inject_adapter_in_model(lora, model if config.adapt_vision else model.get_decoder())
     if config.recompute:
         model.activation_checkpointing_enable()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting that the language head is not loaded."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from embodied_cf.errors import InstructionError, UsageError
 from embodied_cf.language import arm, nav
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
+from embodied_cf.policies.quiet import quietly
 
 _WORD = re.compile(r"[a-z0-9]+|[,;]")
 _MINILM_WIDTH = 384
@@ -186,8 +187,9 @@ def frozen_sentences() -> FrozenSentences:
     from transformers import AutoModel, AutoTokenizer
 
     folder = Path(found.submodule_search_locations[0]) / "model"
-    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-    return FrozenSentences(AutoTokenizer.from_pretrained(folder, local_files_only=True), model)
+    with quietly():
+        model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        return FrozenSentences(AutoTokenizer.from_pretrained(folder, local_files_only=True), model)
 
 
 def build_text_encoder(card: ModelCard) -> TextEncoder:
