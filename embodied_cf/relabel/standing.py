@@ -57,9 +57,10 @@ class Standing:
     @cached_property
     def support(self) -> Float[np.ndarray, " p"]:
         """How far other frames confirm the least confirmed thing of each goal, in [0, 1]."""
-        named, support = self.asked.landmark >= 0, self.landmarks.support
-        rows = np.where(named, self.asked.landmark, 0)
-        return np.where(named, support[rows, self.told[:, None, None]], 1.0).min(axis=(1, 2))
+        everywhere = np.ones((1, len(self.track)))  # of what is not named
+        support = np.concatenate([self.landmarks.support, everywhere])
+        rows = np.where(self.asked.landmark >= 0, self.asked.landmark, -1)
+        return support[rows, self.told[:, None, None]].min(axis=(1, 2))
 
     @cached_property
     def tracker(self) -> Tracker:

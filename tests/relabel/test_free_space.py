@@ -15,6 +15,7 @@ from embodied_cf.relabel.lanes import holds, lane_drives
 from embodied_cf.relabel.obstacles import BODY_M, Obstacles, beside
 from embodied_cf.relabel.propose_things import Sights, goals_in_view
 from embodied_cf.relabel.stages import Proposals
+from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
 
 COLUMNS = 48
@@ -108,7 +109,7 @@ def test_a_lane_lies_on_the_side_that_is_asked_for(rule, side):
 
 
 def test_sides_are_kept_to_in_corridors_only():
-    """Two walls 2 m apart, or 3.8, or 2 m apart that end 1 m ahead: there a room begins."""
+    """Two walls 2 m apart, or 3.8, or 2 m apart that end 0.3 m ahead: there a room begins."""
     steps, track = np.arange(5), straight(6)
 
     def kept(obstacles):
@@ -119,7 +120,7 @@ def test_sides_are_kept_to_in_corridors_only():
     assert kept(corridor()) == {1, -1}
     assert kept(corridor(half=1.9)) == set()
     short = corridor()
-    short.free.occupied[len(short.free.occupied) // 2 + 10 :] = False
+    short.free.occupied[len(short.free.occupied) // 2 + 3 :] = False
     assert kept(short) == set()
 
 
@@ -139,3 +140,4 @@ def test_along_a_wall_that_is_seen():
     made = GoalSynthesizer(PrimitiveSynthesizer(PROFILE, NAV), CAMERA).synthesize(context, proposals)
     assert made.reason == ("",)
     assert 0.0 < made.action[0, -1, 1] < 0.5
+    assert Standing.of(context, proposals).support.tolist() == [1.0], "no thing is named that could be made up"
