@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.contract import Policy
@@ -27,18 +28,19 @@ def _find(name: str, guidance: float) -> Policy:
         from embodied_cf.policies.checkpoint import load_policy
 
         return replace(load_policy(Path(name)), guidance=guidance)
-    return _made(name)
+    made = imported(name)()
+    if not isinstance(made, Policy):
+        told = f"{type(made).__name__} is no policy: it needs camera, history, embodiment and act"
+        raise UsageError(told, where=name, remedy=_REMEDY)
+    return made
 
 
-def _made(name: str) -> Policy:
-    module, _, factory = name.partition(":")
-    if not factory:
+def imported(name: str) -> Any:
+    """Return what `package.module:name` names. Raises UsageError if nothing is there."""
+    module, _, attribute = name.partition(":")
+    if not attribute:
         raise UsageError("no run, factory or address", where=name, remedy=_REMEDY)
     try:
-        policy = getattr(importlib.import_module(module), factory)()
+        return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"cannot be imported ({error})", where=name, remedy=_REMEDY) from None
-    if not isinstance(policy, Policy):
-        told = f"{type(policy).__name__} is no policy: it needs camera, history, embodiment and act"
-        raise UsageError(told, where=name, remedy=_REMEDY)
-    return policy

@@ -10,8 +10,8 @@ from rich.console import Console
 from embodied_cf.datasets.files import write_json
 from embodied_cf.envs.adapter import made
 from embodied_cf.envs.babyai import make_babyai
+from embodied_cf.evaluate.load import imported
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.load import imported
 from embodied_cf.explain.reexecute import Reexecution, explain_env_episode, in_words
 
 

@@ -7,10 +7,10 @@ from rich.console import Console
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.envs.tasks import Task, make_task
+from embodied_cf.evaluate.load import load
 from embodied_cf.explain.episode import EpisodeExplanation, explain_episode
 from embodied_cf.explain.episode_text import sentences
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.load import load_driving_policy
 from embodied_cf.explain.options import EpisodeOptions, TaskOptions
 from embodied_cf.explain.replay import record
 from embodied_cf.explain.wheel import PolicyDriver
@@ -28,7 +28,7 @@ class EpisodeOutputs:
 
 def run_episode(policy: str, task: TaskOptions, options: EpisodeOptions, search: int, outputs: EpisodeOutputs) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code."""
-    driving, console = load_driving_policy(policy), Console(stderr=True)
+    driving, console = load(policy), Console(stderr=True)
     with console.status("looking for an episode that fails"):
         found, driver = _first_failure(driving, task, options, search)
     with console.status("trying everything otherwise"):

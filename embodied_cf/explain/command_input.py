@@ -10,12 +10,12 @@ from rich.table import Table
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.load import load
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.command_episode import task_of
 from embodied_cf.explain.concepts import ConceptEffect, concept_effects
 from embodied_cf.explain.input import InputExplanation, explain_input
 from embodied_cf.explain.input_text import sentences
-from embodied_cf.explain.load import load_driving_policy
 from embodied_cf.explain.options import InputOptions, TaskOptions
 from embodied_cf.explain.replay import record
 from embodied_cf.explain.wheel import PolicyDriver
@@ -36,7 +36,7 @@ def run_input(
     """Explain one view, and concepts over `views` of them; print and write; return the exit code."""
     if views < 1 or decision < 0:
         raise UsageError(f"views is at least 1 and decision at least 0, got {views} and {decision}")
-    driving, console = load_driving_policy(policy), Console(stderr=True)
+    driving, console = load(policy), Console(stderr=True)
     with console.status("asking what-ifs"):
         seen = list(_views(driving, task, decision, views))
         told = [explain_input(driving, view, options, seed=task.seed) for view in seen]
