@@ -76,10 +76,8 @@ def share(estimate: dict[str, Any]) -> str:
 
 
 def score(estimate: dict[str, Any] | None) -> str:
-    """Return a score with its interval; nothing where there is none, or where it says nothing."""
-    if estimate is None or estimate["ci95"][1] - estimate["ci95"][0] > 1:
-        return ""
-    return "{:.2f} ({:.2f}-{:.2f})".format(estimate["value"], *estimate["ci95"])
+    """Return a score with its interval; nothing where there is none."""
+    return "" if estimate is None else "{:.2f} ({:.2f}-{:.2f})".format(estimate["value"], *estimate["ci95"])
 
 
 def points(estimate: dict[str, Any]) -> str:

@@ -159,15 +159,15 @@ def following(
     `told` is success under the instruction, `shuffled` under one that names another target of the scene, `chance`
     that of a perfect driver who is told this other one; all judged by the first. 1: what goes beyond chance is all
     due to the instruction. A deaf policy drives the same way whatever it is told, so that its two successes are
-    equal and its score is 0, however good it is. None where success does not exceed chance, where there is nothing
-    to explain. The interval is that of a bootstrap over episodes; draws that do not exceed chance count as 0. A single
-    point means that no episode said otherwise: of 3 / n of all episodes that may still be untrue.
+    equal and its score is 0, however good it is. None where success does not exceed chance for sure, where there
+    is nothing to explain. The interval is that of a bootstrap over episodes; draws that do not exceed chance count
+    as 0. A single point means that no episode said otherwise: of 3 / n of all episodes that may still be untrue.
     """
     gained = told.astype(np.float64) - chance
-    if gained.mean() <= 0:
-        return None
     lost = told.astype(np.float64) - shuffled
     top, bottom = _resampled(np.stack([lost, gained], axis=1), rng, draws)
+    if np.quantile(bottom, 0.025) <= 0:
+        return None
     scores = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
     low, high = np.quantile(scores, (0.025, 0.975))
     return Estimate(float(lost.mean() / gained.mean()), float(low), float(high), len(told))

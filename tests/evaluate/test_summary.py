@@ -46,10 +46,11 @@ def test_a_control_is_compared_on_its_own_episodes():
 
 
 def test_following_needs_the_same_episodes_of_three():
-    plain, shuffled, chance = several("1111100000"), several("1010000000", "shuffled"), several("1000-00000", "chance")
+    plain, shuffled = several("1111100000" * 4), several("1010000000" * 4, "shuffled")
+    chance = several("1000-00000" * 4, "chance")
     block = summarise([*plain, *shuffled, *chance], RNG(0))["all"]
     assert block["following"]["value"] == pytest.approx((4 - 2) / (4 - 1))
-    assert block["following"]["n"] == 9
+    assert block["following"]["n"] == 36
     assert summarise(plain, RNG(0))["all"]["following"] is None
 
 
