@@ -19,11 +19,12 @@ import numpy as np
 from benchmarks.expert_success import wilson
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.tasks import Task, make_task
+from embodied_cf.evaluate.rollout import EXECUTE
 from embodied_cf.explain.episode import explain_episode
 from embodied_cf.explain.faults import SAME_M, SAME_RAD, Faulty
 from embodied_cf.explain.options import EpisodeOptions
 from embodied_cf.explain.replay import Recording, record
-from embodied_cf.explain.wheel import EXECUTE, ExpertDriver
+from embodied_cf.explain.wheel import ExpertDriver
 
 WORLDS = ("rooms", "corridors", "courtyard")
 FAMILIES = ("object", "referential", "continuous", "chained")

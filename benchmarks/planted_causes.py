@@ -19,12 +19,12 @@ from embodied_cf.envs.layouts.scenes import make_scene
 from embodied_cf.envs.rendering.render import FIRST_OBJECT, Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import State, initial_state
+from embodied_cf.evaluate.rollout import PIXELS
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.edits import SCENE_FACTORS, WORD_FACTORS
 from embodied_cf.explain.input import InputExplanation, explain_input
 from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.wheel import PIXELS
 from embodied_cf.language.instruction import COLOURS, KINDS
 
 WORLDS = ("rooms", "corridors", "courtyard")

@@ -12,8 +12,8 @@ from embodied_cf.envs import geometry
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import ROBOT_RADIUS_M, State
+from embodied_cf.evaluate.rollout import PIXELS
 from embodied_cf.explain.edits import Edit
-from embodied_cf.explain.wheel import PIXELS
 from embodied_cf.policies.contract import Observation, Policy
 
 _BATCH = 128

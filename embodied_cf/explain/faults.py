@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float64, Int64
 from embodied_cf.envs.driving.pursuit import head_for
 from embodied_cf.envs.episodes import Episodes
 from embodied_cf.envs.state import PERIOD_S, State
-from embodied_cf.explain.wheel import EXECUTE, Driver, ExpertDriver, Handover, Wheel
+from embodied_cf.evaluate.rollout import EXECUTE
+from embodied_cf.explain.wheel import Driver, ExpertDriver, Handover, Wheel
 
 _SPEED = 0.8
 SAME_M, SAME_RAD = 0.2, 0.3

@@ -13,7 +13,8 @@ from embodied_cf.envs.episodes import LONGEST, Episodes, settle, start_episodes
 from embodied_cf.envs.motion.dynamics import step as moved
 from embodied_cf.envs.state import Noise, State, draw_noise
 from embodied_cf.envs.tasks import Task
-from embodied_cf.explain.wheel import EXECUTE, Driver, Handover, Wheel
+from embodied_cf.evaluate.rollout import EXECUTE
+from embodied_cf.explain.wheel import Driver, Handover, Wheel
 from embodied_cf.language.columns import Columns
 
 _ROWS = 1024

@@ -18,12 +18,9 @@ from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import State
 from embodied_cf.envs.tasks import Task
+from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.policies.contract import Observation, Policy
 
-EXECUTE = 4
-"""Control periods of a chunk that are carried out before a policy is asked again: one decision."""
-PIXELS = 96
-"""Width and height of the robot's camera; policies see its frames at their own size."""
 _OFF_ROUTE_M = 0.4
 """The expert keeps to the rehearsed route if it is this near, and plans anew otherwise."""
 
