@@ -1,0 +1,47 @@
+"""The verb: files, words, the ledger, named errors."""
+
+import json
+
+import pytest
+
+from embodied_cf.cli import main
+
+
+def evaluate(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *map(str, arguments)])
+    return ended.value.code
+
+
+def test_files_words_and_ledger(tmp_path, capsys):
+    ledger = tmp_path / "ledger.jsonl"
+    common = ("--suite", "rooms/object/test", "--episodes", 2, "--no-frames")
+    assert evaluate("test_run:Straight", "--out", tmp_path / "one", *common, "--ledger", ledger) == 0
+    code = evaluate("test_run:Still", "--out", tmp_path / "two", *common, "--ledger", ledger,
+                    "--compare", tmp_path / "one", "--json", tmp_path / "numbers.json")  # fmt: skip
+    assert code == 0
+    told = capsys.readouterr().err
+    assert "rooms/object/test" in told
+    assert "Gain over" in told
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers == json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert numbers["all"]["success"]["n"] == 2
+    assert set(numbers["all"]["controls"]) == {"shuffled", "chance"}
+    assert (tmp_path / "two" / "report.html").stat().st_size > 10_000
+    looks = [json.loads(line) for line in ledger.read_text().splitlines()]
+    assert [look["plan"]["policy"] for look in looks] == ["test_run:Straight", "test_run:Still"]
+    assert looks[0]["success"]["rooms/object/test"]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("no/such/run",), "no run, factory or address"),
+        (("test_run:Still", "--suite", "moon"), "no suite 'moon'"),
+        (("test_run:Still", "--controls", "shout"), "unknown control 'shout'"),
+        (("test_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
+    ],
+)
+def test_bad_input_is_named(tmp_path, capsys, arguments, told):
+    assert evaluate(*arguments, "--out", tmp_path / "out") == 2
+    assert told in capsys.readouterr().err
