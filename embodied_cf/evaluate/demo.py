@@ -88,7 +88,8 @@ def _collect(logs: Path, plan: DemoPlan, watch: Watch) -> None:
         done += 1
         watch("collect", done, plan.logs)
 
-    collect(logs, CollectOptions("rooms", plan.logs, plan.seed, bias=1.0), told)
+    if not (logs / "dataset_info.json").is_file():
+        collect(logs, CollectOptions("rooms", plan.logs, plan.seed, bias=1.0), told)
     watch("collect", plan.logs, plan.logs)
 
 

@@ -87,6 +87,8 @@ class ProgramVerifier:
     def _colliding(self, context: Context, candidates: Candidates) -> list[int]:
         """Return counterfactual rows whose chunk runs into something seen."""
         rows = np.arange(candidates.factual, len(candidates.labels))
+        if not context.obstacles.any:
+            return []
         here = context.track[candidates.labels.start[rows]]
         return rows[context.obstacles.touched(here, candidates.labels.action[rows])].tolist()
 

@@ -142,7 +142,7 @@ def test_instructions_name_one_thing_that_is_far_enough():
 def test_held_out_names_are_no_targets_in_training():
     held_out = [(c, k) for c in range(len(COLOURS)) for k in range(len(KINDS)) if split_of(c, k) == "test"]
     colour, kind = held_out[0]
-    scene = room([(KINDS[kind], COLOURS[colour], 3.0, 0.0)])
+    scene = room([(KINDS[kind], COLOURS[colour], 3.5, 0.0)])
     assert candidates(scene, "train", "object") == []
     assert GoTo(Thing(KINDS[kind], COLOURS[colour])) in candidates(scene, "test", "object")
 
@@ -151,7 +151,7 @@ def test_gaps_that_are_wide_enough_can_be_passed():
     chairs = (Thing("chair", "orange"), Thing("chair", "blue"))
 
     def between_chairs(half_gap):
-        things = [("chair", "orange", 2.5, half_gap + 0.36), ("chair", "blue", 2.5, -half_gap - 0.36)]
+        things = [("chair", "orange", 3.0, half_gap + 0.36), ("chair", "blue", 3.0, -half_gap - 0.36)]
         return PassBetween(*chairs) in candidates(room(things), "train", "referential")
 
     assert between_chairs(0.75)

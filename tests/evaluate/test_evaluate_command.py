@@ -16,8 +16,8 @@ def evaluate(*arguments):
 def test_files_words_and_ledger(tmp_path, capsys):
     ledger = tmp_path / "ledger.jsonl"
     common = ("--suite", "rooms/object/test", "--episodes", 2, "--no-frames")
-    assert evaluate("test_run:Straight", "--out", tmp_path / "one", *common, "--ledger", ledger) == 0
-    code = evaluate("test_run:Still", "--out", tmp_path / "two", *common, "--ledger", ledger,
+    assert evaluate("test_evaluate_run:Straight", "--out", tmp_path / "one", *common, "--ledger", ledger) == 0
+    code = evaluate("test_evaluate_run:Still", "--out", tmp_path / "two", *common, "--ledger", ledger,
                     "--compare", tmp_path / "one", "--json", tmp_path / "numbers.json")  # fmt: skip
     assert code == 0
     told = capsys.readouterr().err
@@ -29,7 +29,7 @@ def test_files_words_and_ledger(tmp_path, capsys):
     assert set(numbers["all"]["controls"]) == {"shuffled", "chance"}
     assert (tmp_path / "two" / "report.html").stat().st_size > 10_000
     looks = [json.loads(line) for line in ledger.read_text().splitlines()]
-    assert [look["plan"]["policy"] for look in looks] == ["test_run:Straight", "test_run:Still"]
+    assert [look["plan"]["policy"] for look in looks] == ["test_evaluate_run:Straight", "test_evaluate_run:Still"]
     assert looks[0]["success"]["rooms/object/test"]["n"] == 2
 
 
@@ -37,9 +37,9 @@ def test_files_words_and_ledger(tmp_path, capsys):
     ("arguments", "told"),
     [
         (("no/such/run",), "no run, factory or address"),
-        (("test_run:Still", "--suite", "moon"), "no suite 'moon'"),
-        (("test_run:Still", "--controls", "shout"), "unknown control 'shout'"),
-        (("test_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
+        (("test_evaluate_run:Still", "--suite", "moon"), "no suite 'moon'"),
+        (("test_evaluate_run:Still", "--controls", "shout"), "unknown control 'shout'"),
+        (("test_evaluate_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
     ],
 )
 def test_bad_input_is_named(tmp_path, capsys, arguments, told):

@@ -62,7 +62,7 @@ def test_overlap_by_hand():
 
 def _one_box(box):
     return Snapshots(np.zeros((1, SIZE, SIZE, 3), np.uint8), np.array([0]), np.array([box]),
-                     np.array([2]), np.array([1]), np.array([500]))  # fmt: skip
+                     np.array([2]), np.array([1]), np.array([500]), np.ones((1, SIZE), np.float32))  # fmt: skip
 
 
 def test_a_box_is_taught_at_the_cell_of_its_centre_and_mirrors_with_the_frame():

@@ -114,7 +114,7 @@ def test_sides_are_kept_to_in_corridors_only():
 
     def kept(obstacles):
         sights = Sights(Landmarks.none(6), track, steps, obstacles)
-        found = goals_in_view(sights, ("continuous",), np.random.default_rng(0)).asked
+        found = goals_in_view(sights, ("continuous",), 2, np.random.default_rng(0)).asked
         return set(found.side[found.rule[:, 0] == Rule.KEEP_SIDE, 0].tolist())
 
     assert kept(corridor()) == {1, -1}

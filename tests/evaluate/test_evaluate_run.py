@@ -129,7 +129,7 @@ def test_plans_are_checked():
 
 
 def test_policies_by_name():
-    assert isinstance(load("test_run:Straight"), Policy)
+    assert isinstance(load("test_evaluate_run:Straight"), Policy)
     for name, told in (("no/such/run", "no run, factory or address"), ("json:nothing", "cannot be imported"),
                        ("builtins:dict", "dict is no policy")):  # fmt: skip
         with pytest.raises(UsageError, match=told):
