@@ -34,6 +34,8 @@ class Arm:
     """One way of making a policy."""
 
     name: str
+    what: str
+    """In words, for the tables."""
     shares: tuple[Share, ...]
     """None for who is not trained."""
     settings: tuple[str, ...] = ()
@@ -61,30 +63,56 @@ def _mix(data: str, *, extra: str = "labels", shares: tuple[float, float, float]
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
-        # what was done, in the captioner's words
-        Arm(THEIRS, (Share(LABELLED, "hindsight", DEMO[THEIRS][0]),)),
-        # the same, and what could have been told instead, at every frame
-        Arm(OURS, _mix(LABELLED)),
-        # every kind of instruction, planned on the true map, at states of the logs and of an expert
-        Arm(ORACLE, (*_mix(EXACT, extra=ALL), *_mix(EXACT_DEMOS, extra=ALL))),
-        # half of the samples where a decision is made: first frames, and where another segment or arrival begins
+        Arm(
+            THEIRS,
+            "what was done, in the captioner's words: a standard policy's data",
+            (Share(LABELLED, "hindsight", DEMO[THEIRS][0]),),
+        ),
+        Arm(OURS, "the same, and at every frame what could have been told instead, verified", _mix(LABELLED)),
+        Arm(
+            ORACLE,
+            "instead of the latter what a planner does who knows the map, at states of the logs and of an expert, half "
+            "of the samples each; no captioner, no perception",
+            (*_mix(EXACT, extra=ALL), *_mix(EXACT_DEMOS, extra=ALL)),
+        ),
         Arm(
             "hindsight+",
+            "`hindsight`, half of the samples where a decision is made (first frames, and where an atomic segment or "
+            "an arrival's range begins), instruction dropout 15 %",
             (Share(LABELLED, "hindsight", 1), Share(LABELLED, "counterfactual", 1, DECISION)),
             ("loss.instruction_dropout=0.15",),
         ),
-        # as `embodied-cf`, each counterfactual row replaced by what was really done at the same frame
-        Arm("matched", _mix(LABELLED, extra=MATCHED)),
-        # an expert who was told one instruction an episode, as many episodes as there are logs
-        Arm("demos", (Share(DEMOS, "hindsight", 1),)),
-        # the published recipe: counterfactual words at segment starts, driven as one atomic command, not verified
-        Arm("cast", _mix(CAST)),
-        # as `embodied-cf`, but told nothing in training and in driving: the language-blind twin
-        Arm(BLIND, _mix(LABELLED), ("loss.instruction_dropout=1.0",), deaf=True),
-        # the expert itself
-        Arm(PLANNER, ()),
-        # the motion of each segment under the words of its atomic command, and nothing else
-        Arm("atomic", (Share(LABELLED, "atomic", 1),)),
+        Arm(
+            "matched",
+            "`embodied-cf` with each counterfactual row replaced by what was really done at its frame, under "
+            "hindsight's words (or the atomic command's, where it has none): as many rows, in the same shares",
+            _mix(LABELLED, extra=MATCHED),
+        ),
+        Arm(
+            "demos",
+            "an expert who was told one instruction an episode, as many episodes as there are logs",
+            (Share(DEMOS, "hindsight", 1),),
+        ),
+        Arm(
+            "cast",
+            "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
+            "nearest, not verified (`benchmarks/cast/published.py`)",
+            _mix(CAST),
+        ),
+        Arm(
+            BLIND,
+            "`embodied-cf`, told nothing in training and in driving: the language-blind twin",
+            _mix(LABELLED),
+            ("loss.instruction_dropout=1.0",),
+            deaf=True,
+        ),
+        Arm(PLANNER, "the expert, who knows the map; not trained", ()),
+        Arm(
+            "atomic",
+            "the motion of each segment under the words of its atomic command and nothing else; told the instruction "
+            "as it is, which names no command unless a chain begins with one",
+            (Share(LABELLED, "atomic", 1),),
+        ),
     )
 }
 """By name, in order of worth."""

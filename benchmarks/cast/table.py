@@ -18,8 +18,8 @@ HEAD = """\
 # Which labels make a policy listen?
 
 Made by `python -m benchmarks.cast` from [cast.jsonl](cast.jsonl), which has a line for each training with its command,
-time, seconds, and the outcome of every episode; `docs/evaluation.md` explains measures and intervals, and
-`benchmarks/cast/arms.py` what each arm is trained on. All arms of a table have the same network, steps and batch.
+time, seconds, and the outcome of every episode; [evaluation.md](../evaluation.md) explains measures and intervals. All
+arms of a table have the same network, steps and batch.
 
 Success, in percent, is the mean over worlds and families, each counting the same. Brackets are 95 % intervals for other
 training seeds and other episodes; those of a single seed say nothing about other seeds. *Gain* is over `hindsight`, on
@@ -41,7 +41,7 @@ def write_tables(results: Path) -> None:
     """Write the page beside the results; without results, nothing."""
     groups = grouped(results)
     if groups:
-        write_text(results.with_suffix(".md"), "\n".join([HEAD, *page(groups)]))
+        write_text(results.with_suffix(".md"), "\n".join([HEAD, *legend(groups), *page(groups), ""]))
 
 
 Groups = dict[tuple[Scope, float, int], dict[str, dict[int, Line]]]
@@ -60,6 +60,14 @@ def grouped(results: Path) -> Groups:
             if cell.scope == scope and cell.bias is None and cell.steps in (0, steps):
                 arms[cell.arm][cell.seed] = line
     return groups
+
+
+def legend(groups: Groups) -> Iterator[str]:
+    """Yield what each arm is that stands in a table."""
+    yield "| arm | is |\n|---|---|"
+    for name, arm in ARMS.items():
+        if any(name in arms for arms in groups.values()):
+            yield f"| `{name}` | {arm.what} |"
 
 
 def page(groups: Groups) -> Iterator[str]:
