@@ -34,9 +34,9 @@ STEP_S, DRIVE_S = 0.16, 0.25
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    told = _parser().parse_args(arguments)
+    told = parser().parse_args(arguments)
     try:
-        cells = _asked(told)
+        cells = asked(told)
     except UsageError as error:
         raise SystemExit(str(error)) from None
     if told.list:
@@ -47,29 +47,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_tables(told.results)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
     scope = Scope()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("cast-work"), help="scratch directory, some GB")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--list", action="store_true", help="show the cells and do nothing")
-    parser.add_argument("--table", action="store_true", help="write the tables and do nothing else")
-    parser.add_argument(
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--work", type=Path, default=Path("cast-work"), help="scratch directory, some GB")
+    options.add_argument("--results", type=Path, default=RESULTS)
+    options.add_argument("--list", action="store_true", help="show the cells and do nothing")
+    options.add_argument("--table", action="store_true", help="write the tables and do nothing else")
+    options.add_argument(
         "--only", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM", help=", ".join(ARMS)
     )
-    parser.add_argument("--bias", nargs="+", type=float, help="of the collector: share of legs to the nearest thing")
-    parser.add_argument("--budgets", nargs="+", help=f"{', '.join(BUDGETS)}, or numbers of steps")
-    parser.add_argument("--seeds", nargs="+", type=int, help="of training")
-    parser.add_argument("--worlds", nargs="+", default=scope.worlds)
-    parser.add_argument("--families", nargs="+", default=FAMILIES)
-    parser.add_argument("--split", default=scope.split, help="test: a line goes to the ledger, too")
-    parser.add_argument("--episodes", type=int, default=scope.episodes, help="of each world, family and control")
-    parser.add_argument("--logs", type=int, default=scope.logs, help="logged episodes of each world")
-    parser.add_argument("--preset", default=scope.preset, help="of training")
-    return parser
+    options.add_argument("--bias", nargs="+", type=float, help="of the collector: share of legs to the nearest thing")
+    options.add_argument("--budgets", nargs="+", help=f"{', '.join(BUDGETS)}, or numbers of steps")
+    options.add_argument("--seeds", nargs="+", type=int, help="of training")
+    options.add_argument("--worlds", nargs="+", default=scope.worlds)
+    options.add_argument("--families", nargs="+", default=FAMILIES)
+    options.add_argument("--split", default=scope.split, help="test: a line goes to the ledger, too")
+    options.add_argument("--episodes", type=int, default=scope.episodes, help="of each world, family and control")
+    options.add_argument("--logs", type=int, default=scope.logs, help="logged episodes of each world")
+    options.add_argument("--preset", default=scope.preset, help="of training")
+    return options
 
 
-def _asked(told: argparse.Namespace) -> list[Cell]:
+def asked(told: argparse.Namespace) -> list[Cell]:
+    """Return the cells that options ask for. Raises UsageError for unknown names."""
     worlds, families = tuple(told.worlds), tuple(told.families)
     scope = Scope(worlds, families, told.split, told.episodes, told.logs, told.preset)
     if not (told.bias or told.budgets or told.seeds):
