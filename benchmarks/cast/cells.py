@@ -79,7 +79,8 @@ class Cell:
         told = f"--worlds {' '.join(scope.worlds)} --families {' '.join(scope.families)} --split {scope.split}"
         told += f" --episodes {scope.episodes} --logs {scope.logs} --preset {scope.preset}"
         bias = "" if self.bias is None else f" --bias {self.bias:g}"
-        return f"python -m benchmarks.cast --only {self.arm}{bias} --budgets {self.steps} --seeds {self.seed} {told}"
+        steps = f" --budgets {self.steps}" if self.steps else ""
+        return f"python -m benchmarks.cast --only {self.arm}{bias}{steps} --seeds {self.seed} {told}"
 
     def to_json(self) -> Line:
         """Return it as the results have it."""

@@ -7,14 +7,17 @@ import pytest
 
 from benchmarks.cast import run
 from benchmarks.cast.__main__ import asked, main, parser
-from benchmarks.cast.cells import Scope
 from benchmarks.cast.data import Shelf
 from benchmarks.cast.demonstrations import Demonstrations, demonstrate
 from benchmarks.label_truth import World
 from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.motion import track_of
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
+from embodied_cf.relabel.build import survey
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.segment import ThresholdSegmenter
 
 SIZE = "--bias 1 --budgets 3 --seeds 0 --families object --logs 4 --episodes 2 --preset tiny-debug --split test"
 
@@ -66,9 +69,10 @@ def test_a_cell_that_was_killed_goes_on(done, monkeypatch):
     def killed(*args):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(run, "drive", killed)
-        main(options(done, "hindsight"))
+        with pytest.raises(KeyboardInterrupt):
+            main(options(done, "hindsight"))
     (log,) = done.glob("work/cells/*hindsight-bias*/run/log.jsonl")
     trained = log.read_bytes()
     assert len(lines(done / "cast.jsonl")) == 2
@@ -98,13 +102,16 @@ def test_unknown_budgets_end_with_a_message(tmp_path):
 
 
 def test_the_published_recipe_branches_at_segment_starts_into_primitives(done):
-    shelf = Shelf(done / "work", "rooms", Scope(families=("object",)).families, 4, 1.0)
-    chunks, texts = set(), set()
-    for episode in read(shelf.get("cast")):
+    directory = Shelf(done / "work", "rooms", ("object",), 4, 1.0).get("cast")
+    dataset = open_dataset(directory)
+    spec = load_spec(None, dataset.path)
+    setting = survey(dataset, spec, dataset.shards(), RelabelOptions(directory, directory))
+    meaning, chunks, texts = setting.profile.meaning(setting.body), set(), set()
+    for episode in read_episodes(dataset, spec):
         labels = episode.labels["labels"]
         rows = [row for row, kind in enumerate(labels.kind) if kind == "counterfactual"]
-        begins = {int(at) for at, kind in zip(labels.start, labels.kind, strict=True) if kind == "atomic"}
-        assert {int(labels.start[row]) for row in rows} <= begins | {0}
+        segments = ThresholdSegmenter().segment(track_of(episode, setting.body), setting.body, meaning)
+        assert {int(labels.start[row]) for row in rows} <= set(segments.start.tolist())
         chunks |= {labels.action[row].tobytes() for row in rows}
         texts |= {labels.instruction[row] for row in rows}
     assert 2 <= len(chunks) <= 6
