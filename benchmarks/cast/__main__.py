@@ -7,8 +7,9 @@
 
 Each finished cell appends one line to docs/results/cast.jsonl, with the outcome of every episode, and rewrites
 docs/results/cast.md. What stands there is not done again; a cell that was killed goes on where it was. Datasets, runs
-and evaluations lie in --work. Without --bias, --budgets and --seeds the whole plan is done (`cells.planned`), with any
-of them every combination of what is named (else bias 1, budget double, seeds 0 1 2).
+and evaluations lie in --work and are not made again either: after a change of code that they depend on, name another.
+Without --bias, --budgets and --seeds the whole plan is done (`cells.planned`), with any of them every combination of
+what is named (else bias 1, budget double, seeds 0 1 2).
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -85,7 +86,13 @@ def make(cell: Cell, work: Path, watch: Watch) -> Line:
     about = {"cell": cell.to_json(), "command": cell.command, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     shown = {"success": successes(outcomes), "outcomes": outcomes, "episode_seed": SEED, "validation": validation}
-    return {**about, "machine": machine, "seconds": seconds, **shown}
+    return {**about, "machine": machine, "revision": revision(), "seconds": seconds, **shown}
+
+
+def revision() -> str:
+    """Return the commit of the code, "" outside a clone."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
 
 
 def configuration(arm: Arm, cell: Cell) -> Any:
