@@ -1,0 +1,123 @@
+"""The arms: which labels each policy is trained on, in which shares, and with which settings.
+
+All arms have the same network, number of steps and batch, and learn from the same logs, except where it says
+otherwise. One set of captioner answers (the honest `scene` captioner) serves all that need any; only `oracle` reads
+geometry.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from embodied_cf.evaluate.demo import ARMS as DEMO
+from embodied_cf.evaluate.demo import OURS, THEIRS
+
+ORACLE, PLANNER, BLIND = "oracle", "planner", "blind"
+LABELLED, CAST, EXACT, DEMOS, EXACT_DEMOS = "labelled", "cast", "exact", "demos", "exact-demos"
+"""Datasets, see `benchmarks.cast.data`."""
+DECISION, MATCHED, ALL = "decision", "matched", "all"
+"""Label sets, beside the default one."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A part of the samples: labels of one kind, of one label set of one dataset."""
+
+    data: str
+    kind: str
+    weight: float
+    """Relative to the other parts'."""
+    label_set: str = "labels"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of making a policy."""
+
+    name: str
+    what: str
+    """In words, for the tables."""
+    shares: tuple[Share, ...]
+    """None for who is not trained."""
+    settings: tuple[str, ...] = ()
+    """Of training, beside those of all arms."""
+    deaf: bool = False
+    """Whether it is told nothing when it drives."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a policy to train."""
+        return bool(self.shares)
+
+    @property
+    def logs(self) -> bool:
+        """Whether what it learns depends on the logs, and so on their bias."""
+        return any(share.data not in (DEMOS, EXACT_DEMOS) for share in self.shares)
+
+
+def _mix(data: str, *, extra: str = "labels", shares: tuple[float, float, float] = DEMO[OURS]) -> tuple[Share, ...]:
+    """Return hindsight labels of a dataset and rows with chunks of their own, in the shares of `embodied-cf`."""
+    told, _, otherwise = shares
+    return Share(data, "hindsight", told), Share(data, "counterfactual", otherwise, extra)
+
+
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm(
+            THEIRS,
+            "what was done, in the captioner's words: a standard policy's data",
+            (Share(LABELLED, "hindsight", DEMO[THEIRS][0]),),
+        ),
+        Arm(OURS, "the same, and at every frame what could have been told instead, verified", _mix(LABELLED)),
+        Arm(
+            ORACLE,
+            "instead of the latter what a planner does who knows the map, at states of the logs and of an expert, half "
+            "of the samples each; no captioner, no perception",
+            (*_mix(EXACT, extra=ALL), *_mix(EXACT_DEMOS, extra=ALL)),
+        ),
+        Arm(
+            "hindsight+",
+            "`hindsight`, half of the samples where a decision is made (first frames, and where an atomic segment or "
+            "an arrival's range begins), instruction dropout 15 %",
+            (Share(LABELLED, "hindsight", 1), Share(LABELLED, "counterfactual", 1, DECISION)),
+            ("loss.instruction_dropout=0.15",),
+        ),
+        Arm(
+            "matched",
+            "`embodied-cf` with each counterfactual row replaced by what was really done at its frame, under "
+            "hindsight's words (or the atomic command's, where it has none): as many rows, in the same shares",
+            _mix(LABELLED, extra=MATCHED),
+        ),
+        Arm(
+            "demos",
+            "an expert who was told one instruction an episode, as many episodes as there are logs",
+            (Share(DEMOS, "hindsight", 1),),
+        ),
+        Arm(
+            "cast",
+            "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
+            "nearest, not verified (`benchmarks/cast/published.py`)",
+            _mix(CAST),
+        ),
+        Arm(
+            BLIND,
+            "`embodied-cf`, told nothing in training and in driving: the language-blind twin",
+            _mix(LABELLED),
+            ("loss.instruction_dropout=1.0",),
+            deaf=True,
+        ),
+        Arm(PLANNER, "the expert, who knows the map; not trained", ()),
+        Arm(
+            "atomic",
+            "the motion of each segment under the words of its atomic command and nothing else; told the instruction "
+            "as it is, which names no command unless a chain begins with one",
+            (Share(LABELLED, "atomic", 1),),
+        ),
+    )
+}
+"""By name, in order of worth."""
+
+
+def datasets(arms: Iterable[Arm]) -> tuple[str, ...]:
+    """Return the datasets that arms need, each once."""
+    return tuple(dict.fromkeys(share.data for arm in arms for share in arm.shares))

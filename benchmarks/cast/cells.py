@@ -1,0 +1,148 @@
+"""Cells of the comparison, the plan of all of them, and the file in which finished ones stand."""
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cast.arms import ARMS, Arm
+from embodied_cf.datasets.files import json_line
+from embodied_cf.envs.splits import SPLITS
+from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.demo import OURS, THEIRS, DemoPlan
+from embodied_cf.evaluate.suites import WORLDS
+from embodied_cf.evaluate.suites import Cell as Place
+from embodied_cf.language.instruction import FAMILIES, Family
+
+DEMO_STEPS = DemoPlan.of(10, 0).steps
+BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 8 * DEMO_STEPS}
+"""Steps of training. The last is a fixed length, the same for all arms; each line of the results holds the held-out
+errors on the way, which tell whether it was long enough."""
+PAIR = (THEIRS, OURS)
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is the same for all cells that are compared with one another."""
+
+    worlds: tuple[str, ...] = ("rooms",)
+    families: tuple[Family, ...] = FAMILIES
+    split: str = "dev"
+    episodes: int = 300
+    """Driven for each world, family and control."""
+    logs: int = 400
+    """Logged episodes of each world."""
+    preset: str = "seeing"
+
+    def __post_init__(self) -> None:
+        for name, given, known in (("worlds", self.worlds, WORLDS), ("families", self.families, FAMILIES),
+                                   ("split", (self.split,), SPLITS)):  # fmt: skip
+            if unknown := set(given) - set(known):
+                raise UsageError(f"--{name}: no {', '.join(sorted(unknown))}", remedy=f"Known: {', '.join(known)}.")
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What is driven."""
+        split = next(one for one in SPLITS if one == self.split)
+        return tuple(Place(world, family, split) for world in self.worlds for family in self.families)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and what it shows."""
+
+    scope: Scope
+    arm: str
+    bias: float | None
+    """Of the collector; None for arms that learn nothing from the logs."""
+    steps: int
+    """Of training; 0 for who is not trained."""
+    seed: int
+    """Of training."""
+
+    @property
+    def name(self) -> str:
+        """A name for files."""
+        scope = self.scope
+        worlds, families = "+".join(scope.worlds), "+".join(scope.families)
+        size = f"{scope.split}-{scope.episodes}-{scope.logs}-{scope.preset}"
+        return f"{worlds}-{families}-{size}-{self.arm}-bias{self.bias}-steps{self.steps}-seed{self.seed}"
+
+    @property
+    def command(self) -> str:
+        """Return the command that makes this cell and no other."""
+        scope = self.scope
+        told = f"--worlds {' '.join(scope.worlds)} --families {' '.join(scope.families)} --split {scope.split}"
+        told += f" --episodes {scope.episodes} --logs {scope.logs} --preset {scope.preset}"
+        bias = "" if self.bias is None else f" --bias {self.bias:g}"
+        steps = f" --budgets {self.steps}" if self.steps else ""
+        return f"python -m benchmarks.cast --only {self.arm}{bias}{steps} --seeds {self.seed} {told}"
+
+    def to_json(self) -> Line:
+        """Return it as the results have it."""
+        return json.loads(json.dumps(asdict(self)))  # tuples are lists there
+
+    @staticmethod
+    def of(line: Line) -> "Cell":
+        """Return the cell of a line of the results."""
+        scope = {key: tuple(value) if isinstance(value, list) else value for key, value in line["scope"].items()}
+        return Cell(**{**line, "scope": Scope(**scope)})
+
+
+def budget(text: str) -> int:
+    """Return the steps of a named budget, or of a number. Raises UsageError for neither."""
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    if text not in BUDGETS:
+        raise UsageError(f"no budget {text!r}", remedy=f"Name one of {', '.join(BUDGETS)}, or a number of steps.")
+    return BUDGETS[text]
+
+
+def planned(scope: Scope) -> list[Cell]:
+    """Return the whole comparison, seed by seed: all arms at bias 1 and the double budget, and the pair elsewhere."""
+    demo, double, converged = BUDGETS.values()
+    elsewhere = [(1.0, demo), (1.0, converged), *((0.8, steps) for steps in BUDGETS.values()), (0.5, double),
+                 (0.0, double)]  # fmt: skip
+    cells: list[Cell] = []
+    for seed in range(3):
+        cells += combined(scope, list(ARMS), (1.0,), (double,), (seed,))
+        cells += [Cell(scope, arm, bias, steps, seed) for bias, steps in elsewhere for arm in PAIR]
+    for seed in (3, 4):
+        cells += [Cell(scope, arm, 1.0, steps, seed) for steps in BUDGETS.values() for arm in PAIR]
+    return list(dict.fromkeys(cells))
+
+
+def combined(
+    scope: Scope, arms: Sequence[str], biases: Iterable[float], steps: Iterable[int], seeds: Iterable[int]
+) -> list[Cell]:
+    """Return every combination once; what does not matter to an arm is left out of its cells."""
+    whole = (
+        Cell(scope, arm, bias, count, seed) for seed in seeds for bias in biases for count in steps for arm in arms
+    )
+    return list(dict.fromkeys(_needed(ARMS[cell.arm], cell) for cell in whole))
+
+
+def _needed(arm: Arm, cell: Cell) -> Cell:
+    if not arm.trained:
+        return replace(cell, bias=None, steps=0, seed=0)
+    return cell if arm.logs else replace(cell, bias=None)
+
+
+def read(results: Path) -> Iterator[tuple[Cell, Line]]:
+    """Yield what stands in the results; of a cell that stands there twice, both."""
+    if results.is_file():
+        for text in results.read_text("utf-8").splitlines():
+            line = json.loads(text)
+            yield Cell.of(line["cell"]), line
+
+
+def append(file: Path, line: Line) -> None:
+    """Add a line, whole, though several processes may write."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        opened.write(json_line(line))

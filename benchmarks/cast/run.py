@@ -1,0 +1,166 @@
+"""One cell: train, drive, and say in one line what came of it. Interrupted, the same call goes on."""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks.cast.arms import ARMS, Arm
+from benchmarks.cast.cells import Cell, Line, Scope
+from benchmarks.cast.data import alone, sources
+from embodied_cf.datasets.embodiment import Embodiment
+from embodied_cf.evaluate.load import load
+from embodied_cf.evaluate.otherwise import drive_otherwise
+from embodied_cf.evaluate.record import Record, Sight
+from embodied_cf.evaluate.run import BATCH, Plan, evaluate
+from embodied_cf.evaluate.sight import sight_of
+from embodied_cf.evaluate.statistics import rate
+from embodied_cf.evaluate.suites import Suite
+from embodied_cf.evaluate.summary import CHANCE, NONE, SHUFFLED
+from embodied_cf.policies.contract import ActionChunk, Observation, Policy
+from embodied_cf.train.command import make_trainer
+from embodied_cf.train.config import change, load_preset
+from embodied_cf.train.run import LOG, Run, refuse_other_plan
+from embodied_cf.train.run import Plan as Training
+
+SEED = 0
+"""Of the episodes that are driven: the same for all cells."""
+SIGHT_CODES: Mapping[Sight, str] = {"nearest": "n", "far": "f", "unseen": "u"}
+SETTINGS = ("data.per_observation=4",)
+"""Of training, for all arms: those of the demonstration."""
+Watch = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Deaf:
+    """A policy that hears nothing."""
+
+    policy: Policy
+
+    @property
+    def camera(self) -> tuple[int, int]:
+        return self.policy.camera
+
+    @property
+    def history(self) -> int:
+        return self.policy.history
+
+    @property
+    def embodiment(self) -> Embodiment:
+        return self.policy.embodiment
+
+    def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
+        return self.policy.act(observation, ("",) * len(instruction), rng)
+
+
+def make(cell: Cell, work: Path, watch: Watch) -> Line:
+    """Train and evaluate a cell; return its line of the results."""
+    arm, started = ARMS[cell.arm], time.monotonic()
+    seconds: dict[str, float] = {}
+
+    def done(stage: str) -> None:
+        nonlocal started
+        seconds[stage] = round(time.monotonic() - started, 1)
+        started = time.monotonic()
+
+    validation: list[Line] = []
+    if arm.trained:
+        plan = Training(configuration(arm, cell), sources(arm, cell, work))
+        done("data")
+        validation = train(Run(work / "cells" / cell.name / "run"), plan, watch)
+        done("train")
+        outcomes = drive(arm, cell, work, watch)
+    else:
+        outcomes = drive_expert(cell.scope)
+    done("evaluate")
+    about = {"cell": cell.to_json(), "command": cell.command, "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    shown = {"success": successes(outcomes), "outcomes": outcomes, "episode_seed": SEED, "validation": validation}
+    return {**about, "machine": machine, "revision": revision(), "seconds": seconds, **shown}
+
+
+def revision() -> str:
+    """Return the commit of the code, "" outside a clone."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
+
+def configuration(arm: Arm, cell: Cell) -> Any:
+    """Return the configuration of an arm's training."""
+    fixed = (*SETTINGS, f"schedule.steps={cell.steps}", f"seed={cell.seed}", *arm.settings)
+    return change(load_preset(cell.scope.preset), fixed)
+
+
+def train(run: Run, plan: Training, watch: Watch) -> list[Line]:
+    """Train, or go on with an earlier try; return what validations found."""
+    torch.set_num_threads(plan.config.threads)
+    with run.held():
+        resume, steps = run.exists, plan.config.schedule.steps
+        if resume:
+            refuse_other_plan(run.plan(), plan)
+        trainer = make_trainer(plan, run, resume, Console(quiet=True))
+        if not resume:
+            run.begin(plan, overwrite=False)
+        trainer.fit(steps, run, lambda progress: watch(f"train {progress.step}/{steps}"))
+    lines = [json.loads(line) for line in (run.path / LOG).read_text("utf-8").splitlines()]
+    return [{"step": line["step"], **line["validation"]} for line in lines if "validation" in line]
+
+
+def drive(arm: Arm, cell: Cell, work: Path, watch: Watch) -> dict[str, dict[str, str]]:
+    """Let the policy of a cell drive under each control; what chance gives is found once for all cells."""
+    directory, scope = work / "cells" / cell.name, cell.scope
+    loaded = load(str(directory / "run"))
+    policy, suite = Deaf(loaded) if arm.deaf else loaded, Suite(scope.places)
+    plan = Plan(cell.arm, suite, scope.episodes, SEED, (NONE, SHUFFLED))
+    records = evaluate(policy, plan, directory / "evaluation", lambda told, drives: watch(f"evaluate {told}"))
+    known = work / "chance" / replace(cell, arm=CHANCE, bias=None, steps=0, seed=0).name
+    chance = replace(plan, policy=CHANCE, controls=(CHANCE,))  # no policy takes part
+    with alone(known.with_name(f".{known.name}.lock")):
+        records += evaluate(policy, chance, known, lambda told, drives: watch(f"evaluate {told}"))
+    return outcomes_of(records, suite, scope.episodes)
+
+
+def outcomes_of(records: Iterable[Record], suite: Suite, episodes: int) -> dict[str, dict[str, str]]:
+    """Return by world/family what became of each episode, in order: `sight` (n nearest, f far, u unseen), and for
+    each control 1 for success, 0 for none, . where the control is not defined."""
+    found = {("/".join(one.cell), one.control, one.seed): one for one in records}
+    table = {}
+    for place, seeds in suite.seeds(SEED, episodes):
+        plain = [found[str(place), NONE, seed] for seed in seeds]
+        row = {"sight": "".join(SIGHT_CODES[one.sight] for one in plain)}
+        for control in (NONE, SHUFFLED, CHANCE):
+            tried = [found.get((str(place), control, seed)) for seed in seeds]
+            row[control] = "".join("." if one is None else "01"[one.success] for one in tried)
+        table[f"{place.world}/{place.family}"] = row
+    return table
+
+
+def drive_expert(scope: Scope) -> dict[str, dict[str, str]]:
+    """Let the expert carry out what is asked; it is told nothing else, so there are no controls."""
+    table = {}
+    for place, seeds in Suite(scope.places).seeds(SEED, scope.episodes):
+        success, sight = "", ""
+        for first in range(0, len(seeds), BATCH):
+            tasks = [place.task(seed) for seed in seeds[first : first + BATCH]]
+            done = drive_otherwise(tasks, [task.instruction for task in tasks]).final.success
+            success += "".join("01"[one] for one in done.astype(int).tolist())
+            sight += "".join(SIGHT_CODES[sight_of(task)] for task in tasks)
+        table[f"{place.world}/{place.family}"] = {"sight": sight, NONE: success}
+    return table
+
+
+def successes(outcomes: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, object]]:
+    """Return the share of successes by world/family, with its 95 % interval and count."""
+    return {
+        name: rate(np.array([one == "1" for one in row[NONE]], bool)).plain("rate") for name, row in outcomes.items()
+    }

@@ -1,0 +1,79 @@
+import pytest
+
+from benchmarks.cast.__main__ import asked, estimate, parser
+from benchmarks.cast.arms import ARMS, BLIND, ORACLE, PLANNER, datasets
+from benchmarks.cast.cells import BUDGETS, Cell, Scope, append, budget, combined, planned, read
+from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.demo import OURS, THEIRS
+
+SCOPE = Scope(episodes=2, logs=8, preset="tiny-debug")
+
+
+def test_arms_differ_in_what_they_are_about():
+    ours, matched, blind = ARMS[OURS], ARMS["matched"], ARMS[BLIND]
+    assert [share.kind for share in ARMS[THEIRS].shares] == ["hindsight"]
+    assert [(share.data, share.kind, share.weight) for share in matched.shares] == [
+        (share.data, share.kind, share.weight) for share in ours.shares
+    ]
+    assert {share.label_set for share in matched.shares} == {"labels", "matched"}
+    assert blind.shares == ours.shares
+    assert blind.deaf
+    assert not ours.deaf
+    assert not ARMS[PLANNER].trained
+    assert [name for name, arm in ARMS.items() if arm.trained and not arm.logs] == ["demos"]
+    readers = [name for name, arm in ARMS.items() if any("exact" in share.data for share in arm.shares)]
+    assert readers == [ORACLE]
+    assert datasets([ours, matched, blind]) == ("labelled",)
+    assert all(arm.what for arm in ARMS.values())
+
+
+def test_the_plan_has_each_cell_once():
+    cells = planned(SCOPE)
+    assert len(cells) == len(set(cells))
+    headline = [cell for cell in cells if cell.bias == 1 and cell.steps == BUDGETS["double"]]
+    assert sorted(cell.seed for cell in headline if cell.arm == OURS) == [0, 1, 2, 3, 4]
+    assert sorted(cell.seed for cell in headline if cell.arm == ORACLE) == [0, 1, 2]
+    assert [cell for cell in cells if cell.arm == PLANNER] == [Cell(SCOPE, PLANNER, None, 0, 0)]
+    assert {cell.bias for cell in cells if cell.arm == "demos"} == {None}
+    assert {(cell.bias, cell.steps) for cell in cells if cell.arm == THEIRS} == {
+        (1.0, 1500), (1.0, 3000), (1.0, 12000), (0.8, 1500), (0.8, 3000), (0.8, 12000), (0.5, 3000), (0.0, 3000)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_a_cells_command_makes_that_cell(arm):
+    (cell,) = combined(SCOPE, [arm], [0.8], [40], [2])
+    words = cell.command.split()
+    assert words[:3] == ["python", "-m", "benchmarks.cast"]
+    assert asked(parser().parse_args(words[3:])) == [cell]
+    assert Cell.of(cell.to_json()) == cell
+
+
+def test_what_is_named_narrows_the_plan():
+    assert {cell.arm for cell in asked(parser().parse_args(["--only", OURS]))} == {OURS}
+    cells = asked(parser().parse_args(["--only", OURS, THEIRS, "--budgets", "demo", "7"]))
+    assert [(cell.arm, cell.bias, cell.steps, cell.seed) for cell in cells[:4]] == [
+        (THEIRS, 1.0, 1500, 0), (OURS, 1.0, 1500, 0), (THEIRS, 1.0, 7, 0), (OURS, 1.0, 7, 0)
+    ]  # fmt: skip
+    assert {cell.seed for cell in cells} == {0, 1, 2}
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UsageError, match=r"no budget .huge.*demo, double, converged"):
+        budget("huge")
+    with pytest.raises(UsageError, match="--worlds: no mars"):
+        Scope(worlds=("rooms", "mars"))
+    with pytest.raises(UsageError, match="--split: no final"):
+        Scope(split="final")
+    assert budget("5") == 5
+
+
+def test_results_hold_cells(tmp_path):
+    cells, file = combined(SCOPE, [THEIRS, PLANNER], [1.0], [3], [0]), tmp_path / "docs" / "cast.jsonl"
+    assert list(read(file)) == []
+    for cell in cells:
+        append(file, {"cell": cell.to_json(), "seconds": {"train": 6.0, "evaluate": 8.0}})
+    assert [cell for cell, _ in read(file)] == cells
+    other = combined(SCOPE, [OURS], [1.0], [10], [0])[0]
+    # 10 steps of 2 s, and 4 families × 2 episodes × 2 controls at the median of 8/16 and 8/8 s
+    assert estimate(other, dict(read(file))) == pytest.approx(20 + 16 * 0.75)

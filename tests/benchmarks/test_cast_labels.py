@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import scenes
+
+from benchmarks.cast.labels import decision_rows, matched_rows, told_rows
+from benchmarks.cast.oracle import Exact
+from benchmarks.label_truth import World
+from embodied_cf.datasets.contract import EncodedImages, Episode, Labels, Span
+from embodied_cf.datasets.embodiment import load_embodiment
+from embodied_cf.datasets.privileged import KEY, VisibleThing, encode
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.scene_json import to_json
+from embodied_cf.language.grammar import parse
+from embodied_cf.language.instruction import GoTo, Thing
+
+BODY = load_embodiment("nav")
+STEPS = 12
+CHUNK = 0.1 * np.arange(1, 9)[:, None] * [1.0, 0.0]
+
+
+def table(rows):
+    """Labels of (kind, start, end, instruction)."""
+    count = len(rows)
+    kinds, start, end, texts = zip(*rows, strict=True)
+    action = np.zeros((count, 8, 2), np.float32)
+    mask = np.arange(8) < np.subtract(end, start)[:, None]
+    return Labels(kinds, np.array(start, np.int32), np.array(end, np.int32), texts, ("",) * count, action, mask,
+                  np.ones(count, np.float32), ("0" * 16,) * count)  # fmt: skip
+
+
+def straight(labels=(), metadata=None, language=()):
+    """A robot that drives straight on, 0.1 m a step."""
+    pose = np.stack([0.1 * np.arange(STEPS), np.zeros(STEPS), np.zeros(STEPS)], axis=1)
+    return Episode(
+        "logs/1.0.0/train/00000/00000",
+        {"primary": EncodedImages([b""] * STEPS)},
+        np.zeros((STEPS, 3)),
+        np.tile([0.4, 0.0], (STEPS, 1)),
+        np.ones(STEPS, bool),
+        0.25 * np.arange(STEPS),
+        pose,
+        language=language,
+        labels={"labels": table(labels)} if labels else {},
+        metadata=metadata or {},
+    )
+
+
+def test_decision_rows_are_where_something_begins():
+    episode = straight([("hindsight", 0, 9, "go to the red box"), ("atomic", 0, 4, "go straight"),
+                        ("atomic", 4, 11, "turn left"), ("counterfactual", 7, 11, "stop")])  # fmt: skip
+    rows = decision_rows(episode, BODY, generator(0, "test"))
+    assert list(rows.start) == [0, 4]
+    assert list(rows.instruction) == ["go to the red box"] * 2
+    np.testing.assert_allclose(rows.action[0], CHUNK, atol=1e-6)
+    assert rows.mask.sum(axis=1).tolist() == [8, 5]  # hindsight says nothing beyond step 9
+    assert rows.labels("0" * 16).end.tolist() == [8, 9]
+
+
+def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwise():
+    episode = straight([("hindsight", 2, 6, "go to the red box"), ("atomic", 0, 8, "go straight"),
+                        *(("counterfactual", at, at + 1, f"word {at}") for at in (1, 3, 3, 7, 9, 11))])  # fmt: skip
+    rows = matched_rows(episode, BODY, generator(0, "test"))
+    assert list(zip(rows.start, rows.instruction, strict=True)) == [
+        (1, "go straight"), (3, "go to the red box"), (3, "go to the red box"), (7, "go straight")
+    ]  # fmt: skip
+    assert rows.mask.sum(axis=1).tolist() == [7, 3, 3, 1]
+    assert set(rows.labels("0" * 16).kind) == {"counterfactual"}
+
+
+def test_told_rows_are_the_datasets_own_words():
+    rows = told_rows(straight(language=(Span(0, STEPS, "go to the red box", "key"),)), BODY, generator(0, "test"))
+    assert (rows.start, rows.end, rows.instruction) == ([0], [11], ["go to the red box"])
+    assert told_rows(straight(), BODY, generator(0, "test")).labels("0" * 16).kind == ()
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """An episode before a red box to the left and a red cone behind the robot."""
+    scene = scenes.room([("box", "red", 2.0, 2.0), ("cone", "red", -3.0, 0.0)], start=(0.0, 0.0, 0.0))
+    frame = (VisibleThing(0, "red box", (0.0, 0.0, 9.0, 9.0), 81),)
+    return straight(metadata={KEY: encode(to_json(scene), 5, (frame,) * STEPS)})
+
+
+def test_the_oracle_drives_to_what_is_in_sight(seen):
+    rows = Exact(("object",), stride=4)(seen, BODY, generator(0, "test"))
+    assert set(rows.start) == {0, 4, 8}
+    told = {parse(text) for text in rows.instruction}
+    assert told <= {GoTo(Thing("box", "red")), GoTo(Thing("box"))}
+    assert (rows.action[:, -1, 0] > 0.3).all()
+    assert (rows.action[:, -1, 1] > 0.3).all()
+    again = Exact(("object",), stride=4)(seen, BODY, generator(0, "test"))
+    np.testing.assert_array_equal(rows.action, again.action)
+
+
+def test_the_oracle_knows_all_families_and_their_ends(seen):
+    rows = Exact(("object", "continuous", "chained"), stride=6, most=3)(seen, BODY, generator(1, "test"))
+    assert max(list(rows.start).count(step) for step in set(rows.start)) <= 3
+    assert len({type(parse(text)) for text in rows.instruction}) > 1
+    world = World.of(seen, 0)
+    assert world.pose.shape == (STEPS + 1, 3)
+
+
+def test_at_a_thing_the_oracle_stands(seen):
+    scene = scenes.room([("box", "red", 1.0, 0.0)], start=(0.0, 0.0, 0.0))
+    frame = (VisibleThing(0, "red box", (0.0, 0.0, 9.0, 9.0), 81),)
+    standing = straight(metadata={KEY: encode(to_json(scene), 5, (frame,) * STEPS)})
+    rows = Exact(("object",), stride=100)(standing, BODY, generator(0, "test"))
+    np.testing.assert_array_equal(rows.action, 0.0)

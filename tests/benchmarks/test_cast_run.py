@@ -1,0 +1,132 @@
+"""Whole cells in small: three steps of training prove nothing about arms; what is written does not depend on that."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.cast import run
+from benchmarks.cast.__main__ import asked, main, parser
+from benchmarks.cast.data import Shelf
+from benchmarks.cast.demonstrations import Demonstrations, demonstrate
+from benchmarks.label_truth import World
+from embodied_cf.datasets.episodes import read_episodes
+from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.motion import track_of
+from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.spec import load_spec
+from embodied_cf.relabel.build import survey
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.segment import ThresholdSegmenter
+
+SIZE = "--bias 1 --budgets 3 --seeds 0 --families object --logs 4 --episodes 2 --preset tiny-debug --split test"
+
+
+def options(place, *arms):
+    return [*SIZE.split(), "--work", str(place / "work"), "--results", str(place / "cast.jsonl"), "--only", *arms]
+
+
+def lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def read(directory):
+    dataset = open_dataset(directory)
+    return list(read_episodes(dataset, load_spec(None, dataset.path)))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cast")
+    main(options(place, "hindsight+", "planner"))
+    return place
+
+
+def test_each_cell_leaves_a_line(done):
+    planner, plus = sorted(lines(done / "cast.jsonl"), key=lambda line: -len(line["cell"]["arm"]))[::-1]
+    assert (planner["cell"]["arm"], plus["cell"]["arm"]) == ("planner", "hindsight+")
+    row = plus["outcomes"]["rooms/object"]
+    assert {name: len(bits) for name, bits in row.items()} == {"sight": 2, "none": 2, "shuffled": 2, "chance": 2}
+    assert set(row["none"]) <= {"0", "1"}
+    assert planner["outcomes"]["rooms/object"]["sight"] == row["sight"]
+    assert plus["success"]["rooms/object"]["n"] == 2
+    assert plus["validation"][-1]["step"] == 3
+    assert plus["command"].endswith("--logs 4 --preset tiny-debug")
+    assert "work" not in json.dumps(plus)
+    ledger = lines(done / "test_ledger.jsonl")
+    assert [line["plan"] for line in ledger] == [line["cell"] for line in lines(done / "cast.jsonl")]
+    assert "| hindsight+ | 1 |" in (done / "cast.md").read_text()
+
+
+def test_what_is_done_is_not_done_again(done, monkeypatch):
+    before = (done / "cast.jsonl").read_bytes()
+    monkeypatch.setattr(run, "train", None)
+    main(options(done, "hindsight+", "planner"))
+    assert (done / "cast.jsonl").read_bytes() == before
+
+
+def test_a_cell_that_was_killed_goes_on(done, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "drive", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main(options(done, "hindsight"))
+    (log,) = done.glob("work/cells/*hindsight-bias*/run/log.jsonl")
+    trained = log.read_bytes()
+    assert len(lines(done / "cast.jsonl")) == 2
+    main(options(done, "hindsight"))
+    assert lines(done / "cast.jsonl")[-1]["cell"]["arm"] == "hindsight"
+    assert log.read_bytes() == trained
+
+
+def test_two_processes_share_the_cells(tmp_path, capsys):
+    (cell,) = asked(parser().parse_args(options(tmp_path, "planner")))
+    with exclusive(tmp_path / "work" / "cells" / f".{cell.name}.claim"):
+        main(options(tmp_path, "planner"))
+    assert "another process is at it" in capsys.readouterr().out
+    assert not (tmp_path / "cast.jsonl").exists()
+
+
+def test_the_list_tells_what_is_left(done, capsys):
+    main([*options(done, "planner", "matched"), "--list"])
+    told = capsys.readouterr().out
+    assert "2 cells, 1 done" in told
+    assert "about" in told
+
+
+def test_unknown_budgets_end_with_a_message(tmp_path):
+    with pytest.raises(SystemExit, match="no budget"):
+        main(["--budgets", "huge", "--results", str(tmp_path / "cast.jsonl")])
+
+
+def test_the_published_recipe_branches_at_segment_starts_into_primitives(done):
+    directory = Shelf(done / "work", "rooms", ("object",), 4, 1.0).get("cast")
+    dataset = open_dataset(directory)
+    spec = load_spec(None, dataset.path)
+    setting = survey(dataset, spec, dataset.shards(), RelabelOptions(directory, directory))
+    meaning, chunks, texts = setting.profile.meaning(setting.body), set(), set()
+    for episode in read_episodes(dataset, spec):
+        labels = episode.labels["labels"]
+        rows = [row for row, kind in enumerate(labels.kind) if kind == "counterfactual"]
+        segments = ThresholdSegmenter().segment(track_of(episode, setting.body), setting.body, meaning)
+        assert {int(labels.start[row]) for row in rows} <= set(segments.start.tolist())
+        chunks |= {labels.action[row].tobytes() for row in rows}
+        texts |= {labels.instruction[row] for row in rows}
+    assert 2 <= len(chunks) <= 6
+    assert len(texts) > 2
+
+
+def test_demonstrations_replay_and_end_with_a_stop(tmp_path):
+    plan = Demonstrations("rooms", ("object", "continuous"), 2)
+    demonstrate(tmp_path / "1.0.0", plan)
+    episodes = read(tmp_path / "1.0.0")
+    assert 1 <= len(episodes) <= 2
+    for episode in episodes:
+        world = World.of(episode, 0)
+        away = np.hypot(*(world.pose[: len(episode), :2] - world.pose[0, :2]).T)
+        np.testing.assert_allclose(np.hypot(*episode.pose[:, :2].T), away, atol=1e-4)
+        assert episode.language[0].text in {plan.task(0).text, plan.task(1).text}
+        assert away.max() > 0.5
+        np.testing.assert_array_equal(episode.action[-7:, 0], 0.0)

@@ -1,0 +1,88 @@
+import pytest
+
+from benchmarks.cast.arms import ORACLE, PLANNER
+from benchmarks.cast.cells import Cell, Scope, append
+from benchmarks.cast.table import FAR, gain, grouped, outcomes, settling, together, write_tables
+from embodied_cf.datasets.randomness import generator
+from embodied_cf.evaluate.demo import OURS, THEIRS
+
+SCOPE = Scope(families=("object", "referential"), episodes=4, logs=8)
+
+
+def line(arm, plain, seed=0, bias=1.0, steps=3):
+    """Of four episodes of "object" with the outcomes given, and four failures of "referential"."""
+    row = {"sight": "nffu", "none": plain}
+    if arm != PLANNER:
+        row |= {"shuffled": "1000", "chance": "100."}
+    nothing = {"sight": "uuuu", "none": "0000", "shuffled": "0000", "chance": "0000"}
+    cell = Cell(SCOPE, arm, bias, steps, seed)
+    validation = [{"step": 2, "error_m": {"hindsight": 0.5}}, {"step": 3, "error_m": {"hindsight": 0.4}}]
+    return {
+        "cell": cell.to_json(),
+        "outcomes": {"rooms/object": row, "rooms/referential": nothing},
+        "validation": validation if arm != PLANNER else [],
+    }
+
+
+@pytest.fixture
+def results(tmp_path):
+    file = tmp_path / "cast.jsonl"
+    for one in (
+        line(THEIRS, "1000"),
+        line(OURS, "1100"),
+        line(OURS, "1110"),  # done twice: the later line counts
+        line(OURS, "1111", seed=1),
+        line(ORACLE, "1111"),
+        line(PLANNER, "1111", bias=None, steps=0),
+    ):
+        append(file, one)
+    return file
+
+
+def test_lines_stand_in_the_tables_that_they_belong_to(results):
+    append(results, line(THEIRS, "0000", bias=0.8, steps=6))
+    groups = grouped(results)
+    assert set(groups) == {(SCOPE, 1.0, 3), (SCOPE, 0.8, 6)}
+    assert set(groups[SCOPE, 1.0, 3]) == {THEIRS, OURS, ORACLE, PLANNER}
+    assert set(groups[SCOPE, 0.8, 6]) == {THEIRS, PLANNER}
+    assert set(groups[SCOPE, 1.0, 3][OURS]) == {0, 1}
+
+
+def test_a_gain_is_one_of_the_same_seeds(results):
+    arms = grouped(results)[SCOPE, 1.0, 3]
+    found = gain(OURS, arms, generator(0, "test"))
+    assert found.value == pytest.approx((3 / 4 - 1 / 4 + 0) / 2)  # seed 1 of `hindsight` is not there
+    assert gain(THEIRS, arms, generator(0, "test")) is None
+    ours, planner = together((OURS, PLANNER), arms)
+    assert [part.shape for part in ours] == [part.shape for part in planner] == [(2, 4), (2, 4)]
+
+
+def test_far_targets_are_taken_apart(results):
+    runs = grouped(results)[SCOPE, 1.0, 3][OURS]
+    (far,) = outcomes([runs[0], runs[1]], FAR)
+    assert far.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert settling([runs[0]]) == "-20 %"
+
+
+def test_the_page(results):
+    write_tables(results)
+    text = results.with_suffix(".md").read_text()
+    assert "| `oracle` | " in text
+    tables = text[text.index("### Bias 1, 3 steps") :]
+    rows = {row.split(" | ")[0].strip("| "): [cell.strip(" |") for cell in row.split(" | ")]
+            for row in tables.splitlines() if row.startswith("| ")}  # fmt: skip
+    assert list(rows)[1:] == [THEIRS, OURS, ORACLE, PLANNER]
+    named = dict(zip(rows["arm"], rows[OURS], strict=True))
+    assert named["seeds"] == "2"
+    assert named["success"].startswith("44 [")  # (3/4 + 4/4) / 2 of one family, nothing of the other
+    assert named["gain"].startswith("+25.0 [")
+    assert named["to oracle"] == named["to planner"] == "0.67"
+    # of the three episodes with all controls: 1.0 succeed, 1/3 shuffled, 1/3 by chance; and the other family's zeros
+    assert named["following"] == "1.00"
+    assert (named["object"], named["referential"]) == ("88", "0")
+    assert dict(zip(rows["arm"], rows[PLANNER], strict=True))["following"] == ""
+
+
+def test_no_results_no_page(tmp_path):
+    write_tables(tmp_path / "cast.jsonl")
+    assert not (tmp_path / "cast.md").exists()
