@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import makers
 import pytest
+
+# a busy machine is no fault of the code
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).parent.parent
 _BRIDGE = Path(os.environ.get("EMBODIED_CF_BRIDGE", ROOT / "../shared/data/bridge_debug/bridge_dataset/1.0.0"))

@@ -91,7 +91,8 @@ def test_training_makes_the_loss_smaller_and_frames_without_things_are_no_troubl
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
-    empty = Snapshots(part.rgb, *(column[:0] for column in (part.frame, part.box, part.kind, part.colour, part.pixels)))
+    none = (column[:0] for column in (part.frame, part.box, part.kind, part.colour, part.pixels))
+    empty = Snapshots(part.rgb, *none, part.floor)
     assert torch.isfinite(detection_loss(model, make_batch(empty, np.array([0]), False)))
 
 
