@@ -5,6 +5,7 @@ what was done (`hindsight`), another also what could have been told instead (`em
 same number of steps. Both then drive the same new episodes. Interrupted, the same call goes on.
 """
 
+import math
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.collect import CollectOptions, collect
+from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.record import Record
 from embodied_cf.evaluate.report import write_report
@@ -54,7 +56,9 @@ class DemoPlan:
 
     @staticmethod
     def of(minutes: float, seed: int) -> "DemoPlan":
-        """Return the plan that takes about so many minutes on two cores."""
+        """Return the plan that takes about so many minutes on two cores. Raises UsageError unless that is above 0."""
+        if not 0 < minutes < math.inf:
+            raise UsageError(f"--minutes {minutes} is no time", remedy="10 is the default.")
         return DemoPlan(steps=max(10, round(150 * minutes)), seed=seed)
 
 

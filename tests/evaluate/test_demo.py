@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.demo import ARMS, OURS, REPORT, THEIRS, DemoPlan, stages, tell
 from embodied_cf.evaluate.demo_command import run_demo
 
@@ -39,4 +42,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
 def test_minutes_set_the_training():
     assert DemoPlan.of(10, 3).steps == 1500
     assert DemoPlan.of(0.01, 0).steps == 10
+    for nonsense in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="--minutes"):
+            DemoPlan.of(nonsense, 0)
     assert ARMS[THEIRS][2] == 0 < ARMS[OURS][2]
