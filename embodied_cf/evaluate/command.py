@@ -30,9 +30,9 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     name = options.policy if options.guidance == 1 else f"{options.policy} (guidance {options.guidance:g})"
     suite = parse_suite(options.suite)
     plan = Plan(name, suite, options.episodes, options.seed, options.controls, options.execute)
+    others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
     records = driven(options, plan, console)
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}
-    others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
     summary["compared"] = {other: compare(records, theirs) for other, theirs in others.items()}
     write_json(options.out / SUMMARY, summary)
     _write_ledger(options, summary)

@@ -62,7 +62,9 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file. Raises DatasetError with the line that is none."""
+    """Yield the records of a file. Raises DatasetError if there is none, or with the line that is no record."""
+    if not path.is_file():
+        raise DatasetError("no records of episodes", where=path, remedy="Name the --out of a finished evaluation.")
     reader: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(Record)
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):

@@ -40,6 +40,7 @@ def test_files_words_and_ledger(tmp_path, capsys):
         (("test_evaluate_run:Still", "--suite", "moon"), "no suite 'moon'"),
         (("test_evaluate_run:Still", "--controls", "shout"), "unknown control 'shout'"),
         (("test_evaluate_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
+        (("test_evaluate_run:Still", "--compare", "nowhere"), "no records of episodes"),
     ],
 )
 def test_bad_input_is_named(tmp_path, capsys, arguments, told):
