@@ -142,7 +142,7 @@ class TrainConfig:
 def tiny() -> TrainConfig:
     """`embodied-cf train --data rooms_cf/1.0.0 --out RUN`: 128k samples, learned words, L1 chunks.
 
-    7 minutes on one shared core. So few samples do not ground names in `rooms` yet (3 % of `rooms/object/dev`).
+    7 minutes on one shared core. So few samples do not ground names in `rooms` yet (docs/results/demo.md).
     """
     return TrainConfig()
 
@@ -171,7 +171,7 @@ def seeing() -> TrainConfig:
     """`embodied-cf train … --preset seeing`: frozen features of the shipped detector and of MiniLM words.
 
     1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take 6 minutes on one
-    shared core and reach 29 % of `rooms/object/dev` after 400 biased logs (docs/results/demo.md).
+    shared core and reach 25 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
     """
     model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, channels=(16, 32, 64))
     return replace(tiny(), model=model)
