@@ -47,11 +47,12 @@ def main() -> None:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--people", type=int, nargs=2, default=(0, 2), help="fewest and most in a scene")
     parser.add_argument("--worlds", nargs="+", default=WORLDS)
+    parser.add_argument("--families", nargs="+", default=FAMILIES)
     arguments = parser.parse_args()
     count = 20 if arguments.quick else arguments.episodes
     result = []
     for world in arguments.worlds:
-        for kind in FAMILIES:
+        for kind in arguments.families:
             seeds = range(arguments.first_seed, arguments.first_seed + count)
             cell = measure(world, kind, arguments.split, seeds, tuple(arguments.people))
             result.append(cell)
