@@ -27,6 +27,9 @@ class EvaluateOptions:
     """Above 1, the instruction counts for more. Of runs only."""
     execute: int = 4
     """Control periods of a chunk that are carried out before the policy is asked again."""
+    ensemble: float | None = None
+    """Temporal ensembling: average what past chunks say of the same moment (`--execute` 1 to 3). The i-th oldest
+    weighs exp(-i * this); 0.01 is usual."""
     compare: tuple[Path, ...] = ()
     """Directories of other evaluations of the same episodes, for the report."""
     ledger: Path | None = None

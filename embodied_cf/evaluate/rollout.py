@@ -18,6 +18,7 @@ from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import Noise, State, draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.policies.contract import Observation, Policy
+from embodied_cf.policies.ensemble import TemporalEnsemble
 
 Images = UInt8[np.ndarray, "b t h w 3"]
 Sight = Callable[[Images], Images]
@@ -64,14 +65,21 @@ def run_episodes(
     sight: Sight = lambda image: image,
     execute: int = EXECUTE,
     backend: Backend = RAYCAST,
+    ensemble: TemporalEnsemble | None = None,
 ) -> Drives:
-    """Let a policy drive tasks under the instructions that it is told; each is judged by its task's own."""
+    """Let a policy drive tasks under the instructions that it is told; each is judged by its task's own.
+
+    With an ensemble, what past chunks say of the same moments counts, too.
+    """
     now = start_episodes(tasks)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
     seen = np.repeat(_look(now, policy, backend)[:, None], policy.history, axis=1)
     poses = [now.state.pose]
     while not now.over.all():
         plan, origin = _plan(policy, now, sight(seen), told, rng), now.state.pose
+        if ensemble is not None:
+            ensemble = ensemble.asked(plan, origin)
+            plan, ensemble = ensemble.chunk(origin), ensemble.after(execute)
         for step in range(execute):
             chunk = seen_from(plan[:, step:], origin, now.state.pose)
             now = backend.move(now, follow(chunk, np.ones(chunk.shape[:2], bool)), noise)

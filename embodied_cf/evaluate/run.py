@@ -29,6 +29,7 @@ from embodied_cf.evaluate.suites import Cell, Suite
 from embodied_cf.evaluate.summary import CHANCE, NONE
 from embodied_cf.language.grammar import canonical
 from embodied_cf.policies.contract import Policy
+from embodied_cf.policies.ensemble import TemporalEnsemble
 
 BATCH = 50
 PLAN, RECORDS, PARTS = "plan.json", "episodes.jsonl", "batches"
@@ -48,6 +49,8 @@ class Plan:
     """Names of `evaluate.controls`, and `chance`."""
     execute: int = EXECUTE
     """Control periods of a chunk that are carried out before the policy is asked again."""
+    ensemble: float | None = None
+    """Coefficient of temporal ensembling (`policies.ensemble`), if there is any."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -145,7 +148,9 @@ def _driven(policy: Policy, plan: Plan, batch: _Batch, backend: Backend) -> list
         return []
     asked = [trial.task for trial in trials]
     rng = batch.rng(plan.seed, "policy")
-    drives = run_episodes(policy, asked, [trial.told for trial in trials], rng, changed.sight, plan.execute, backend)
+    told = [trial.told for trial in trials]
+    ensemble = None if plan.ensemble is None else TemporalEnsemble(plan.ensemble)
+    drives = run_episodes(policy, asked, told, rng, changed.sight, plan.execute, backend, ensemble)
     return _records(batch.cell, changed, trials, drives)
 
 

@@ -1,7 +1,7 @@
 """Plane geometry of the predicates, vectorised. Robot frame: x forward, y left; angles in rad."""
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float, Float64
 
 _TINY = 1e-12
 _LEFT_THEN_RIGHT = np.array([True, False])[:, None, None]
@@ -32,6 +32,15 @@ def in_frame(pose: Float64[np.ndarray, "n 3"], points: Float64[np.ndarray, "n k 
     offset = points - pose[:, None, :2]
     cos, sin = np.cos(pose[:, 2])[:, None], np.sin(pose[:, 2])[:, None]
     return np.stack([cos * offset[..., 0] + sin * offset[..., 1], cos * offset[..., 1] - sin * offset[..., 0]], axis=-1)
+
+
+def out_of_frame(pose: Float64[np.ndarray, "n 3"], points: Float[np.ndarray, "n k 2"]) -> Float64[np.ndarray, "n k 2"]:
+    """Return points given in the frame of a pose in the world: (0, -1) from (0, 1, pi/2) is (1, 1)."""
+    cos, sin = np.cos(pose[:, 2])[:, None], np.sin(pose[:, 2])[:, None]
+    turned = np.stack(
+        [cos * points[..., 0] - sin * points[..., 1], sin * points[..., 0] + cos * points[..., 1]], axis=-1
+    )
+    return pose[:, None, :2] + turned
 
 
 def clearance(pose: Float64[np.ndarray, "n 3"], walls: Float64[np.ndarray, "n w 4"]) -> Float64[np.ndarray, "2 n"]:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
-from embodied_cf.language.predicate_geometry import in_frame
+from embodied_cf.language.predicate_geometry import in_frame, out_of_frame
 
 LOOKAHEAD_M = 0.3
 """The first waypoint at least so far away is aimed at, or else the one furthest away."""
@@ -47,10 +47,7 @@ def seen_from(
     chunk: Float[np.ndarray, "b h 2"], origin: Float64[np.ndarray, "b 3"], pose: Float64[np.ndarray, "b 3"]
 ) -> Float64[np.ndarray, "b h 2"]:
     """Return a chunk that was given in the frame of `origin` (x, y m, yaw rad) in the frame of `pose`."""
-    cos, sin = np.cos(origin[:, 2, None]), np.sin(origin[:, 2, None])
-    x = origin[:, 0, None] + cos * chunk[..., 0] - sin * chunk[..., 1]
-    y = origin[:, 1, None] + sin * chunk[..., 0] + cos * chunk[..., 1]
-    return in_frame(pose, np.stack([x, y], axis=-1))
+    return in_frame(pose, out_of_frame(origin, chunk))
 
 
 def pose_from(origin: Float64[np.ndarray, "b 3"], pose: Float64[np.ndarray, "b 3"]) -> Float64[np.ndarray, "b 3"]:

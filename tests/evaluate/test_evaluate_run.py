@@ -134,3 +134,34 @@ def test_policies_by_name():
                        ("builtins:dict", "dict is no policy")):  # fmt: skip
         with pytest.raises(UsageError, match=told):
             load(name)
+
+
+class Nervous(Straight):
+    """Says half left and half right in turn."""
+
+    def act(self, observation, instruction, rng):
+        self.asked.append(instruction)
+        side = 1.0 if len(self.asked) % 2 else -1.0
+        way = np.stack([np.arange(1, 9) * 0.2, side * np.arange(1, 9) * 0.2], axis=1)
+        return ActionChunk(
+            np.tile(way, (len(observation), 1, 1)).astype(np.float32), np.ones((len(observation), 8), bool)
+        )
+
+
+def test_an_ensemble_calms_who_changes_his_mind(tmp_path):
+    turned = {}
+    for name, ensemble in (("alone", None), ("ensemble", 0.01)):
+        plan = Plan("nervous", SUITE, 1, execute=1, ensemble=ensemble)
+        (record,) = evaluate(Nervous(), plan, tmp_path / name)
+        yaw = np.array([pose[2] for pose in record.path])
+        turned[name] = np.abs(np.diff(yaw)).sum() / len(yaw)
+    assert turned["ensemble"] < 0.75 * turned["alone"]
+
+
+def test_an_ensemble_of_one_is_what_was_said(tmp_path):
+    """Whoever carries a chunk out to its end has nothing to average."""
+    paths = [
+        evaluate(Straight(), Plan("p", SUITE, 1, execute=8, ensemble=ensemble), tmp_path / str(ensemble))[0].path
+        for ensemble in (None, 0.01)
+    ]
+    assert np.allclose(paths[0], paths[1], atol=2e-3)

@@ -1,13 +1,14 @@
 """A world with a known answer: three coloured posts in view, a robot that drives to the one that is named.
 
-One post is clearly nearest: an expert that always drives there, told so, need not listen.
-That gap was widened on purpose after a world of near-ties left the arms close, so the toy tells whether training works
-at all; it is no evidence of how much counterfactual labels help. A policy that is deaf reaches one post in three.
+An expert that always drives to the nearest post, and is told so, need not listen. How clearly that post is the nearest
+is `CLEAR` or `TIED`: in the first, the toy tells whether training works at all; the second flatters nobody. A policy
+that is deaf reaches one post in three.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,11 +16,15 @@ from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.policies.contract import Observation, Policy
 
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220)}
 NAMES = tuple(COLOURS)
 _PHRASES = ("go to the {} post", "drive to the {} post")
 _STEP_M = 0.3
+CLEAR = ((1.0, 2.0, 2.0), (1.5, 3.5, 3.5))
+"""Least and greatest distances of the three posts, m."""
+TIED = ((1.0, 1.0, 1.0), (3.5, 3.5, 3.5))
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,11 @@ class Scenes:
         return np.stack([reach * np.cos(bearing), reach * np.sin(bearing)], axis=-1).astype(np.float32)
 
 
-def scenes(count: int, seed: int, size: int = 32) -> Scenes:
+def scenes(count: int, seed: int, size: int = 32, distances: tuple[tuple[float, ...], ...] = CLEAR) -> Scenes:
     rng = generator(seed, "toy")
     sector = np.stack([rng.permutation(4)[:3] for _ in range(count)])
     bearing = np.deg2rad(30 - 20 * sector + rng.uniform(-5, 5, (count, 3)))
-    distance = np.sort(rng.uniform([1.0, 2.0, 2.0], [1.5, 3.5, 3.5], (count, 3)), axis=1)
+    distance = np.sort(rng.uniform(*distances, (count, 3)), axis=1)
     colour = np.stack([rng.permutation(len(NAMES))[:3] for _ in range(count)])
     image = np.full((count, 1, size, size, 3), 128, np.uint8)
     image[:, :, size // 2 :] = 90
@@ -68,8 +73,8 @@ class Toy:
     told: tuple[int, ...] = (0, 1, 2)
     batch: int = 64
     seed: int = 0
-    embodiment = load_embodiment("nav")
-    fingerprint = "toy"
+    embodiment: ClassVar = load_embodiment("nav")
+    fingerprint: ClassVar = "toy"
 
     @cached_property
     def instructions(self) -> tuple[str, ...]:
@@ -101,17 +106,15 @@ class Toy:
             row.astype(np.int64),
         )
 
-    def chunks(self):
+    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         row = np.arange(len(self.scenes.image))
         for post in self.told:
             chunk = self.scenes.chunk(row, np.full(len(row), post))
             yield chunk, np.ones(chunk.shape[:2], bool)
 
 
-def followed(policy, world: Scenes, post: int) -> float:
+def followed(policy: Policy, world: Scenes, post: int) -> float:
     """Return the share of scenes in which the policy, told to go to a post, heads for it rather than for another."""
-    from embodied_cf.policies.contract import Observation
-
     row = np.arange(len(world.image))
     said = Toy(world).samples(row, np.full(len(row), post)).instruction
     end = policy.act(Observation(world.image), said, generator(0, "toy")).chunk[:, -1]
