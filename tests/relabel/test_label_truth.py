@@ -1,13 +1,8 @@
 """The audit's truth: chunks driven in a room, correct if they get on and touch nothing."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scenes
-
-sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are no part of the package
 
 from benchmarks.label_truth import World, drive_chunks, futures, truths
 from embodied_cf.datasets.contract import Labels
