@@ -18,8 +18,8 @@ class TrainOptions:
     spec: str | None = None
     """Shipped spec or TOML file for all of them; default spec.toml beside each."""
     preset: str | None = None
-    """tiny, bins, flow, sentence, chain, atomic, arm, hf; with -debug: the same made so small that it takes a
-    second."""
+    """tiny, bins, flow, sentence, synonyms, seeing, chain, atomic, arm, hf; with -debug: the same made so small
+    that it takes a second."""
     set: tuple[str, ...] = ()
     """Changes to the preset, such as schedule.rate=1e-3 loss.contrastive=0.1; see docs/training.md."""
     steps: int | None = None

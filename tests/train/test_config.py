@@ -64,3 +64,8 @@ def test_unknown_preset():
 def test_help_loads_no_torch():
     code = "import sys, embodied_cf.cli, embodied_cf.train.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_names_every_preset():
+    done = subprocess.run([sys.executable, "-m", "embodied_cf", "train", "--help"], capture_output=True, text=True)
+    assert all(name in done.stdout.split("--preset")[1].split("--set")[0] for name in PRESETS)
