@@ -29,7 +29,10 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     console = Console(stderr=True)
     name = options.policy if options.guidance == 1 else f"{options.policy} (guidance {options.guidance:g})"
     suite = parse_suite(options.suite)
-    plan = Plan(name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble)
+    plan = Plan(
+        name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble,
+        options.backend,
+    )  # fmt: skip
     others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
     records = driven(options, plan, console)
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -30,6 +31,8 @@ class EvaluateOptions:
     ensemble: float | None = None
     """Temporal ensembling: average what past chunks say of the same moment (`--execute` 1 to 3). The i-th oldest
     weighs exp(-i * this); 0.01 is usual."""
+    backend: Literal["raycast", "mujoco"] = "raycast"
+    """Who draws and who moves: our own renderer and kinematic drive, or MuJoCo with physics (extra `mujoco`)."""
     compare: tuple[Path, ...] = ()
     """Directories of other evaluations of the same episodes, for the report."""
     ledger: Path | None = None

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from embodied_cf.datasets.images import resized
-from embodied_cf.envs.episodes import LONGEST, Episodes, drive, start_episodes
+from embodied_cf.envs.episodes import LONGEST, Episodes, start_episodes
 from embodied_cf.envs.motion.tracking import follow, seen_from
-from embodied_cf.envs.rendering.render import Camera, render
-from embodied_cf.envs.scene import Worlds
-from embodied_cf.envs.state import Noise, State, draw_noise
+from embodied_cf.envs.rendering.render import Camera
+from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
+from embodied_cf.evaluate.backend import RAYCAST, Backend
 from embodied_cf.policies.contract import Observation, Policy
 from embodied_cf.policies.ensemble import TemporalEnsemble
 
@@ -27,21 +27,6 @@ EXECUTE = 4
 """Control periods of a chunk that are carried out before the policy is asked again."""
 PIXELS = 96
 """Width and height of the robot's camera, as `collect` has it; policies see its frames at their own size."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Who draws and who moves: the raycaster with its kinematic drive, or another that takes the same arrays."""
-
-    see: Callable[[Worlds, State, Camera], UInt8[np.ndarray, "b h w 3"]]
-    move: Callable[[Episodes, Float64[np.ndarray, "b 2"], Noise], Episodes]
-
-
-def _raycast(worlds: Worlds, state: State, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
-    return render(worlds, state, camera).rgb
-
-
-RAYCAST = Backend(_raycast, drive)
 
 
 @dataclass(frozen=True)

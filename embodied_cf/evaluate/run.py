@@ -19,11 +19,12 @@ from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.episodes import Episodes
 from embodied_cf.envs.tasks import Task
 from embodied_cf.errors import OutputError, UsageError
+from embodied_cf.evaluate.backend import BackendName, backend_of
 from embodied_cf.evaluate.controls import Control, Trial, control, obeyed, shuffled_instruction
 from embodied_cf.evaluate.metrics import measure_all, rehearsed_length
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.record import Ending, Record, read_records, write_records
-from embodied_cf.evaluate.rollout import EXECUTE, RAYCAST, Backend, Drives, run_episodes
+from embodied_cf.evaluate.rollout import EXECUTE, Drives, run_episodes
 from embodied_cf.evaluate.sight import sight_of
 from embodied_cf.evaluate.suites import Cell, Suite
 from embodied_cf.evaluate.summary import CHANCE, NONE
@@ -51,6 +52,7 @@ class Plan:
     """Control periods of a chunk that are carried out before the policy is asked again."""
     ensemble: float | None = None
     """Coefficient of temporal ensembling (`policies.ensemble`), if there is any."""
+    backend: BackendName = "raycast"
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -94,7 +96,6 @@ def evaluate(
     plan: Plan,
     directory: Path,
     watch: Callable[[str, int], None] = lambda told, drives: None,
-    backend: Backend = RAYCAST,
 ) -> tuple[Record, ...]:
     """Drive what has not been driven yet; write and return the records of all episodes. `watch` hears of each batch.
 
@@ -106,7 +107,7 @@ def evaluate(
             for batch in _batches(plan):
                 part = directory / PARTS / batch.file
                 if not part.exists():
-                    write_records(part, _driven(policy, plan, batch, backend))
+                    write_records(part, _driven(policy, plan, batch))
                 watch(f"{batch.cell} {batch.control}", len(batch.seeds))
             parts = [(directory / PARTS / batch.file).read_text("utf-8") for batch in _batches(plan)]
             write_text(directory / RECORDS, "".join(parts))
@@ -137,7 +138,7 @@ def _batches(plan: Plan) -> Iterator[_Batch]:
                 yield _Batch(cell, name, first, seeds[first : first + BATCH])
 
 
-def _driven(policy: Policy, plan: Plan, batch: _Batch, backend: Backend) -> list[Record]:
+def _driven(policy: Policy, plan: Plan, batch: _Batch) -> list[Record]:
     tasks = [batch.cell.task(seed) for seed in batch.seeds]
     if batch.control == CHANCE:
         return _by_chance(batch.cell, tasks)
@@ -150,7 +151,8 @@ def _driven(policy: Policy, plan: Plan, batch: _Batch, backend: Backend) -> list
     rng = batch.rng(plan.seed, "policy")
     told = [trial.told for trial in trials]
     ensemble = None if plan.ensemble is None else TemporalEnsemble(plan.ensemble)
-    drives = run_episodes(policy, asked, told, rng, changed.sight, plan.execute, backend, ensemble)
+    with backend_of(plan.backend, asked) as backend:
+        drives = run_episodes(policy, asked, told, rng, changed.sight, plan.execute, backend, ensemble)
     return _records(batch.cell, changed, trials, drives)
 
 

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from embodied_cf.envs.episodes import Episodes, present, settle
+from embodied_cf.envs.episodes import Episodes, settle
 from embodied_cf.envs.navigation import NavigationEnv, NavigationVectorEnv
-from embodied_cf.envs.physics import library
-from embodied_cf.envs.physics.dynamics import Room, RoomState
-from embodied_cf.envs.physics.model import CAMERA, CAMERA_HEIGHT_M, HORIZONTAL_FOV_DEG
+from embodied_cf.envs.physics.fleet import Fleet
 from embodied_cf.envs.rendering.render import Camera
-from embodied_cf.envs.state import Noise
-from embodied_cf.errors import UsageError
 
 
 class PhysicalVectorEnv(NavigationVectorEnv):
@@ -24,42 +20,23 @@ class PhysicalVectorEnv(NavigationVectorEnv):
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **setting: Any) -> None:
         super().__init__(num_envs, render_mode, **setting)
-        self.rooms: dict[int, Room] = {}
+        self.fleet = Fleet()
         """The physics of each environment."""
-        self.states: dict[int, RoomState] = {}
-        """Where each stands: `rooms[i].branch(states[i], actions, noise)` says what would happen."""
-        self._eyes: dict[Camera, library.Camera] = {}
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the cameras."""
-        for eye in self._eyes.values():
-            eye.close()
-        self._eyes.clear()
+        self.fleet.close()
 
     def _start(self, rows: Sequence[int]) -> Episodes:
         episodes = super()._start(rows)
-        for row in rows:
-            self.rooms[row] = Room(self.tasks[row].scene)
-            self.states[row] = self.rooms[row].initial
+        self.fleet.place(rows, [self.tasks[row].scene for row in rows])
         return episodes
 
     def _move(self, now: Episodes, action: Float64[np.ndarray, "b 2"]) -> Episodes:
-        state, noise = now.state, present(now, self._noise)
-        for row in np.flatnonzero(~now.over).tolist():
-            self.states[row] = self.rooms[row].step(
-                self.states[row], action[[row]], Noise(noise.slip[[row]], noise.person[[row]])
-            )
-            state = state.replaced([row], self.states[row].world)
-        return settle(now, state, self.setting.collision_fails)
+        return settle(now, self.fleet.move(now, action, self._noise), self.setting.collision_fails)
 
     def _see(self, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
-        if (camera.horizontal_fov_deg, camera.height_m) != (HORIZONTAL_FOV_DEG, CAMERA_HEIGHT_M):
-            raise UsageError(f"the model has no camera {camera}")
-        if camera not in self._eyes:
-            self._eyes[camera] = library.Camera(camera.width, camera.height)
-        eye = self._eyes[camera]
-        rooms = [(self.rooms[row], self.states[row]) for row in range(self.num_envs)]
-        return np.stack([eye.rgb(room.model, room.scratch(state), CAMERA) for room, state in rooms])
+        return self.fleet.see(camera)
 
 
 class PhysicalEnv(NavigationEnv):

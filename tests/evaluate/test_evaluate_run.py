@@ -165,3 +165,19 @@ def test_an_ensemble_of_one_is_what_was_said(tmp_path):
         for ensemble in (None, 0.01)
     ]
     assert np.allclose(paths[0], paths[1], atol=2e-3)
+
+
+def test_the_same_episodes_in_mujoco(tmp_path):
+    """Same scene, same start, nearly the same way; not the same pictures."""
+    seen, paths = {}, {}
+    for backend in ("raycast", "mujoco"):
+        policy = Straight()
+        plan = Plan("straight", parse_suite("rooms/object/dev", (0, 0)), 2, backend=backend)
+        records = evaluate(policy, plan, tmp_path / backend)
+        seen[backend] = policy.asked[0][0].astype(float)
+        paths[backend] = [np.array(record.path)[:6] for record in records]
+    assert seen["raycast"].shape == seen["mujoco"].shape
+    assert 1 < np.abs(seen["raycast"] - seen["mujoco"]).mean() < 60
+    for ours, theirs in zip(paths["raycast"], paths["mujoco"], strict=True):
+        assert np.allclose(ours[0], theirs[0])
+        assert np.hypot(*(ours[5] - theirs[5])[:2]) < 0.3
