@@ -35,7 +35,7 @@ from embodied_cf.language.instruction import (
 from embodied_cf.language.predicate import compile_instruction
 from embodied_cf.language.predicate_geometry import blocked
 
-_SCENES, _TRIES = 12, 6
+_SCENES, _TRIES = 48, 6
 """Scenes that are drawn, and instructions that are tried in each, before a task is given up."""
 _IN_VIEW = 0.8
 """Share of tasks that name a thing whose start is turned so that this thing lies in the field of view, with no wall

@@ -14,7 +14,7 @@ from embodied_cf.envs.driving.pursuit import Route
 from embodied_cf.envs.motion.branch import branch
 from embodied_cf.envs.navigation import NavigationEnv, NavigationVectorEnv
 from embodied_cf.envs.rendering.render import Camera, render
-from embodied_cf.envs.tasks import Task
+from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import GoTo, Thing
 
@@ -253,3 +253,8 @@ def test_importing_registers_ids_and_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
     assert set(IDS) <= set(done.stdout.split())
     assert gym.make("embodied_cf.envs:EmbodiedCF/Rooms-v0").spec.kwargs["world"] == "rooms"
+
+
+def test_a_seed_whose_first_twelve_scenes_offer_nothing_has_a_task():
+    """Corridors with few things, and one of them to be in view: this seed once had none."""
+    assert make_task("corridors", "referential", "dev", 70267).routes
