@@ -6,7 +6,7 @@ chunks. Same scenes, same network (`nav-vla-tiny`, smaller), same number of step
 told to go to a post that is not the nearest, does the policy head for it? Deaf, it does in a third of all scenes at
 most.
 
-    python -m benchmarks.toy_listening [--seeds 0 1 2] [--steps 170] [--json FILE]
+    python -m benchmarks.toy_listening [--seeds 0 1 2] [--steps 500] [--json FILE]
 """
 
 import argparse
@@ -29,7 +29,7 @@ from embodied_cf.train.trainer import Trainer
 ARMS = {"observational": (0,), "counterfactual": (0, 1, 2)}
 """Posts that are told of each scene, nearest first."""
 WORLDS = {"clear": CLEAR, "tied": TIED}
-STEPS = 170
+STEPS = 500
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def followed_when_told(train: Scenes, test: Scenes, told: tuple[int, ...], steps
 
 
 def configuration(steps: int, seed: int) -> TrainConfig:
-    """Return a run of half a minute: small network, nothing looked at or saved on the way."""
+    """Return a run of 20 s: small network, nothing looked at or saved on the way."""
     config = load_preset("tiny")
     return replace(
         config,
