@@ -132,6 +132,10 @@ def _embedded_captioner(options: RelabelOptions, vocabulary: Vocabulary) -> Capt
 def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:
     if options.synthesizer == "goal":
         return GoalSynthesizer.of(setting.spec, setting.body, setting.profile)
+    if options.policy is not None:
+        from embodied_cf.relabel.atomic import AtomicSynthesizer  # loads torch
+
+        return AtomicSynthesizer.of(options.policy, setting.profile, setting.body, options.seed)
     kind = PrimitiveSynthesizer if options.synthesizer == "primitive" else RetrievalSynthesizer
     return kind(setting.profile, setting.body)
 

@@ -62,8 +62,11 @@ class RelabelOptions:
     captioner: Literal["motion", "openai", "replay", "scene", "learned"] = "motion"
     """Who says what was done: motion alone; a vision-language model, or only its cached answers; for simulated
     data, the simulator's own list of what frames show, degraded on purpose, or a small network that sees."""
-    synthesizer: Literal["primitive", "retrieval", "goal"] = "primitive"
-    """Who makes counterfactual actions: arcs, matched real segments, or paths to things in view."""
+    synthesizer: Literal["primitive", "retrieval", "goal", "atomic"] = "primitive"
+    """Who makes counterfactual actions: arcs, matched real segments, paths to things in view, or a learned policy
+    that was trained on commands."""
+    policy: Path | None = None
+    """Of the synthesizer `atomic`: a run of `embodied-cf train --preset atomic --kinds hindsight atomic`."""
     segmenter: Literal["threshold", "changepoint"] = "threshold"
     """How motion is cut into atomic commands."""
     label_set: str = DEFAULT_LABEL_SET
@@ -109,6 +112,11 @@ class RelabelOptions:
             raise UsageError(f"--command-share {self.command_share} is not in [0, 1]")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit} is less than 1")
+        if (self.policy is not None) != (self.synthesizer == "atomic"):
+            raise UsageError(
+                "--policy and --synthesizer atomic need each other",
+                remedy="Train one by `embodied-cf train --preset atomic --kinds hindsight atomic`.",
+            )
 
     @property
     def asks_model(self) -> bool:
