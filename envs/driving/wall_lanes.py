@@ -18,6 +18,9 @@ WALL_M = (0.42, 1.1)
 """Clearance to a wall that is followed, with some room to the limits of `predicate_rules`."""
 SPARE_M = 1.2
 """By how much a lane is longer than asked."""
+BEYOND_M = 2.0
+"""By how much it goes on after that, as far as the line does: whoever cuts corners comes to its end too early, and
+must not turn round there."""
 _SMOOTHED = 9
 _CHOICES = 5
 _STRAY = 4.0
@@ -84,7 +87,8 @@ def _pieces(
         if all(np.hypot(*(line[first[index]] - line[first[other]])) > 0.8 for other in chosen):
             chosen.append(index)
     doubled = np.concatenate([line, line])
-    return [(float(price[index]), doubled[first[index] : last[index] + 1]) for index in chosen]
+    ends = np.minimum(last + round(BEYOND_M / CELL_M), first + len(line) - 1)
+    return [(float(price[index]), doubled[first[index] : ends[index] + 1]) for index in chosen]
 
 
 def _arrival(points: Path, field: Field) -> Float64[np.ndarray, " n"]:
