@@ -8,7 +8,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -264,12 +264,24 @@ class _ArrayRecordFile:
         from array_record.python.array_record_module import ArrayRecordWriter
 
         self._path = path
-        self._file = ArrayRecordWriter(str(path), "group_size:1")
+        with _disk_trouble():
+            self._file = ArrayRecordWriter(str(path), "group_size:1")
 
     def write(self, *parts: bytes) -> None:
-        self._file.write(b"".join(parts))
+        with _disk_trouble():
+            self._file.write(b"".join(parts))
 
     def close(self) -> str:
-        self._file.close()
+        with _disk_trouble():
+            self._file.close()
         with open(self._path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    """Turn what the array_record library raises when the disk fails into the OSError that it was."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(_first_line(error)) from error

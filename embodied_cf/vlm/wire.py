@@ -14,7 +14,7 @@ from embodied_cf.vlm.budget import text_tokens
 from embodied_cf.vlm.question import Json, Sheet
 
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
-_SHOWN_CHARACTERS = 500
+_SHOWN_CHARACTERS, _SHOWN_END = 500, 150
 _MOST_ERRORS = 16
 """Breaches of the schema that are looked at: an answer of four megabytes may hold a million."""
 _MOST_TOKENS = 1 << 53
@@ -209,4 +209,6 @@ def _unfence(text: str) -> str:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    # an answer is quoted first, what is wrong with it is said last
+    short, end = text[: _SHOWN_CHARACTERS - _SHOWN_END], text[-_SHOWN_END:]
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{short} ... {end}"
