@@ -15,6 +15,9 @@ UnpicklingError = pickle.UnpicklingError
 _MEMO = 100_000
 """Highest place in a pickle's memo: the reader allots all places up to it."""
 
+_MOST_STEPS = 5_000_000
+"""Of the machine; one byte is a step, and may be an empty dict of 64 bytes."""
+
 StandIns = Mapping[tuple[str, str], Any]
 """What is given for (module, name)."""
 
@@ -41,12 +44,14 @@ def load_restricted(data: bytes, stand_ins: StandIns, persistent: Callable[[Any]
 
     Raises whatever a forged pickle makes the machine that it drives raise, UnpicklingError among it.
     """
-    _check_memo(data)
+    _check(data)
     return _Reader(data, stand_ins, persistent).load()
 
 
-def _check_memo(data: bytes) -> None:
+def _check(data: bytes) -> None:
     """Walk through the pickle without running it."""
-    for code, argument, _ in pickletools.genops(data):
+    for step, (code, argument, _) in enumerate(pickletools.genops(data)):
+        if step >= _MOST_STEPS:
+            raise UnpicklingError(f"more than {_MOST_STEPS} steps")
         if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > _MEMO:
             raise UnpicklingError("a memo of absurd size")

@@ -136,8 +136,8 @@ def _array(raw: bytes) -> np.ndarray:
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("not an array of format 1.0")
     shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.kind not in "biufU":
-        raise ValueError(f"an array of dtype {dtype}")
+    if dtype.kind not in "biufU" or any(side < 0 for side in shape):
+        raise ValueError(f"an array of dtype {dtype} and shape {shape}")
     flat = np.frombuffer(raw, dtype, offset=file.tell())
     return flat.reshape(shape, order="F" if columns_first else "C").copy()
 

@@ -101,6 +101,8 @@ class NavVlaTinyConfig(VlaConfig):
         inner = (self.layers * self.width**2, *(width**2 for width in (*self.channels, self.text_width)))
         if min(self.width, self.layers, self.heads, *self.channels, self.text_width) < 1 or max(inner) > _MOST_WEIGHTS:
             raise SpecError("widths or layers that no small network has", where="model")
+        if self.width % self.heads:
+            raise SpecError("width must be a multiple of heads", where="model")
 
     def debug(self) -> "NavVlaTinyConfig":
         """Return the same kind of network, as small as it gets."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import makers
 import numpy as np
 import pytest
 
@@ -55,6 +56,12 @@ def digest(out):
 
 
 @pytest.fixture(scope="module")
+def driving(tmp_path_factory):
+    """The least that has two shards."""
+    return makers.driving(tmp_path_factory.mktemp("driving") / "1.0.0", shards=2, episodes=1, steps=16)
+
+
+@pytest.fixture(scope="module")
 def whole(driving, tmp_path_factory):
     """A relabelled set and its files."""
     out = tmp_path_factory.mktemp("whole") / "out"
@@ -86,8 +93,10 @@ def _halves(out):
     return [path.name for path in out.rglob("*") if path.name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("first", [1, 2, 5, 8, 12, 16])
-@pytest.mark.parametrize(("code", "told"), [(errno.ENOSPC, "No space left on device"), (errno.EIO, "/output error")])
+@pytest.mark.parametrize(
+    ("first", "code", "told"),
+    [(1, errno.ENOSPC, "No space left on device"), (6, errno.EDQUOT, "quota exceeded"), (14, errno.EIO, "put error")],
+)
 def test_relabelling_on_a_disk_that_fails(driving, whole, tmp_path, capsys, failing, first, code, told):
     """Whichever sync fails: one message, exit code 2, nothing half written; the same command then ends as ever."""
     fail, mend = failing
@@ -104,14 +113,13 @@ def test_relabelling_on_a_disk_that_fails(driving, whole, tmp_path, capsys, fail
     assert digest(out) == whole[1]
 
 
-@pytest.mark.parametrize("name", ["replace", "mkdir"])
-@pytest.mark.parametrize("first", [1, 3])
+@pytest.mark.parametrize(("name", "first"), [("replace", 3), ("mkdir", 1)])
 def test_relabelling_on_a_disk_that_takes_no_names(driving, whole, tmp_path, capsys, failing, name, first):
     fail, mend = failing
     fail(os, name, errno.EDQUOT, first)
     out = tmp_path / "out"
-    code = command("relabel", driving, out)
-    assert code in ((2,) if name == "replace" or first == 1 else (0, 2)), capsys.readouterr().err
+    assert command("relabel", driving, out) == 2
+    assert "The quota is full" in " ".join(capsys.readouterr().err.split())
     assert _halves(out) == []
     mend()
     assert command("relabel", driving, out) == 0
@@ -141,7 +149,6 @@ def _read_only(patch, below):
     patch.setattr(files, "open", opened, raising=False)
 
 
-@pytest.mark.parametrize("deep", ["out", "a/b/out"])
 @pytest.mark.parametrize(
     "verb",
     [
@@ -155,10 +162,10 @@ def _read_only(patch, below):
     ],
     ids=["relabel", "labels", "train", "evaluate", "collect", "convert", "inspect"],
 )
-def test_a_read_only_place_is_named(driving, whole, tmp_path, capsys, monkeypatch, verb, deep):
+def test_a_read_only_place_is_named(driving, whole, tmp_path, capsys, monkeypatch, verb):
     sys.modules.setdefault(__name__, sys.modules[Still.__module__])
     (tmp_path / "read_only").mkdir()
-    arguments = verb(driving, whole[0], tmp_path / "read_only" / deep)
+    arguments = verb(driving, whole[0], tmp_path / "read_only" / "out")
     with monkeypatch.context() as patch:
         _read_only(patch, tmp_path / "read_only")
         assert command(*arguments) == 2
@@ -167,7 +174,7 @@ def test_a_read_only_place_is_named(driving, whole, tmp_path, capsys, monkeypatc
     assert list((tmp_path / "read_only").iterdir()) == []
 
 
-@pytest.mark.parametrize("first", [1, 2, 3, 4])
+@pytest.mark.parametrize("first", [1, 4])
 def test_an_evaluation_on_a_full_disk_goes_on(tmp_path, failing, first):
     fail, mend = failing
     fail(os, "fsync", errno.ENOSPC, first)

@@ -67,7 +67,7 @@ def _load_own(path: Path) -> MlpPolicy:
         raise PolicyError(f"the file's metadata do not say `{_FORMAT}`", where=path, remedy=_KNOWN)
     try:
         return _filled(json.loads(told[_FORMAT]), tensors)
-    except (ValueError, TypeError, RuntimeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
         raise PolicyError(f"not the weights of a policy ({_one_line(error)})", where=path) from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from embodied_cf.datasets.contract import EncodedImages
+from embodied_cf.datasets.convert import video
 from embodied_cf.datasets.film import data_uri
 from embodied_cf.datasets.image_head import MOST_PIXELS, read_head
 from embodied_cf.datasets.rlds import open_dataset
@@ -217,6 +218,17 @@ def test_a_head_that_breaks_off_is_named(kind):
 
 def test_a_picture_of_one_row_makes_no_wall():
     assert len(data_uri(np.zeros((1, 100_000, 3), np.uint8))) < 100_000
+
+
+def test_a_film_whose_frames_are_too_large_is_not_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "film.mp4"
+    with video.VideoWriter(path, "h264", 10, (32, 64)) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((32, 64, 3), np.uint8))
+    assert len(list(video.read_frames(path, 0.0, 3, 10, whole=True))) == 3
+    monkeypatch.setattr(video, "MOST_PIXELS", 2000)
+    with pytest.raises(DatasetError, match=r"film.mp4: frames of 64 x 32 pixels, more than 2000"):
+        list(video.read_frames(path, 0.0, 3, 10, whole=True))
 
 
 _MEASURED = """

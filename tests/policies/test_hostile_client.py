@@ -145,8 +145,8 @@ CARD = "GET /policy HTTP/1.1\r\nHost: {}\r\n{}\r\n"
 )  # fmt: skip
 def test_strangers_and_the_malformed_get_their_status(port, raw, expected):
     answer = talk(port, raw)
-    if raw == b"nonsense\r\n\r\n" or raw.startswith(b"\x16"):
-        assert b"400" in answer[:300] or status(answer) == expected, "HTTP/0.9 has no status line"
+    if not answer.startswith(b"HTTP/") and answer:
+        assert f"Error code: {expected}".encode() in answer, "HTTP/0.9 has no status line"
     else:
         assert status(answer) == expected, answer[:300]
     assert b"Traceback" not in answer
@@ -198,7 +198,7 @@ def _deflated() -> bytes:
         (_overlapping(), "compressed or overlapping"),
         (pack(**{f"a{number}": SEED for number in range(9)}), "more than 8 arrays"),
         (_npz(("image.npy", _npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,)}"))), "no arrays"),
-        (_npz(("image.npy", _npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1,)}"))), "no arrays"),
+        (_npz(("image.npy", _npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-5,)}"))), "of dtype uint8 and shape"),
         (_npz(("image.npy", _npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"))), "dtype object"),
         (_npz(("image.npy", _npy("{'descr': '<U0', 'fortran_order': False, 'shape': (9999999999,)}"))), "no arrays"),
         (_npz(("image.npy", _npy("(" * 100))), "no arrays"),
