@@ -69,7 +69,7 @@ class _Answerer(GuardedHandler):
         """Return what the policy wants, as JSON."""
         raise NotImplementedError
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (http.server calls it so)
         """Answer GET /policy."""
         if refusal := self.refusal():
             self._refuse(*refusal)
@@ -78,7 +78,7 @@ class _Answerer(GuardedHandler):
         else:
             self.answer_with(200, "application/json", self.card())
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         """Answer POST /act."""
         if refusal := self.refusal() or self.body_refusal(ARRAYS):
             self._refuse(*refusal)

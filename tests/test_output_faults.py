@@ -263,7 +263,7 @@ def test_two_who_want_one_directory_exclude_each_other(driving, whole, tmp_path,
     lock, use = _uses(driving, whole[0], tmp_path / "out")[verb]
     process = _held_elsewhere(lock)
     try:
-        with pytest.raises(OutputError, match="another run is writing here. Wait for it, or choose another output"):
+        with pytest.raises(OutputError, match=r"another run is writing here\. Wait for it, or choose another output"):
             use()
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -305,3 +305,12 @@ def test_killed_while_it_tidied_up_it_is_done_again_or_done(tmp_path):
     with parts(out, {"recipe": 1}) as state:
         assert state.result("part") is None
     assert [path.name for path in out.iterdir()] == ["data"]
+
+
+def test_out_of_memory_is_a_message(whole, monkeypatch, capsys):
+    def exhaust(dataset):
+        raise MemoryError
+
+    monkeypatch.setattr("embodied_cf.datasets.label_edit.summarise_sets", exhaust)
+    assert command("labels", "list", whole[0]) == 2
+    assert capsys.readouterr().err.startswith("embodied-cf: not enough memory")

@@ -5,13 +5,13 @@ import struct
 import zlib
 from types import MappingProxyType
 
+import makers
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
-import makers
 from embodied_cf.datasets import columns, shards, wire
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.episode_view import view_episode

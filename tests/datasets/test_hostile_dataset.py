@@ -241,7 +241,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sorted(Path(sys.argv[1]).iterdir()):
     try:
         if name.suffix == ".shard":
-            print([type(found).__name__ for found in read_shard(name, "tfrecord")], list(read_at(name, "tfrecord", [0])))
+            kinds = [type(found).__name__ for found in read_shard(name, "tfrecord")]
+            print(kinds, list(read_at(name, "tfrecord", [0])))
         else:
             EncodedImages([name.read_bytes()], name.name).decode(0)
     except Exception as error:
