@@ -225,7 +225,9 @@ def encode_varint(value: int) -> bytes:
 
 
 def _decode_varints(raw: UInt8[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
-    found, at = [np.zeros(0, np.int64)], 0
+    if len(raw) <= _BLOCK:
+        return _decode_block(raw)
+    found, at = [], 0
     while len(raw) - at > _BLOCK:
         ends = np.flatnonzero(raw[at : at + _BLOCK] < 0x80)
         if not len(ends):
