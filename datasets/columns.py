@@ -117,7 +117,8 @@ def _nest(items: list, shape: Sequence[int | None]) -> list:
 
 
 def _inflated(items: list[memoryview], leaf: Leaf) -> list[np.ndarray]:
-    shape, left, tensors = [-1 if size is None else size for size in leaf.inner_shape], _MAX_INFLATED, []
+    shape, left = [-1 if size is None else size for size in leaf.inner_shape], _MAX_INFLATED
+    tensors: list[np.ndarray] = []
     for item in items:
         data = _inflate(item, left) if leaf.compression == "zlib" else item
         left -= len(data)

@@ -1,6 +1,7 @@
 """Type and size of an encoded image, from its head alone: what it will take to decode, before anything is decoded."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 MOST_PIXELS = 1 << 26
@@ -8,6 +9,8 @@ MOST_PIXELS = 1 << 26
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 Buffer = bytes | memoryview
+Size = Callable[[Buffer], tuple[int, int]]
+"""Width and height that a head tells."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def read_head(data: Buffer) -> ImageHead:
     raise ValueError("an image is neither PNG nor JPEG nor BMP, GIF, WebP")
 
 
-def _read(size, data: Buffer) -> tuple[int, int]:  # type: ignore[no-untyped-def]
+def _read(size: Size, data: Buffer) -> tuple[int, int]:
     try:
         return size(data)
     except (struct.error, IndexError):
@@ -47,7 +50,8 @@ def _checked(mime: str, width: int, height: int) -> ImageHead:
 
 
 def _png(data: Buffer) -> tuple[int, int]:
-    return struct.unpack(">II", data[16:24])
+    width, height = struct.unpack(">II", data[16:24])
+    return width, height
 
 
 def _jpeg(data: Buffer) -> tuple[int, int]:
@@ -70,7 +74,8 @@ def _bmp(data: Buffer) -> tuple[int, int]:
 
 
 def _gif(data: Buffer) -> tuple[int, int]:
-    return struct.unpack("<HH", data[6:10])
+    width, height = struct.unpack("<HH", data[6:10])
+    return width, height
 
 
 def _webp(data: Buffer) -> tuple[int, int]:
@@ -86,7 +91,7 @@ def _webp(data: Buffer) -> tuple[int, int]:
     return int.from_bytes(low[:3], "little") + 1, int.from_bytes(low[3:], "little") + 1
 
 
-_FORMATS = (
+_FORMATS: tuple[tuple[bytes, str, Size], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png", _png),
     (b"\xff\xd8\xff", "image/jpeg", _jpeg),
     (b"BM", "image/bmp", _bmp),

@@ -227,7 +227,8 @@ def encode_varint(value: int) -> bytes:
 def _decode_varints(raw: UInt8[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
     if len(raw) <= _BLOCK:
         return _decode_block(raw)
-    found, at = [], 0
+    found: list[np.ndarray] = []
+    at = 0
     while len(raw) - at > _BLOCK:
         ends = np.flatnonzero(raw[at : at + _BLOCK] < 0x80)
         if not len(ends):

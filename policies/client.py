@@ -26,7 +26,7 @@ _SHOWN = 2000
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *args: Any, **options: Any) -> None:
         """Follow none: whoever is elsewhere is not to see the frames."""
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import signal
@@ -147,6 +148,7 @@ def _read_only(patch, below):
         return open(path, mode, *rest, **options)
 
     patch.setattr(files, "open", opened, raising=False)
+    patch.setattr(io, "open", opened)  # pathlib's
 
 
 @pytest.mark.parametrize(
