@@ -1,5 +1,6 @@
 """A record as named columns, each decoded only when someone asks for it."""
 
+import math
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,8 +12,8 @@ from embodied_cf.datasets.features import STEPS, Features, Leaf
 from embodied_cf.errors import RecordError, SpecError
 
 _FLAT, _LENGTHS = "ragged_flat_values", "ragged_row_lengths_"
-_MAX_INFLATED = 1 << 28
-"""Bytes that one compressed tensor may inflate to."""
+_MAX_INFLATED = 1 << 30
+"""Bytes that the compressed tensors of one feature may inflate to, together."""
 
 
 class Columns:
@@ -46,7 +47,7 @@ class Columns:
         leaf = self._leaf(key)
         try:
             return self._decode(leaf)
-        except (wire.WireError, ValueError, TypeError, zlib.error) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, zlib.error) as error:
             raise RecordError(f"feature {key!r} cannot be decoded ({error})", where=self.where) from error
 
     def texts(self, key: str) -> list[str]:
@@ -90,7 +91,7 @@ def _values(raw: memoryview, leaf: Leaf) -> np.ndarray | list:
     if leaf.dtype == "string":
         items: list = wire.bytes_values(raw)
         if leaf.role == "encoded":
-            tensors = [_inflate(item, leaf) for item in items]
+            tensors = _inflated(items, leaf)
             if not shape:
                 return tensors[0]
             fixed = None not in leaf.inner_shape
@@ -109,25 +110,32 @@ def _nest(items: list, shape: Sequence[int | None]) -> list:
         if not shape and len(items) != 1:
             raise ValueError(f"{len(items)} values for one")
         return items
-    size = int(np.prod([part or 1 for part in inner]))
+    size = math.prod(part or 1 for part in inner)
     if len(items) % size:
         raise ValueError(f"{len(items)} values do not divide into rows of {size}")
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
-def _inflate(raw: memoryview, leaf: Leaf) -> np.ndarray:
-    data: bytes | memoryview = raw
-    if leaf.compression == "zlib":
-        inflater = zlib.decompressobj()
-        data = inflater.decompress(raw, _MAX_INFLATED)
-        if inflater.unconsumed_tail:
-            raise ValueError(f"inflates to more than {_MAX_INFLATED} bytes")
-    shape = [-1 if size is None else size for size in leaf.inner_shape]
-    return np.frombuffer(data, leaf.inner_dtype).reshape(shape)
+def _inflated(items: list[memoryview], leaf: Leaf) -> list[np.ndarray]:
+    shape, left = [-1 if size is None else size for size in leaf.inner_shape], _MAX_INFLATED
+    tensors: list[np.ndarray] = []
+    for item in items:
+        data = _inflate(item, left) if leaf.compression == "zlib" else item
+        left -= len(data)
+        tensors.append(np.frombuffer(data, leaf.inner_dtype).reshape(shape))
+    return tensors
+
+
+def _inflate(raw: memoryview, most: int) -> bytes:
+    inflater = zlib.decompressobj()
+    data = inflater.decompress(raw, max(most, 1))
+    if inflater.unconsumed_tail or len(data) > most:
+        raise ValueError(f"inflates to more than {_MAX_INFLATED} bytes")
+    return data
 
 
 def _split(values: np.ndarray | list, lengths: np.ndarray) -> list:
-    if lengths.sum() != len(values) or (lengths < 0).any():
+    if ((lengths < 0) | (lengths > len(values))).any() or lengths.sum() != len(values):
         raise ValueError(f"row lengths add up to {lengths.sum()}, not to {len(values)}")
     ends = np.cumsum(lengths)
     return [values[end - length : end] for length, end in zip(lengths.tolist(), ends.tolist(), strict=True)]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
+from embodied_cf.datasets.images import decode_image
 from embodied_cf.errors import RecordError
 
 SCHEMA_VERSION = 1
@@ -45,12 +46,11 @@ class EncodedImages:
 
 
 def _decode(encoded: bytes | memoryview, where: str) -> UInt8[np.ndarray, "h w 3"]:
-    import cv2  # costs more to import than all the rest here, and many runs look at no pixel
-
-    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if len(encoded) else None
-    if bgr is None:
-        raise RecordError("not a readable image", where=where, remedy="Re-export the episode or leave it out.")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+    try:
+        return decode_image(encoded)
+    except ValueError as error:
+        remedy = "Re-export the episode or leave it out."
+        raise RecordError(f"not a readable image ({error})", where=where, remedy=remedy) from None
 
 
 @dataclass(frozen=True)

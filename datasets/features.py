@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embodied_cf.datasets.untrusted import refuse_foreign_classes, refuse_large
 from embodied_cf.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -56,22 +57,27 @@ def load_tree(directory: Path) -> "FeaturesDict":
     """Return features.json as TFDS' own feature tree."""
     from tensorflow_datasets.core import features
 
-    if not (directory / "features.json").is_file():
+    file = directory / "features.json"
+    if not file.is_file():
         raise DatasetError(
             "no features.json here, so this is not a prepared TFDS dataset",
             where=directory,
             remedy="Name the version directory, such as .../my_dataset/1.0.0.",
         )
+    refuse_large(file)
     try:
+        refuse_foreign_classes(file)
         tree = features.FeaturesDict.from_config(str(directory))
+    except DatasetError:
+        raise
     except Exception as error:  # TFDS raises whatever the custom class or the JSON parser raised
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DatasetError(
             f"features.json cannot be read ({reason})",
             where=directory,
-            remedy="Import the package that defines its feature classes, or rebuild it.",
+            remedy="Rebuild it with tensorflow-datasets.",
         ) from error
-    if STEPS not in tree:
+    if not isinstance(tree, features.FeaturesDict) or STEPS not in tree:
         raise DatasetError(
             "features.json has no `steps`, so this is not an RLDS dataset",
             where=directory,

@@ -98,7 +98,9 @@ def exclusive(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")  # noqa: SIM115 (closed below)
     with file:
-        if not _locked(file, path):
+        with disk_errors(path):  # a file system may have no locks
+            alone = _locked(file, path)
+        if not alone:
             raise OutputError(
                 "another run is writing here",
                 where=path.parent,
@@ -108,6 +110,11 @@ def exclusive(path: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def lock_beside(directory: Path) -> Path:
+    """Return the lock file of an output directory that may not exist yet; whatever verb writes there takes it."""
+    return directory.with_name(f".{directory.name}.lock")
 
 
 def _locked(file: IO[str], path: Path) -> bool:

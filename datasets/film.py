@@ -8,6 +8,9 @@ from jaxtyping import UInt8
 from embodied_cf.datasets.contract import EncodedImages
 from embodied_cf.errors import RecordError
 
+_WIDEST = 16
+"""Times its height: a frame of one row would become a wall."""
+
 
 def spread_steps(count: int, wanted: int) -> list[int]:
     """Return up to `wanted` steps of 0..count-1, evenly spread, first and last included."""
@@ -18,7 +21,7 @@ def data_uri(frame: UInt8[np.ndarray, "h w 3"], height: int = 96) -> str:
     """Return an RGB frame as a JPEG data URI of a given height in pixels."""
     import cv2
 
-    width = max(1, round(frame.shape[1] * height / frame.shape[0]))
+    width = min(max(1, round(frame.shape[1] * height / frame.shape[0])), _WIDEST * height)
     method = cv2.INTER_AREA if height < frame.shape[0] else cv2.INTER_CUBIC
     small = cv2.resize(frame, (width, height), interpolation=method)
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

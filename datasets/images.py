@@ -1,7 +1,9 @@
-"""Frames into bytes, and to the size that a policy sees."""
+"""Frames into bytes and back, and to the size that a policy sees."""
 
 import numpy as np
 from jaxtyping import UInt8
+
+from embodied_cf.datasets.image_head import read_head
 
 _JPEG_QUALITY = 90
 
@@ -12,6 +14,20 @@ def encode_jpeg(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
 
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])
+
+
+def decode_image(data: bytes | memoryview) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an encoded image as RGB. Raises ValueError for what is none, is damaged, or claims too many pixels."""
+    import cv2  # costs more to import than all the rest here, and many runs look at no pixel
+
+    read_head(data)
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ValueError(f"the decoder refuses it ({str(error).strip()})") from None
+    if bgr is None:
+        raise ValueError("the decoder cannot read it")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def resized(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:

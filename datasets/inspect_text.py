@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from embodied_cf.datasets.features import STEPS
 from embodied_cf.datasets.health_issues import Finding
 from embodied_cf.datasets.inspection_result import Inspection
+from embodied_cf.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +53,7 @@ def _row(table: "Table", *cells: object) -> None:
     from rich.text import Text
 
     # Text, not markup: keys and instructions may hold brackets
-    table.add_row(*(Text(cell if isinstance(cell, str) else f"{cell:,}") for cell in cells))
+    table.add_row(*(Text(printable(cell) if isinstance(cell, str) else f"{cell:,}") for cell in cells))
 
 
 def _split_table(inspection: Inspection) -> "Table":

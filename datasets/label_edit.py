@@ -13,7 +13,7 @@ from embodied_cf.datasets import metadata
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import KINDS, Labels
 from embodied_cf.datasets.features import load_tree
-from embodied_cf.datasets.files import atomic_directory, json_line, write_text
+from embodied_cf.datasets.files import atomic_directory, exclusive, json_line, lock_beside, write_text
 from embodied_cf.datasets.label_statistics import LabelSetSummary, LabelTally
 from embodied_cf.datasets.label_store import (
     belongs_to,
@@ -237,7 +237,7 @@ def _rewrite(
     *more_labels: Path,
 ) -> None:
     """Write every record edited, with metadata, views, and the history of labels continued."""
-    with atomic_directory(out) as directory:
+    with exclusive(lock_beside(out)), atomic_directory(out) as directory:
         written = {
             split: [_rewrite_shard(dataset, shard, directory, edit) for shard in shards]
             for split, shards in dataset.splits.items()
@@ -278,4 +278,4 @@ def _continue_history(
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,16 +40,23 @@ def parts(directory: Path, recipe: Mapping[str, Any]) -> Iterator[Parts]:
         raise OutputError("the directory is not empty", where=directory, remedy="Choose another output directory.")
     with disk_errors(directory):
         folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / "lock"):
-        _same_recipe(directory, folder / "recipe.json", recipe)
+    lock, standing = folder / "lock", folder / "recipe.json"
+    with exclusive(lock):
+        _same_recipe(directory, standing, recipe)
         yield Parts(folder)
-    with disk_errors(folder):
-        for left in folder.iterdir():
-            left.unlink()
+        with disk_errors(folder):
+            for left in folder.iterdir():
+                if left not in (lock, standing):
+                    left.unlink()
+            standing.unlink()  # last: without it the directory is complete
+    with suppress(OSError):  # another process may be looking whether there is anything to do
         folder.rmdir()
 
 
 def _same_recipe(directory: Path, standing: Path, recipe: Mapping[str, Any]) -> None:
+    # again, now that nobody else is here: the process before may have completed it
+    if not standing.is_file() and any(item.name != _FOLDER for item in directory.iterdir()):
+        raise OutputError("the directory is not empty", where=directory, remedy="Choose another output directory.")
     if standing.is_file() and json.loads(standing.read_text("utf-8")) != recipe:
         raise OutputError(
             "the directory holds another unfinished dataset",

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from embodied_cf.datasets.features import Features, read_features
 from embodied_cf.datasets.shards import FORMATS, read_records
+from embodied_cf.datasets.untrusted import (
+    check_name,
+    check_shard_lengths,
+    check_shard_names,
+    refuse_large,
+)
 from embodied_cf.errors import DatasetError, UsageError
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -113,14 +119,19 @@ def _read_info(path: Path) -> tuple[str, str, str, dict[str, tuple[Shard, ...]]]
             where=path,
             remedy="An interrupted tfds build leaves none: build it again.",
         )
+    refuse_large(file)
     try:
         proto = dataset_info.read_from_json(str(file))
     except Exception as error:  # protobuf's JSON parser has errors of its own
         raise DatasetError(f"dataset_info.json cannot be read ({error})", where=path) from error
     file_format = proto.file_format or "tfrecord"
     template = naming.ShardedFileTemplate(data_dir=str(path), dataset_name=proto.name, filetype_suffix=file_format)
-    splits = {}
+    check_name(proto.name, "name of a dataset", file)
+    check_name(proto.version, "version", file)
+    check_shard_lengths([int(length) for split in proto.splits for length in split.shard_lengths], path)
+    splits: dict[str, tuple[Shard, ...]] = {}
     for split in proto.splits:
+        check_name(split.name, "name of a split", file)
         named = template.replace(split=split.name, template=split.filepath_template or None)
         files = named.sharded_filepaths(len(split.shard_lengths))
         splits[split.name] = tuple(
@@ -129,6 +140,7 @@ def _read_info(path: Path) -> tuple[str, str, str, dict[str, tuple[Shard, ...]]]
         )
     if not splits:
         raise DatasetError("dataset_info.json names no split", where=path)
+    check_shard_names([shard.name for shards in splits.values() for shard in shards], path)
     return proto.name, proto.version, file_format, splits
 
 

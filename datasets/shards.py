@@ -8,7 +8,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,8 @@ from embodied_cf.errors import DatasetError, OutputError, RecordError
 FORMATS = ("tfrecord", "array_record")
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
+_LARGEST = (1 << 31) - 1
+"""Bytes of a record: protobuf's own limit. A sparse file that claims a terabyte costs its sender nothing."""
 _READ_BUFFER = 1 << 20
 _HOP_BUFFER = 1 << 12
 """Small, because a hop to a header must not read what it passes over; whole records are read past the buffer."""
@@ -124,14 +126,19 @@ def _read_tfrecord(path: Path, hasher: Hasher) -> Iterator[Record | Broken]:
             left -= len(header)
             problem = _header_problem(header, left)
             if problem:
-                _hash_rest(file, hasher)
+                _hash_next(file, hasher, left)
                 yield Broken(index, problem, rest_lost=True)
                 return
             length = _HEADER.unpack(header)[0]
+            left -= length + _CRC.size
+            if length > _LARGEST:
+                _hash_next(file, hasher, length + _CRC.size)
+                yield Broken(index, f"a record of {length} bytes, more than {_LARGEST}")
+                index += 1
+                continue
             data, footer = file.read(length), file.read(_CRC.size)
             hasher.update(data)
             hasher.update(footer)
-            left -= length + _CRC.size
             if _CRC.unpack(footer)[0] == masked_crc(data):
                 yield Record(index, data)
             else:
@@ -149,7 +156,7 @@ def _hop_tfrecord(path: Path, wanted: Sequence[int]) -> Iterator[Record]:
                 return
             length = _HEADER.unpack(header)[0]
             left -= length + _CRC.size
-            if index in wanted:
+            if index in wanted and length <= _LARGEST:
                 data, footer = file.read(length), file.read(_CRC.size)
                 if _CRC.unpack(footer)[0] == masked_crc(data):
                     yield Record(index, data)
@@ -166,9 +173,13 @@ def _header_problem(header: bytes, left: int) -> str:
     return "the file ends inside a record" if length + _CRC.size > left else ""
 
 
-def _hash_rest(file: BinaryIO, hasher: Hasher) -> None:
-    while chunk := file.read(_READ_BUFFER):
+def _hash_next(file: BinaryIO, hasher: Hasher, count: int) -> None:
+    if hasher is _NO_HASH:
+        file.seek(count, os.SEEK_CUR)
+        return
+    while count > 0 and (chunk := file.read(min(count, _READ_BUFFER))):
         hasher.update(chunk)
+        count -= len(chunk)
 
 
 def _read_array_record(path: Path, hasher: Hasher, wanted: Sequence[int] | None = None) -> Iterator[Record | Broken]:
@@ -176,7 +187,7 @@ def _read_array_record(path: Path, hasher: Hasher, wanted: Sequence[int] | None 
 
     if hasher is not _NO_HASH:
         with open(path, "rb") as file:
-            _hash_rest(file, hasher)
+            _hash_next(file, hasher, os.fstat(file.fileno()).st_size)
     reader = ArrayRecordReader(str(path))
     try:
         if not reader.ok():
@@ -253,12 +264,24 @@ class _ArrayRecordFile:
         from array_record.python.array_record_module import ArrayRecordWriter
 
         self._path = path
-        self._file = ArrayRecordWriter(str(path), "group_size:1")
+        with _disk_trouble():
+            self._file = ArrayRecordWriter(str(path), "group_size:1")
 
     def write(self, *parts: bytes) -> None:
-        self._file.write(b"".join(parts))
+        with _disk_trouble():
+            self._file.write(b"".join(parts))
 
     def close(self) -> str:
-        self._file.close()
+        with _disk_trouble():
+            self._file.close()
         with open(self._path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _disk_trouble() -> Iterator[None]:
+    """Turn what the array_record library raises when the disk fails into the OSError that it was."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(_first_line(error)) from error

@@ -15,6 +15,10 @@ Buffer = bytes | memoryview
 _VARINT, _FIXED64, _LEN, _FIXED32 = 0, 1, 2, 5
 _BYTES, _FLOAT, _INT64 = 1, 2, 3
 _ITEM_TAG = 1 << 3 | _LEN
+_MOST_FIELDS = 1 << 22
+"""Fields of one message. Two bytes can be a field and cost a hundred times that in memory; no episode has so many."""
+_BLOCK = 1 << 20
+"""Bytes of packed integers that are decoded at once: what lies between takes forty times as much."""
 
 
 class WireError(ValueError):
@@ -39,7 +43,7 @@ def bytes_values(feature: Buffer) -> list[memoryview]:
     at, size = 0, len(payload)
     # the inner loop of reading: one pass without the generality of _walk, which takes over at anything unusual
     while at < size:
-        if payload[at] != _ITEM_TAG:
+        if payload[at] != _ITEM_TAG or len(items) > _MOST_FIELDS:
             return _children(payload, 1)
         if at + 1 < size and payload[at + 1] < 0x80:
             length, at = payload[at + 1], at + 2
@@ -130,9 +134,11 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 def _walk(view: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
     """Yield (field number, start, end, value) of each field; a varint's value is its own bytes."""
-    at, size = 0, len(view)
+    at, size, fields = 0, len(view), 0
     while at < size:
         start = at
+        if (fields := fields + 1) > _MOST_FIELDS:
+            raise WireError(f"more than {_MOST_FIELDS} fields")
         tag, at = _varint(view, at)
         wire = tag & 7
         if wire == _LEN:
@@ -219,6 +225,21 @@ def encode_varint(value: int) -> bytes:
 
 
 def _decode_varints(raw: UInt8[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
+    if len(raw) <= _BLOCK:
+        return _decode_block(raw)
+    found: list[np.ndarray] = []
+    at = 0
+    while len(raw) - at > _BLOCK:
+        ends = np.flatnonzero(raw[at : at + _BLOCK] < 0x80)
+        if not len(ends):
+            raise WireError("a number of more than 10 bytes")
+        found.append(_decode_block(raw[at : at + int(ends[-1]) + 1]))
+        at += int(ends[-1]) + 1
+    found.append(_decode_block(raw[at:]))
+    return np.concatenate(found)
+
+
+def _decode_block(raw: UInt8[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
     last = raw < 0x80
     if last.all():
         return raw.astype(np.int64)

@@ -18,6 +18,7 @@ from embodied_cf.datasets.metadata import INFO, write_features
 from embodied_cf.datasets.parts import Parts, parts
 from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.datasets.shards import ShardWriter
+from embodied_cf.datasets.untrusted import check_name
 from embodied_cf.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def write_dataset(
     finished shards. Raises OutputError if the directory holds something else or what another recipe began,
     DatasetError if an episode does not fit the feature tree.
     """
+    for split in splits:
+        check_name(split, "name of a split", directory)
     features = flatten(tree)
     shards = {split: len(sources) for split, sources in splits.items()}
     with parts(directory, {**asdict(card), "shards": shards}) as state:

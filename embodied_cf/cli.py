@@ -443,6 +443,9 @@ def main(arguments: list[str] | None = None) -> None:
     except EmbodiedError as error:
         print(f"embodied-cf: {error}", file=sys.stderr)
         code = error.exit_code
+    except MemoryError:
+        print("embodied-cf: not enough memory; what is finished is kept, run the same command again", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("embodied-cf: interrupted; run the same command again to resume", file=sys.stderr)
         code = 130

@@ -16,10 +16,15 @@ class EmbodiedError(Exception):
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return f"{place}{self.what}.{advice}"
+        return printable(f"{place}{self.what}.{advice}")
 
     def __reduce__(self) -> tuple:
         return _rebuild, (type(self), self.what, self.where, self.remedy)
+
+
+def printable(text: str) -> str:
+    """Return text without what moves a terminal's cursor or cannot be written: data and servers put in anything."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\ufffd" for sign in text)
 
 
 def _rebuild(kind: type[EmbodiedError], what: str, where: str, remedy: str) -> EmbodiedError:

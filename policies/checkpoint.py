@@ -28,6 +28,7 @@ from embodied_cf.policies.vla import Vla, VlaPolicy
 MODEL, CONFIG = "model.safetensors", "config.json"
 LAST = "last"
 FORMAT = 1
+_PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 _REMEDY = "Name a run directory of `embodied-cf train`, or a checkpoint folder in one."
 
 
@@ -56,6 +57,10 @@ def find_checkpoint(path: Path) -> Path:
     """Return the checkpoint folder that a path means. Raises CheckpointError if there is none."""
     folder = path / LAST if (path / LAST).is_dir() else path
     absent = [name for name in (MODEL, CONFIG, STATS) if not (folder / name).is_file()]
+    pickled = sorted(item.name for item in folder.glob("*") if item.suffix in _PICKLES)
+    if absent and pickled:
+        told = f"{pickled[0]} may hold a pickle, which is never opened"
+        raise CheckpointError(told, where=folder, remedy="Save the weights as model.safetensors.")
     if absent:
         raise CheckpointError(f"no checkpoint: {', '.join(absent)} missing", where=folder, remedy=_REMEDY)
     return folder
@@ -120,7 +125,7 @@ def read_json(path: Path) -> dict:
     """Return the table of a JSON file. Raises CheckpointError if it is absent or no table."""
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"not readable ({error})", where=path, remedy=_REMEDY) from None
     if not isinstance(table, dict):
         raise CheckpointError("not a table", where=path, remedy=_REMEDY)

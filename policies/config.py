@@ -19,6 +19,11 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 """`auto`: CUDA if there is any."""
 
 
+_LARGEST_SIZE, _LONGEST_HISTORY = 2048, 64
+_MOST_WEIGHTS = 1 << 24
+"""Of one matrix: a checkpoint's configuration is believed before its weights are read."""
+
+
 @dataclass(frozen=True)
 class HeadConfig:
     """The action head (`policies.heads`)."""
@@ -44,6 +49,8 @@ class VlaConfig:
     def __post_init__(self) -> None:
         if self.size < 1 or self.history < 1:
             raise SpecError("size and history must be at least 1", where="model")
+        if self.size > _LARGEST_SIZE or self.history > _LONGEST_HISTORY:
+            raise SpecError(f"size or history beyond {_LARGEST_SIZE} and {_LONGEST_HISTORY}", where="model")
 
     def fake_batch(self, samples: int, embodiment: Embodiment, seed: int = 0) -> Batch:
         """Return random samples that the model can be trained on: each observation twice, told different things."""
@@ -91,6 +98,11 @@ class NavVlaTinyConfig(VlaConfig):
             raise SpecError(f"rows {self.rows} are not a part of [0, 1]", where="model")
         if self.size % 8:
             raise SpecError("size must be a multiple of 8", where="model")
+        inner = (self.layers * self.width**2, *(width**2 for width in (*self.channels, self.text_width)))
+        if min(self.width, self.layers, self.heads, *self.channels, self.text_width) < 1 or max(inner) > _MOST_WEIGHTS:
+            raise SpecError("widths or layers that no small network has", where="model")
+        if self.width % self.heads:
+            raise SpecError("width must be a multiple of heads", where="model")
 
     def debug(self) -> "NavVlaTinyConfig":
         """Return the same kind of network, as small as it gets."""

@@ -90,7 +90,7 @@ def load_settings(folder: Path) -> Any:
     with _needs_extra():
         from transformers import AutoConfig
     with _readable(folder):
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_base(folder: Path, config: HfVlaConfig) -> Base:
@@ -99,11 +99,16 @@ def load_base(folder: Path, config: HfVlaConfig) -> Base:
         from transformers import AutoModel, AutoTokenizer
     with _readable(folder), quietly():
         model, found = AutoModel.from_pretrained(
-            folder, dtype=_DTYPES[config.weights], local_files_only=True, output_loading_info=True
+            folder,
+            dtype=_DTYPES[config.weights],
+            local_files_only=True,
+            use_safetensors=True,  # never a pickle
+            trust_remote_code=False,
+            output_loading_info=True,
         )
         if found["missing_keys"]:  # transformers would draw them at random
             raise ValueError(f"no weights for {', '.join(sorted(found['missing_keys']))}")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         eye = _image_processor(folder)
         return Base(model, tokenizer, tuple(eye["image_mean"]), tuple(eye["image_std"]))
 

@@ -6,9 +6,7 @@ POST /act       an .npz with image (b, t, h, w, 3) uint8, instruction (b) text, 
 """
 
 import json
-import zipfile
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
 import numpy as np
@@ -16,12 +14,14 @@ import numpy as np
 from embodied_cf.errors import EmbodiedError, UsageError
 from embodied_cf.policies.client import ARRAYS, pack, unpack
 from embodied_cf.policies.contract import Observation, Policy
+from embodied_cf.policies.guarded_http import GuardedHandler, GuardedServer
 
-_LARGEST = 1 << 28
-"""Bytes of a request."""
+_LONGEST = 4096
+"""Characters of an instruction."""
+_USAGE = b"GET /policy or POST /act"
 
 
-def make_server(policy: Policy, host: str, port: int) -> ThreadingHTTPServer:
+def make_server(policy: Policy, host: str, port: int) -> GuardedServer:
     """Return a server that answers for a policy once `serve_forever` is called; port 0 takes any that is free.
 
     Anyone who reaches the port can ask: bind to another host than loopback only on a network that you trust.
@@ -38,23 +38,29 @@ def make_server(policy: Policy, host: str, port: int) -> ThreadingHTTPServer:
             return json.dumps(wanted).encode()
 
     try:
-        return ThreadingHTTPServer((host, port), Answerer)
+        return GuardedServer(host, port, Answerer)
     except OSError as error:
         raise UsageError(f"cannot listen ({error})", where=f"{host}:{port}", remedy="Choose another --port.") from None
 
 
 def _act(policy: Policy, asked: dict[str, np.ndarray]) -> bytes:
-    image, said, seed = asked["image"], asked["instruction"], int(asked["seed"])
-    if image.ndim != 5 or image.dtype != np.uint8 or said.ndim != 1 or said.dtype.kind != "U":
+    odd = {"image", "instruction", "seed"} ^ asked.keys()
+    if odd:
+        raise ValueError(f"image, instruction and seed are wanted; {', '.join(sorted(odd))} too much or missing")
+    image, said = asked["image"], asked["instruction"]
+    if image.ndim != 5 or image.dtype != np.uint8 or image.shape[4] != 3 or said.ndim != 1 or said.dtype.kind != "U":
         raise ValueError("image must be (b, t, h, w, 3) uint8 and instruction (b) text")
+    if asked["seed"].ndim or asked["seed"].dtype.kind not in "iu" or asked["seed"] < 0:
+        raise ValueError("seed must be a number of at least 0")
+    if said.dtype.itemsize > 4 * _LONGEST:
+        raise ValueError(f"an instruction of more than {_LONGEST} characters")
+    seed = int(asked["seed"])
     done = policy.act(Observation(image), tuple(said.tolist()), np.random.default_rng(seed))
     law = {} if done.log_probability is None else {"log_probability": done.log_probability}
     return pack(chunk=done.chunk, mask=done.mask, **law)
 
 
-class _Answerer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Answerer(GuardedHandler):
     def answer(self, body: bytes) -> bytes:
         """Return what is done, as arrays."""
         raise NotImplementedError
@@ -63,31 +69,33 @@ class _Answerer(BaseHTTPRequestHandler):
         """Return what the policy wants, as JSON."""
         raise NotImplementedError
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 (http.server calls it so)
         """Answer GET /policy."""
-        if self.path == "/policy":
-            self._send(200, "application/json", self.card())
+        if refusal := self.refusal():
+            self._refuse(*refusal)
+        elif self.path != "/policy" or "Content-Length" in self.headers:
+            self._refuse(404, _USAGE.decode())
         else:
-            self._send(404, "text/plain", b"GET /policy or POST /act")
+            self.answer_with(200, "application/json", self.card())
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802
         """Answer POST /act."""
-        length = int(self.headers.get("Content-Length", 0))
-        if self.path != "/act" or length > _LARGEST:
-            self.close_connection = True
-            self._send(404, "text/plain", f"POST /act with at most {_LARGEST} bytes".encode())
-            return
+        if refusal := self.refusal() or self.body_refusal(ARRAYS):
+            self._refuse(*refusal)
+        elif self.path != "/act":
+            self._refuse(404, _USAGE.decode())
+        else:
+            self._act(self.body())
+
+    def _act(self, body: bytes) -> None:
         try:
-            self._send(200, ARRAYS, self.answer(self.rfile.read(length)))
-        except (EmbodiedError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            self._send(400, "text/plain", str(error).encode())
+            arrays = self.answer(body)
+        except (EmbodiedError, ValueError) as error:
+            self._refuse(400, str(error))
+        except Exception as error:  # a policy may be anyone's code; its server answers the next request
+            self._refuse(500, f"the policy failed ({type(error).__name__})")
+        else:
+            self.answer_with(200, ARRAYS, arrays)
 
-    def _send(self, status: int, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent: a robot asks several times a second."""
+    def _refuse(self, status: int, text: str) -> None:
+        self.answer_with(status, "text/plain; charset=utf-8", text.encode(errors="replace"))

@@ -188,7 +188,7 @@ def frozen_sentences() -> FrozenSentences:
 
     folder = Path(found.submodule_search_locations[0]) / "model"
     with quietly():
-        model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
         return FrozenSentences(AutoTokenizer.from_pretrained(folder, local_files_only=True), model)
 
 

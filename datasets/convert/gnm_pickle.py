@@ -5,21 +5,17 @@ note down dtype, shape and bytes; arrays are then made from those. Even numpy's 
 forged dtype makes it take raw bytes for object pointers.
 """
 
-import io
-import pickle
-import pickletools
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from embodied_cf.datasets.restricted_pickle import UnpicklingError, load_restricted
 from embodied_cf.errors import DatasetError
 
 _LIMIT = 256 << 20
 """Bytes of a pickle; a trajectory of a million poses has a tenth of it."""
-_MEMO = 100_000
-"""Highest place in a pickle's memo: the reader allots all places up to it."""
 _PLAIN = re.compile(r"^[<>=|]?[biuf][1248]$")
 
 
@@ -29,12 +25,12 @@ class _Dtype:
     def __init__(self, code: Any = "", align: Any = False, copy: Any = False) -> None:
         del align, copy
         if not isinstance(code, str) or not _PLAIN.match(code):
-            raise pickle.UnpicklingError(f"an array of dtype {str(code)[:40]!r}")
+            raise UnpicklingError(f"an array of dtype {str(code)[:40]!r}")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "=", "|"):
-            raise pickle.UnpicklingError("a dtype that is not plain")
+            raise UnpicklingError("a dtype that is not plain")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -47,7 +43,7 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
-            raise pickle.UnpicklingError("an array whose state is not plain")
+            raise UnpicklingError("an array whose state is not plain")
         _, shape, dtype, columns_first, data = state
         self.array = _made(data, dtype, shape, "F" if columns_first else "C")
 
@@ -64,7 +60,7 @@ def _scalar(dtype: Any, data: Any) -> _Array:
 
 def _latin1(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise pickle.UnpicklingError("text that is no array's bytes")
+        raise UnpicklingError("text that is no array's bytes")
     return text.encode("latin1")
 
 
@@ -76,7 +72,7 @@ def _made(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote its bytes as text
     plain = isinstance(data, (bytes, bytearray)) and isinstance(dtype, _Dtype) and isinstance(shape, tuple)
     if not plain or order not in ("C", "F"):
-        raise pickle.UnpicklingError("an array whose parts are not plain")
+        raise UnpicklingError("an array whose parts are not plain")
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
@@ -91,14 +87,6 @@ _STAND_INS = {
 }
 
 
-class _Reader(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _STAND_INS[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
-
-
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Return a pickled dict of numeric numpy arrays, nothing of it executed.
 
@@ -109,9 +97,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     if path.stat().st_size > _LIMIT:
         raise DatasetError(f"a pickle of more than {_LIMIT >> 20} MiB", where=path)
     try:
-        data = path.read_bytes()
-        _check_memo(data)
-        return _arrays(_Reader(io.BytesIO(data), encoding="latin1").load())
+        return _arrays(load_restricted(path.read_bytes(), _STAND_INS))
     except Exception as error:  # a forged pickle can raise whatever the machine it drives raises
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise DatasetError(
@@ -121,21 +107,14 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _check_memo(data: bytes) -> None:
-    """Walk through the pickle without running it."""
-    for code, argument, _ in pickletools.genops(data):
-        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > _MEMO:
-            raise pickle.UnpicklingError("a memo of absurd size")
-
-
 def _arrays(value: Any) -> dict[str, np.ndarray]:
     if not isinstance(value, dict):
-        raise pickle.UnpicklingError(f"it holds a {type(value).__name__}, not a dict")
+        raise UnpicklingError(f"it holds a {type(value).__name__}, not a dict")
     arrays: dict[str, np.ndarray] = {}
     for key, item in value.items():
         array = item.array if isinstance(item, _Array) else _plain(item)
         if not isinstance(key, str) or array is None or array.dtype.kind not in "biuf":
-            raise pickle.UnpicklingError(f"{str(key)[:40]!r} is no numeric array")
+            raise UnpicklingError(f"{str(key)[:40]!r} is no numeric array")
         arrays[key] = array
     return arrays
 

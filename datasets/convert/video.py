@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from embodied_cf.datasets.image_head import MOST_PIXELS
 from embodied_cf.errors import DatasetError, MissingLibraryError, OutputError
 
 ENCODERS = {"av1": "libsvtav1", "h264": "libx264"}
@@ -41,7 +42,7 @@ def read_frames(
     found = 0
     try:
         with av.open(str(path)) as container:
-            for frame in _from(container, start_s - 0.5 / fps):
+            for frame in _from(container, start_s - 0.5 / fps, path):
                 if found == count:
                     if whole:
                         raise DatasetError(f"more than {count} frames for {count} rows", where=path)
@@ -57,10 +58,12 @@ def read_frames(
         raise DatasetError(what, where=path, remedy="Copy the file again, or re-record its episodes.")
 
 
-def _from(container: Any, start_s: float) -> Iterator[Any]:
+def _from(container: Any, start_s: float, path: Path) -> Iterator[Any]:
     stream = next(iter(container.streams.video), None)
     if stream is None:
         return
+    if stream.width * stream.height > MOST_PIXELS:
+        raise DatasetError(f"frames of {stream.width} x {stream.height} pixels, more than {MOST_PIXELS}", where=path)
     stream.thread_type = "AUTO"
     if start_s > 0:
         container.seek(int(start_s / stream.time_base), stream=stream)

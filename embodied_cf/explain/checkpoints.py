@@ -1,6 +1,7 @@
 """Policies from files: this project's safetensors, stable-baselines3 archives, and factories of the user's own code.
 
-Nothing is unpickled and stable-baselines3 is not needed: its archives hold weights, which torch reads alone, and JSON.
+stable-baselines3 is not needed: its archives hold weights, read by `torch_archive`, and JSON. Nothing that a pickle
+asks for is run.
 """
 
 import importlib
@@ -8,6 +9,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 from embodied_cf.datasets.files import atomic_path
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.policies import Activation, MlpPolicy
+from embodied_cf.explain.torch_archive import read_entry, read_state_dict
 
 _FORMAT = "embodied-cf mlp policy 1"
 _KNOWN = "Known: .safetensors of this project, .zip of stable-baselines3 (A2C, PPO), package.module:factory."
@@ -62,19 +65,33 @@ def _load_own(path: Path) -> MlpPolicy:
         raise PolicyError(f"damaged safetensors file ({error})", where=path) from error
     if _FORMAT not in told:
         raise PolicyError(f"the file's metadata do not say `{_FORMAT}`", where=path, remedy=_KNOWN)
-    policy = MlpPolicy(**json.loads(told[_FORMAT]))
-    policy.load_state_dict(tensors)
+    try:
+        return _filled(json.loads(told[_FORMAT]), tensors)
+    except (ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise PolicyError(f"not the weights of a policy ({_one_line(error)})", where=path) from error
+
+
+def _filled(shape: dict[str, Any], tensors: dict[str, Tensor]) -> MlpPolicy:
+    """Return a policy of given weights; nothing is allotted for a shape that they do not have."""
+    with torch.device("meta"):
+        policy = MlpPolicy(**shape)
+    policy.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
     return policy
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _load_sb3(path: Path) -> MlpPolicy:
     try:
         with zipfile.ZipFile(path) as archive:
-            told = json.loads(archive.read("data"))
-            weights = torch.load(io.BytesIO(archive.read("policy.pth")), map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError) as error:
-        raise PolicyError(f"no stable-baselines3 archive ({error})", where=path, remedy=_KNOWN) from error
-    return _from_sb3(weights, told, path)
+            told = json.loads(read_entry(archive, "data"))
+            weights = read_state_dict(io.BytesIO(read_entry(archive, "policy.pth")))
+        return _from_sb3(weights, told, path)
+    except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, RuntimeError, AttributeError) as error:
+        told = f"no stable-baselines3 archive ({_one_line(error)})"
+        raise PolicyError(told, where=path, remedy=_KNOWN) from error
 
 
 def _from_sb3(weights: dict[str, Tensor], told: dict[str, Any], path: Path) -> MlpPolicy:
@@ -88,11 +105,11 @@ def _from_sb3(weights: dict[str, Tensor], told: dict[str, Any], path: Path) -> M
     hidden = sorted({int(name.split(".")[2]) for name in weights if name.startswith("mlp_extractor.policy_net.")})
     names = [f"mlp_extractor.policy_net.{at}" for at in hidden] + ["action_net"]
     sizes = [weights[f"{names[0]}.weight"].shape[1]] + [len(weights[f"{name}.bias"]) for name in names]
-    policy = MlpPolicy(sizes, "gaussian" if "log_std" in weights else "categorical", _sb3_activation(told, path))
+    actions, activation = "gaussian" if "log_std" in weights else "categorical", _sb3_activation(told, path)
     state = {f"layers.{2 * at}.{part}": weights[f"{name}.{part}"] for at, name in enumerate(names)
              for part in ("weight", "bias")}  # fmt: skip
-    policy.load_state_dict(state | ({"log_std": weights["log_std"]} if "log_std" in weights else {}))
-    return policy
+    state |= {"log_std": weights["log_std"]} if "log_std" in weights else {}
+    return _filled({"sizes": sizes, "actions": actions, "activation": activation}, state)
 
 
 def _refuse_what_is_no_mlp(weights: dict[str, Tensor], path: Path) -> None:

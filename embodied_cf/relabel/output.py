@@ -132,7 +132,7 @@ class Output:
         before = dataset.path / "labels" / f"{name}.jsonl"
         with atomic_path(self.labels / f"{name}.jsonl") as temporary, open(temporary, "w", encoding="utf-8") as joined:
             if before.is_file():
-                joined.write(before.read_text(encoding="utf-8"))
+                joined.write(before.read_text(encoding="utf-8", errors="replace"))
             for part in parts:
                 joined.writelines(_part_lines(part, name))
 
@@ -161,7 +161,7 @@ def _part_lines(path: Path, name: str) -> Iterator[str]:
 
 def _provenance(parts: Iterable[Path], dataset: RldsDataset) -> str:
     before = dataset.path / "labels" / "provenance.jsonl"
-    rows = set(before.read_text("utf-8").splitlines(keepends=True)) if before.is_file() else set()
+    rows = set(before.read_text("utf-8", "replace").splitlines(keepends=True)) if before.is_file() else set()
     return "".join(sorted(rows.union(*(_part_lines(part, "provenance") for part in parts))))
 
 

@@ -18,7 +18,15 @@ from typing import Any, ClassVar
 import pydantic
 from pydantic import ConfigDict
 
-from embodied_cf.datasets.files import atomic_directory, disk_errors, exclusive, json_line, write_json, write_text
+from embodied_cf.datasets.files import (
+    atomic_directory,
+    disk_errors,
+    exclusive,
+    json_line,
+    lock_beside,
+    write_json,
+    write_text,
+)
 from embodied_cf.datasets.streams import Source
 from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import CheckpointError, OutputError, UsageError
@@ -55,7 +63,7 @@ class Run:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from writing here."""
-        with exclusive(self.path.with_name(f".{self.path.name}.lock")):
+        with exclusive(lock_beside(self.path)):
             yield
 
     def refuse(self, overwrite: bool) -> None:

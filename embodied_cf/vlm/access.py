@@ -22,11 +22,12 @@ class AccessError(VlmError):
 
 
 def check_url(base_url: str) -> str:
-    """Return `base_url` unless it is no http(s) address or carries a user name or password."""
+    """Return `base_url` unless it is no http(s) address or carries a user name, a password or a query."""
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"not an http(s) address: {parts.scheme}://{parts.hostname}", where="--base-url")
-    if parts.username is not None or parts.password is not None:
+    # reports say which server was asked, and a query may hold a key
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise UsageError(
             "the address holds credentials",
             where="--base-url",

@@ -113,7 +113,10 @@ class SqliteCache:
     def get(self, key: str) -> Answer | None:
         """Return the stored answer, or None."""
         rows = self._run("SELECT answer, input_tokens, output_tokens FROM answers WHERE key = ?", (key,))
-        return Answer(json.loads(rows[0][0]), rows[0][1], rows[0][2], cached=True) if rows else None
+        try:
+            return Answer(json.loads(rows[0][0]), int(rows[0][1]), int(rows[0][2]), cached=True) if rows else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._broken(error) from error
 
     def put(self, key: str, prompt: str, model: str, answer: Answer) -> None:
         """Store an answer; the first one stays if another process was faster."""

@@ -119,9 +119,11 @@ class VlmClient:
             raise VlmError(f"before_send failed ({type(error).__name__}: {error})") from error
 
     def stored(self, sheet: Sheet) -> Answer | None:
-        """Return the cached answer to a sheet, or None."""
+        """Return the cached answer to a sheet, or None; one that breaks the schema was not written by us."""
         found = self._cache.get(sheet.key)
-        return found and Answer(found.value, found.input_tokens, found.output_tokens, True, _sizes(sheet))
+        if found is None or wire.validate(found.value, sheet.schema).value is None:
+            return None
+        return Answer(found.value, found.input_tokens, found.output_tokens, True, _sizes(sheet))
 
     async def _answer(self, sheet: Sheet) -> Answer:
         try:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,14 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from embodied_cf.datasets.image_head import read_head
 from embodied_cf.errors import VlmError
 
 Json = Mapping[str, Any]
 """A JSON object as Python data. Treat it as read-only: askers of one question share one answer."""
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SENT = ("image/png", "image/jpeg")
 _TEMPLATES = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
@@ -53,27 +51,12 @@ class Picture:
         """Read type and size from the head of a PNG or JPEG. Raises VlmError for anything else."""
         data = bytes(encoded)
         try:
-            if data.startswith(_PNG):
-                return Picture(data, "image/png", *struct.unpack(">II", data[16:24]))
-            if data.startswith(_JPEG):
-                return Picture(data, "image/jpeg", *_jpeg_size(data))
-        except (struct.error, IndexError):
-            raise VlmError("an image breaks off within its head", remedy="Re-export the episode.") from None
-        raise VlmError("an image is neither PNG nor JPEG", remedy="Convert it with a before_send hook.")
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker in _JPEG_SIZE_MARKERS:
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
-        else:
-            at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
-    raise IndexError
+            head = read_head(data)
+        except ValueError as error:
+            raise VlmError(str(error), remedy="Re-export the episode.") from None
+        if head.mime not in _SENT:
+            raise VlmError("an image is neither PNG nor JPEG", remedy="Convert it with a before_send hook.")
+        return Picture(data, head.mime, head.width, head.height)
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,9 @@ def _read_error(body: bytes) -> tuple[str, str]:
     text = body.decode("utf-8", "replace")
     try:
         error = json.loads(text)
+        error = error.get("error", error) if isinstance(error, dict) else None
+        if isinstance(error, dict):
+            return str(error.get("code") or ""), str(error.get("message") or text)[:_SHOWN_CHARACTERS]
     except (ValueError, RecursionError):
-        return "", text[:_SHOWN_CHARACTERS]
-    if isinstance(error, dict):
-        error = error.get("error", error)
-    if not isinstance(error, dict):
-        return "", text[:_SHOWN_CHARACTERS]
-    return str(error.get("code") or ""), str(error.get("message") or text)[:_SHOWN_CHARACTERS]
+        pass
+    return "", text[:_SHOWN_CHARACTERS]

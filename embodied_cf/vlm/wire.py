@@ -2,8 +2,10 @@
 
 import base64
 import json
+import math
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import jsonschema
 from jsonschema.exceptions import best_match
@@ -12,7 +14,12 @@ from embodied_cf.vlm.budget import text_tokens
 from embodied_cf.vlm.question import Json, Sheet
 
 _FENCE = re.compile(r"^\s*```(?:json)?\s*(.*?)\s*```\s*$", re.DOTALL)
-_SHOWN_CHARACTERS = 500
+_SHOWN_CHARACTERS, _SHOWN_END = 500, 150
+_MOST_ERRORS = 16
+"""Breaches of the schema that are looked at: an answer of four megabytes may hold a million."""
+_MOST_TOKENS = 1 << 53
+_LONGEST_INTEGER = 16
+"""Digits: what a float holds exactly."""
 
 _PLAIN = """{text}
 
@@ -102,7 +109,7 @@ def read_reply(body: bytes) -> Reply | None:
         return Reply(
             text=_text(message.get("content")),
             finish=str(choices[0].get("finish_reason") or ""),
-            refusal=str(message.get("refusal") or ""),
+            refusal=_sound(str(message.get("refusal") or "")),
             input_tokens=_count(usage.get("prompt_tokens")),
             output_tokens=_count(usage.get("completion_tokens")),
         )
@@ -113,12 +120,17 @@ def read_reply(body: bytes) -> Reply | None:
 def _text(content: object) -> str:
     # some servers answer with a list of parts, as requests have it
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content)
-    return content if isinstance(content, str) else ""
+        content = "".join(str(part.get("text") or "") for part in content)
+    return _sound(content) if isinstance(content, str) else ""
+
+
+def _sound(text: str) -> str:
+    # JSON may hold half of a surrogate pair, which no request nor file can
+    return text.encode("utf-8", "replace").decode()
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else -1
 
 
 def with_estimates(reply: Reply, estimated_input: int) -> Reply:
@@ -139,14 +151,45 @@ def judge(reply: Reply, schema: Json) -> Verdict:
     if not reply.text.strip():
         return Verdict(None, "empty", "it is empty")
     try:
-        value = json.loads(_unfence(reply.text), parse_constant=_refuse_constant)
+        return validate(_parse(_unfence(reply.text)), schema)
     except (ValueError, RecursionError) as error:
         return Verdict(None, "not_json", f"it is not JSON ({_shorten(str(error))})")
-    return _validate(value, schema)
 
 
-def _validate(value: object, schema: Json) -> Verdict:
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(value))
+def _parse(text: str) -> object:
+    """Return a JSON value that every JSON reader reads alike. Raises ValueError, RecursionError."""
+    value = json.loads(
+        text, parse_constant=_refuse, parse_float=_finite, parse_int=_short_integer, object_pairs_hook=_unique
+    )
+    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair could never be written
+    return value
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(_shorten(digits))
+
+
+def _short_integer(digits: str) -> int:
+    if len(digits) > _LONGEST_INTEGER:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def validate(value: object, schema: Json) -> Verdict:
+    """Return a JSON value as an answer if it meets `schema`."""
+    errors = list(islice(jsonschema.Draft202012Validator(schema).iter_errors(value), _MOST_ERRORS))
     if not errors:
         assert isinstance(value, dict)  # every prompt's schema is an object: see templates.py
         return Verdict(value)
@@ -165,9 +208,7 @@ def _unfence(text: str) -> str:
     return fenced.group(1) if fenced else text
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+    # an answer is quoted first, what is wrong with it is said last
+    short, end = text[: _SHOWN_CHARACTERS - _SHOWN_END], text[-_SHOWN_END:]
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{short} ... {end}"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from embodied_cf.errors import printable
 from embodied_cf.vlm.captions import Box
 
 Kind = Literal["nav", "arm"]
@@ -34,8 +35,8 @@ ROBOTS: dict[str, Robot] = {
 
 
 def tidy(text: str) -> str:
-    """Return the text on one line, without quotes around it and full stop behind it."""
-    return " ".join(text.split()).strip("\"'` ").rstrip(".! ")
+    """Return the text on one line, without control characters, quotes around it and full stop behind it."""
+    return printable(" ".join(text.split())).strip("\"'` ").rstrip(".! ")
 
 
 def complaint(instruction: str, verbs: Collection[str], longest: int) -> str:

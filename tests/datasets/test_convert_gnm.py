@@ -104,6 +104,8 @@ def test_an_interrupted_export_is_finished(chain, tmp_path):
     shutil.copytree(chain / "again", out)
     shutil.rmtree(out / "recon")
     (out / ".parts").mkdir()
+    recipe = {"from": str((chain / "labelled").resolve()), "spec": None}
+    (out / ".parts" / "recipe.json").write_text(json.dumps(recipe))
     convert(ConvertOptions(chain / "labelled", out, "gnm"))
     for path in (chain / "again").rglob("*"):
         assert path.is_dir() or (out / path.relative_to(chain / "again")).read_bytes() == path.read_bytes()

@@ -1,4 +1,7 @@
+import io
 import json
+import os
+import pickle
 import zipfile
 
 import gymnasium as gym
@@ -7,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from embodied_cf.explain import torch_archive
 from embodied_cf.explain.checkpoints import load_policy, save_policy
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.policies import MlpPolicy, distribution, sample
@@ -93,6 +97,87 @@ def test_the_archive_is_read_without_stable_baselines(tmp_path):
 def test_archives_that_cannot_be_explained(tmp_path, weights, told, words):
     with pytest.raises(PolicyError, match=words):
         load_policy(archive(tmp_path / "a.zip", weights, told))
+
+
+class _Runs:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def forged(path, pickled, numbers=b"", told="{}", key="0"):
+    """An archive whose inner pickle is given."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as file:
+        file.writestr("policy/data.pkl", pickled)
+        file.writestr(f"policy/data/{key}", numbers)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("data", told)
+        file.writestr("policy.pth", inner.getvalue())
+    return str(path)
+
+
+def rebuilt(size, stride, offset=0, key="0", storage="ctorch\nFloatStorage\n"):
+    """A pickle of {"action_net.weight": a tensor of so many numbers of a storage}."""
+    pid = f"(S'storage'\n{storage}S'{key}'\nS'cpu'\nI4\ntQ"
+    numbers = "".join(f"I{offset}\n({''.join(f'I{side}' + chr(10) for side in size)}t" for _ in "x")
+    strides = f"({''.join(f'I{step}' + chr(10) for step in stride)}t"
+    return (f"(dS'action_net.weight'\nctorch._utils\n_rebuild_tensor_v2\n({pid}{numbers}{strides}I00\n"
+            "ccollections\nOrderedDict\n)RtRs.").encode()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pickled", "told"),
+    [
+        (pickle.dumps({"action_net.weight": _Runs()}), "it asks for posix.system"),
+        (b"ctorch.storage\n_load_from_bytes\n(S'x'\ntR.", "it asks for torch.storage._load_from_bytes"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "it asks for builtins.eval"),
+        (pickle.dumps([1]), "not a dict of tensors"),
+        (pickle.dumps({"action_net.weight": 1}), "not a dict of tensors"),
+        (b"", "pickle exhausted"),
+        (rebuilt((10**12,), (0,)), "a tensor of more numbers than it stores"),
+        (rebuilt((4,), (10**9,)), "out of bounds"),
+        (rebuilt((4,), (1,), offset=10**9), "out of bounds"),
+        (rebuilt((4,), (-1,)), "negative strides"),
+        (rebuilt((4,), (1,), key="../../secret"), "a storage that is not plain"),
+        (rebuilt((4,), (1,), storage="S'<U9'\n"), "a storage that is not plain"),
+    ],
+)
+def test_archives_that_would_run_or_reach_elsewhere(tmp_path, pickled, told):
+    with pytest.raises(PolicyError, match=f"no stable-baselines3 archive .*{told}"):
+        load_policy(forged(tmp_path / "a.zip", pickled, bytes(16)))
+
+
+def test_the_forger_can_also_be_honest(tmp_path):
+    """So the refusals above are refusals of what they are meant to be."""
+    with pytest.raises(PolicyError, match=r"no stable-baselines3 archive .*list index"):
+        load_policy(forged(tmp_path / "a.zip", rebuilt((2, 2), (2, 1)), bytes(16)))
+
+
+@pytest.mark.parametrize("told", ["{", "[" * 100_000, "[]", "null"])
+def test_archives_whose_data_are_no_table(tmp_path, told):
+    with pytest.raises(PolicyError, match="no stable-baselines3 archive"):
+        load_policy(forged(tmp_path / "a.zip", rebuilt((2, 2), (2, 1)), bytes(16), told))
+
+
+def test_entries_beyond_the_limit_are_not_inflated(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_archive, "LARGEST", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("data", " " * 10**7)
+    with pytest.raises(PolicyError, match="data has more than 1000 bytes"):
+        load_policy(str(tmp_path / "a.zip"))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ['{"sizes": [1000000, 1000000], "actions": "categorical"}', '{"sizes": [1, 2]}', "{", "[]", '{"sizes": null}',
+     '{"sizes": [1, 2], "actions": "categorical", "activation": "eval"}'],
+)  # fmt: skip
+def test_a_shape_that_the_weights_do_not_have_is_not_allotted(tmp_path, shape):
+    from safetensors.torch import save_file
+
+    save_file({"layers.0.weight": torch.zeros(2, 1)}, tmp_path / "p.safetensors", {"embodied-cf mlp policy 1": shape})
+    with pytest.raises(PolicyError, match="not the weights of a policy"):
+        load_policy(str(tmp_path / "p.safetensors"))
 
 
 def test_unknown_formats_and_broken_files(tmp_path):

@@ -194,6 +194,18 @@ class TestRefused:
         with pytest.raises(CheckpointError, match="not a readable pretrained model"):
             make_policy(folder)
 
+    def test_pickled_weights(self, bases, tmp_path):
+        folder = changed(bases["smolvlm"], tmp_path)
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+        with pytest.raises(CheckpointError, match=r"not a readable pretrained model .*safetensors"):
+            make_policy(folder)
+
+    def test_code_beside_the_weights(self, bases, tmp_path):
+        folder = changed(bases["smolvlm"], tmp_path, model_type="new", auto_map={"AutoConfig": "theirs.Theirs"})
+        (folder / "theirs.py").write_text("raise SystemExit('their code ran')")
+        with pytest.raises(CheckpointError, match="not a readable pretrained model"):
+            make_policy(folder)
+
     @pytest.mark.parametrize("package", ["transformers", "peft"])
     def test_without_the_extra(self, package, bases, monkeypatch):
         real = builtins.__import__

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 
 from embodied_cf.datasets import normalise
 from embodied_cf.datasets.embodiment import load_embodiment
-from embodied_cf.errors import CheckpointError, DatasetError, UsageError
+from embodied_cf.errors import CheckpointError, DatasetError, SpecError, UsageError
 from embodied_cf.policies.checkpoint import CONFIG, MODEL, load_policy, save_policy
 from embodied_cf.policies.config import HeadConfig, ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.contract import Observation, Policy
@@ -164,6 +165,24 @@ class TestCheckpoint:
         with pytest.raises(error, match=match) as caught:
             load_policy(saved[2])
         assert name in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "policy.pth", "last.ckpt", "weights.pkl"])
+    def test_pickled_weights_are_refused_by_name(self, saved, name):
+        (saved[2] / MODEL).rename(saved[2] / name)
+        with pytest.raises(CheckpointError, match=f"{name} may hold a pickle, which is never opened. Save the weights"):
+            load_policy(saved[2])
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("width", 10**9), ("layers", 10**7), ("channels", [8, 8, 10**8]), ("text_width", 10**9), ("size", 8 * 10**6),
+         ("history", 10**9), ("heads", 0), ("heads", 3), ("width", -2)],
+    )  # fmt: skip
+    def test_a_network_that_no_memory_holds_is_not_built(self, saved, name, value):
+        card = json.loads((saved[2] / CONFIG).read_text())
+        card["model"][name] = value
+        (saved[2] / CONFIG).write_text(json.dumps(card))
+        with pytest.raises((CheckpointError, SpecError), match="not a model's configuration"):
+            load_policy(saved[2])
 
     def test_weights_of_another_model(self, saved):
         other, _ = make_policy("l1")

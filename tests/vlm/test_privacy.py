@@ -114,9 +114,11 @@ def test_images_stay_unless_sent_on_purpose(key: str) -> None:
 
 
 def test_credentials_in_the_address_are_refused_unshown() -> None:
-    with pytest.raises(UsageError, match="the address holds credentials") as caught:
-        ClientOptions(model="m", base_url=f"https://me:{KEY}@api.example.com/v1")
-    assert KEY not in repr(caught.value) + str(caught.value)
+    for address in (f"https://me:{KEY}@api.example.com/v1", f"https://api.example.com/v1?key={KEY}",
+                    f"https://{KEY}@api.example.com/v1", f"https://api.example.com/v1#{KEY}"):  # fmt: skip
+        with pytest.raises(UsageError, match="the address holds credentials") as caught:
+            ClientOptions(model="m", base_url=address)
+        assert KEY not in repr(caught.value) + str(caught.value)
 
 
 def test_proxy_from_the_environment_gets_no_loopback_traffic(server: Loopback, monkeypatch) -> None:
