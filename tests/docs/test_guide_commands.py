@@ -1,0 +1,126 @@
+"""The guide's commands do what the guide says: each page's blocks are run in their order, with smaller numbers.
+
+Quick start is run once; every other page begins with a copy of what it left, and with some data of "one's own".
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gnm_maker
+import guide_blocks as guide
+import lerobot_maker
+import makers
+import numpy as np
+import pytest
+
+from embodied_cf.crm.log_files import StoredLog, write_npz
+from embodied_cf.crm.logs import from_arrays
+
+START = "docs/index.md"
+SMALLER = {"--episodes": "3", "--steps": "20", "--minutes": "0.1", "--search": "1", "--samples": "2", "--draws": "0"}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """A directory in which Quick start was followed."""
+    place = tmp_path_factory.mktemp("guide") / "started"
+    place.mkdir()
+    follow(START, place)
+    return place
+
+
+@pytest.fixture
+def place(started, tmp_path):
+    """A copy of it, with data of one's own: a dataset without a spec, a LeRobot set, GNM folders, logged decisions."""
+    place = tmp_path / "place"
+    shutil.copytree(started, place, symlinks=True)
+    makers.driving(place / "my_robot" / "1.0.0", shards=1)
+    (place / "my_robot" / "1.0.0" / "spec.toml").unlink()
+    makers.arm(place / "my_arm" / "1.0.0", shards=1)
+    lerobot_maker.v30(place / "so100_cubes")
+    gnm_maker.write_gnm(place / "gnm_logs")
+    decisions(place / "decisions.npz")
+    return place
+
+
+def decisions(path):
+    """Logs of a robot that chooses blindly between two ways of passing, and would do better by looking."""
+    rng = np.random.default_rng(0)
+    context = rng.normal(size=(900, 2))
+    action = rng.integers(2, size=900)
+    good = action == (context.sum(axis=1) > 0)
+    reward = -(rng.random(900) < np.where(good, 0.1, 0.7)).astype(float)
+    write_npz(path, StoredLog(from_arrays(context, action, np.full(900, 0.5), reward, (-1.0, 0.0), logger="nav-7@2")))
+
+
+def follow(page, place):
+    """Run a page's blocks. A block that is marked is left out, or stopped as soon as it says something."""
+    for block in guide.blocks(page):
+        if block.file:
+            (place / block.file).write_text(block.text, "utf-8")
+        elif block.language == "python" and not block.mark:
+            _run([sys.executable, "-c", block.text], place, 0, f"{page}:{block.line}")
+        elif block.language == "bash" and block.mark == "Runs until it is stopped":
+            _run_until_it_speaks(block, place)
+        elif block.language == "bash" and not block.mark:
+            for command in guide.commands(block):
+                _run(["bash", "-c", smaller(command.text)], place, command.expected, f"{page}:{block.line}")
+
+
+def smaller(text):
+    """Return a command with smaller numbers after the options that say how much."""
+    return re.sub(r"(--[a-z]+) ([\d.]+)", lambda found: f"{found[1]} {SMALLER.get(found[1], found[2])}", text)
+
+
+def _environment():
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(guide.ROOT), "COLUMNS": "100"}
+
+
+def _run(command, place, expected, where):
+    done = subprocess.run(command, cwd=place, env=_environment(), capture_output=True, text=True)
+    assert done.returncode == expected, f"{where}: {command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+def _run_until_it_speaks(block, place):
+    (command,) = guide.commands(block)
+    text = re.sub(r"--port \d+", "--port 0", command.text)
+    running = subprocess.Popen(["bash", "-c", f"exec {text}"], cwd=place, env=_environment(), text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    said = running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    rest, _ = running.communicate()
+    assert "http://" in said, f"{block.page}:{block.line}: {said}{rest}"
+
+
+def test_quick_start(started):
+    assert (started / "runs" / "rooms" / "last").exists()
+
+
+@pytest.mark.parametrize("page", [page for page in guide.guide_pages() if page != START])
+def test_page(page, place):
+    follow(page, place)
+
+
+def test_smaller_numbers():
+    shown = "embodied-cf collect --episodes 400 --seed 7 --out rooms/1.0.0"
+    assert smaller(shown) == "embodied-cf collect --episodes 3 --seed 7 --out rooms/1.0.0"
+
+
+def test_a_command_that_fails_is_noticed(tmp_path):
+    with pytest.raises(AssertionError, match="some.md:1"):
+        _run(["bash", "-c", "embodied-cf inspect nowhere"], tmp_path, 0, "some.md:1")
+
+
+@pytest.mark.parametrize("page", guide.guide_pages())
+def test_every_command_is_run_or_marked(page):
+    """A command in a block of another language would escape both."""
+    escaped = [block for block in guide.blocks(page) if block.language not in ("bash", "python")]
+    for block in escaped:
+        assert not re.search(r"^(\$ )?embodied-cf \w", block.text, re.MULTILINE), f"{page}:{block.line}"
+    assert any(not block.mark for block in guide.blocks(page) if block.language == "bash"), f"{page} runs nothing"
