@@ -53,8 +53,8 @@ def cast_targets(step):
     local = tf.stack([cos * delta[..., 0] + sin * delta[..., 1], cos * delta[..., 1] - sin * delta[..., 0]], -1)
     factor = step["traj_metadata"]["episode_metadata"]["normalization_factor"]
     return {"target": local / factor[:, None, None], "mask": step["loss_mask"], "text": step["language_instruction"],
-            "image": step["observation"]["image"], "synthetic": step["is_synthetic"], "kind": step["traj_metadata"]["episode_metadata"]["kind"],
-            "factor": factor}
+            "image": step["observation"]["image"], "synthetic": step["is_synthetic"],
+            "kind": step["traj_metadata"]["episode_metadata"]["kind"], "factor": factor}
 
 
 result = {"chunks": []}

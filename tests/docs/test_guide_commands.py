@@ -3,6 +3,8 @@
 Quick start is run once; every other page begins with a copy of what it left, and with some data of "one's own".
 """
 
+import html
+import json
 import os
 import re
 import shutil
@@ -15,11 +17,7 @@ import gnm_maker
 import guide_blocks as guide
 import lerobot_maker
 import makers
-import numpy as np
 import pytest
-
-from embodied_cf.crm.log_files import StoredLog, write_npz
-from embodied_cf.crm.logs import from_arrays
 
 START = "docs/index.md"
 SMALLER = {"--episodes": "3", "--steps": "20", "--minutes": "0.1", "--search": "1", "--samples": "2", "--draws": "0"}
@@ -36,7 +34,7 @@ def started(tmp_path_factory):
 
 @pytest.fixture
 def place(started, tmp_path):
-    """A copy of it, with data of one's own: a dataset without a spec, a LeRobot set, GNM folders, logged decisions."""
+    """A copy of it, with data of one's own: datasets, a LeRobot set, GNM folders, decisions on a report."""
     place = tmp_path / "place"
     shutil.copytree(started, place, symlinks=True)
     makers.driving(place / "my_robot" / "1.0.0", shards=1)
@@ -44,18 +42,14 @@ def place(started, tmp_path):
     makers.arm(place / "my_arm" / "1.0.0", shards=1)
     lerobot_maker.v30(place / "so100_cubes")
     gnm_maker.write_gnm(place / "gnm_logs")
-    decisions(place / "decisions.npz")
+    decide(place / "rooms_cf" / "1.0.0" / "labels" / "report.html", place / "decisions.jsonl")
     return place
 
 
-def decisions(path):
-    """Logs of a robot that chooses blindly between two ways of passing, and would do better by looking."""
-    rng = np.random.default_rng(0)
-    context = rng.normal(size=(900, 2))
-    action = rng.integers(2, size=900)
-    good = action == (context.sum(axis=1) > 0)
-    reward = -(rng.random(900) < np.where(good, 0.1, 0.7)).astype(float)
-    write_npz(path, StoredLog(from_arrays(context, action, np.full(900, 0.5), reward, (-1.0, 0.0), logger="nav-7@2")))
+def decide(report, out):
+    """Reject the first label of a report, as its page would."""
+    record = json.loads(html.unescape(re.search(r'data-record="([^"]*)"', report.read_text("utf-8"))[1]))
+    out.write_text(json.dumps({**record, "decision": "reject"}) + "\n")
 
 
 def follow(page, place):
@@ -113,7 +107,7 @@ def test_smaller_numbers():
 
 
 def test_a_command_that_fails_is_noticed(tmp_path):
-    with pytest.raises(AssertionError, match="some.md:1"):
+    with pytest.raises(AssertionError, match=r"some\.md:1"):
         _run(["bash", "-c", "embodied-cf inspect nowhere"], tmp_path, 0, "some.md:1")
 
 

@@ -48,6 +48,8 @@ def test_readme_shows_every_verb_of_the_main_road():
 
 LEAVES = """demo, inspect, relabel, collect, train, evaluate, serve, convert, labels list, labels filter, labels merge,
 labels drop, explain policy, explain episode, explain input, crm evaluate, crm fit, crm improve"""
+
+
 @pytest.fixture(scope="module")
 def options():
     """Every option of every verb."""

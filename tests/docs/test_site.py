@@ -27,7 +27,9 @@ def test_every_page_is_in_it(site):
 
 def test_pages_fetch_nothing(site):
     for page in site.rglob("*.html"):
-        fetched = re.findall(r"<(?:script|link|img)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^\s>]*", page.read_text("utf-8"))
+        fetched = re.findall(
+            r"<(?:script|link|img)\b[^>]*(?:src|href)=\"?(?:https?:)?//[^\s>]*", page.read_text("utf-8")
+        )
         assert fetched == [], page.name
 
 
