@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,dev
+EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,docs,dev
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint docs bench clean
 
 setup: $(VENV)/ready
 
@@ -26,8 +26,12 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
+# The site, in site/. Tests build it as well, with warnings as errors, and run the commands that it shows.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out
+	rm -rf $(VENV) build dist site *.egg-info demo-out

@@ -122,20 +122,3 @@ def test_a_wheel_holds_every_room_and_table(tmp_path):
                if path.suffix in (".py", ".txt", ".json", ".j2") and "planted" not in path.name}  # fmt: skip
     assert needed <= names, sorted(needed - names)
     assert not [name for name in names if name.startswith(("datasets/", "envs/", "policies/"))]
-
-
-def test_documented_commands_exist():
-    """Every `embodied-cf VERB` and flag that the README shows is one that the command has."""
-    import re
-
-    readme = (ROOT / "README.md").read_text()
-    lines = re.findall(
-        r"^\s*embodied-cf (\w+)(?: (list|filter|merge|drop|evaluate|fit|improve|policy|episode|input))?((?:.|\\\n)*)$",
-        readme,
-        re.MULTILINE,
-    )
-    assert {verb for verb, *_ in lines} >= {"inspect", "relabel", "labels"}
-    for verb, action, rest in lines:
-        known = run(sys.executable, "-m", "embodied_cf", verb, *filter(None, [action]), "--help").stdout
-        for flag in re.findall(r"--[a-z][a-z-]*", rest.split("#")[0]):
-            assert flag in known, (verb, flag)
