@@ -98,7 +98,7 @@ def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOption
     held = max(1, round(_HELD_OUT * options.learn))
     lived = [source.live(seed + 1 + at, options.explore * (at % 2)) for at in range(options.learn)]
     rng = generator(seed, "explain", "learned", "fit")
-    model = learn(Transitions.of(lived[held:]), actions, rng, flow)
+    model = learn(Transitions.of(lived[held:]), actions, rng, flow or FlowOptions(steps=options.fit))
     plain = [it for it in lived[::2] if len(it.action)]
     longest = min(source.max_steps, max(len(it.action) for it in lived))
     real = float(np.mean([it.success for it in plain]))

@@ -19,7 +19,7 @@ from embodied_cf.explain.learned_data import GOES_ON, Transitions
 
 _COVERED = 0.9
 """Central part of the predicted law in which as many of the held-out steps should lie."""
-_STEPS, _RATE, _HIDDEN = 600, 5e-3, 64
+_STEPS, _RATE, _HIDDEN = 300, 2e-2, 32
 """Training of what tells ends."""
 
 

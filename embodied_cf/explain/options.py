@@ -113,12 +113,14 @@ class LearnOptions:
     """Episodes to collect; 0 learns nothing, and such environments are refused."""
     explore: float = 0.3
     """Share of actions that are drawn at random in half of them, so that others than the policy's are seen."""
+    fit: int = 1000
+    """Gradient steps of the model."""
     imagine: int = 32
     """Draws of what the past does not fix, per question."""
 
     def __post_init__(self) -> None:
-        if self.learn < 0 or not 0 <= self.explore <= 1 or self.imagine < 1:
-            raise UsageError(f"learn is at least 0, explore in [0, 1] and imagine at least 1, got {self}")
+        if self.learn < 0 or not 0 <= self.explore <= 1 or min(self.fit, self.imagine) < 1:
+            raise UsageError(f"learn is at least 0, explore in [0, 1], fit and imagine at least 1, got {self}")
 
 
 @dataclass(frozen=True)

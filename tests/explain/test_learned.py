@@ -30,7 +30,7 @@ class Watched(Balloon):
 def failed():
     """A failed episode, its gusts, and what is learnt of the balloon."""
     source = Source(Watched, timid)
-    learned = learn_env(source, LearnOptions(learn=200), 0, SMALL)
+    learned = learn_env(source, LearnOptions(learn=160, imagine=8), 0, SMALL)
     for seed in range(900, 999):
         lived = source.live(seed)
         if lived.ends == FAILS:
@@ -41,7 +41,7 @@ def failed():
 @pytest.fixture(scope="module")
 def explained(failed):
     source, seed, lived, _, learned = failed
-    return explain_learned(source, lived, learned, seed, draws=16)
+    return explain_learned(source, lived, learned, seed, draws=8)
 
 
 def test_it_cannot_be_re_executed(failed):
@@ -114,7 +114,7 @@ def test_the_interval_is_that_of_all_couplings():
 
 def test_a_model_of_too_little_is_refused():
     with pytest.raises(ReplayError, match=r"the learned model does not fit \d+ held-out steps.*Collect more"):
-        learn_env(Source(Balloon, timid), LearnOptions(learn=8, explore=0.9), 0, FlowOptions(8, 32, 800, 2e-2))
+        learn_env(Source(Balloon, timid), LearnOptions(learn=8, explore=0.9), 0, FlowOptions(8, 32, 400, 3e-2))
 
 
 def test_an_action_that_was_never_tried_is_refused():
@@ -159,7 +159,7 @@ def test_the_command(tmp_path, capsys):
     gymnasium.register("Balloon-v0", entry_point=partial(Balloon))
     try:
         out = tmp_path / "why.json"
-        code = run_env_episode("balloon:timid", "Balloon-v0", 0, 20, out, LearnOptions(learn=120, imagine=4))
+        code = run_env_episode("balloon:timid", "Balloon-v0", 0, 20, out, LearnOptions(learn=120, fit=150, imagine=2))
     finally:
         del gymnasium.registry["Balloon-v0"]
     assert code == 0
