@@ -10,9 +10,16 @@ import tyro
 
 from embodied_cf.crm.command import Crm
 from embodied_cf.datasets.convert.options import ConvertOptions
-from embodied_cf.errors import EmbodiedError
+from embodied_cf.errors import EmbodiedError, UsageError
 from embodied_cf.evaluate.options import EvaluateOptions
-from embodied_cf.explain.options import EpisodeOptions, InputOptions, SearchOptions, TaskOptions
+from embodied_cf.explain.options import (
+    EpisodeOptions,
+    InputOptions,
+    LearnOptions,
+    NavOptions,
+    SearchOptions,
+    TaskOptions,
+)
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.train.options import Kind, TrainOptions
 
@@ -320,11 +327,13 @@ class ExplainPolicy:
     """What is the least change of a policy that gives it a certain return, better or worse?"""
 
     policy: Positional[str]
-    """.safetensors of this project, .zip of stable-baselines3 (A2C, PPO), or package.module:factory of a module."""
-    env: str
-    """Gymnasium id, such as CartPole-v1."""
+    """.safetensors of this project, .zip of stable-baselines3 (A2C, PPO), or package.module:factory of a module; with
+    --suite a run directory."""
     target: float
-    """The mean return that the changed policy shall have."""
+    """The mean return that the changed policy shall have; with --suite, its success rate."""
+    env: str | None = None
+    """Gymnasium id, such as CartPole-v1."""
+    drive: Annotated[NavOptions, tyro.conf.arg(name="")] = field(default_factory=NavOptions)
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = field(default_factory=SearchOptions)
     seed: int = 0
     """Same seed, same answer."""
@@ -333,14 +342,20 @@ class ExplainPolicy:
     html: Path | None = None
     """Write a page here: episodes before and after, the map of changed states, returns."""
     save: Path | None = None
-    """Write the changed policy here, as safetensors."""
+    """Write the changed policy here, as safetensors; with --suite, as a checkpoint folder."""
 
     def run(self) -> int:
         """Search, measure, print."""
         from embodied_cf.explain.command import PolicyOutputs, run_policy
 
         outputs = PolicyOutputs(self.json, self.html, self.save)
-        return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs)
+        if self.env is not None and self.drive.suite is None:
+            return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs)
+        if self.drive.suite is not None and self.env is None:
+            from embodied_cf.explain.command_nav import run_nav_policy
+
+            return run_nav_policy(self.policy, self.target, self.drive, self.search, self.seed, outputs)
+        raise UsageError("name either --env or --suite", remedy="--suite is for runs of `embodied-cf train`.")
 
 
 @dataclass(frozen=True)
@@ -355,6 +370,7 @@ class ExplainEpisode:
     """Explain the first episode that fails, of so many from --seed on."""
     env: str | None = None
     """Gymnasium id of an environment with discrete actions, instead of the simulator; re-executed from its seed."""
+    model: Annotated[LearnOptions, tyro.conf.arg(name="")] = field(default_factory=LearnOptions)
     json: Path | None = None
     """Write everything here, for machines."""
     html: Path | None = None
@@ -367,7 +383,7 @@ class ExplainEpisode:
         if self.env is not None:
             from embodied_cf.explain.command_env import run_env_episode
 
-            return run_env_episode(self.policy, self.env, self.task.seed, self.search, self.json)
+            return run_env_episode(self.policy, self.env, self.task.seed, self.search, self.json, self.model)
         from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
 
         outputs = EpisodeOutputs(self.json, self.html, self.picture)

@@ -95,12 +95,18 @@ class HfVla(Vla):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> Float[Tensor, "b k d"]:
-        """Return one token per chunk row: the last states of the action queries."""
+    deciding = ("read", "stop", "head")
+
+    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """Return the last states of the action queries (b, k, d)."""
         ids, mask = (part.to(self.device) for part in self._prompt(instruction))
         seen = self.family.inputs(self._pixels(image), (ids == self._image).long())
         states = self.vlm(input_ids=ids, attention_mask=mask, use_cache=False, **seen).last_hidden_state
-        return self.read(states[:, -self.card.embodiment.chunk_length :].float())
+        return (states[:, -self.card.embodiment.chunk_length :].float(),)
+
+    def tokens(self, *perceived: Tensor) -> Float[Tensor, "b k d"]:
+        """Return one token per chunk row."""
+        return self.read(perceived[0])
 
     def _pixels(self, image: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b t 3 s s"]:
         """Return frames as the model wants them: its size, its scale."""

@@ -33,10 +33,16 @@ class NavVlaTiny(Vla):
         self.norm = nn.LayerNorm(config.width)
         self.add_outputs(config.width)
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> Float[Tensor, "b k d"]:
-        """Return one token per chunk row."""
+    deciding = ("said", "layers", "norm", "stop", "head")
+
+    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """Return image tokens (b, n, d) and the sentence vector (b, s)."""
         text = self.text(instruction)
-        memory = self.eye(image, text)
+        return self.eye(image, text), text
+
+    def tokens(self, *perceived: Tensor) -> Float[Tensor, "b k d"]:
+        """Let the action queries look at the image tokens."""
+        memory, text = perceived
         tokens = self.query + self.said(text)[:, None]  # (k, d) + (b, 1, d) -> (b, k, d)
         for layer in self.layers:
             tokens = layer(tokens, memory)

@@ -47,7 +47,18 @@ class Vla(nn.Module):
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> Float[Tensor, "b k d"]:
         """Return one token per chunk row."""
+        return self.tokens(*self.perceive(image, instruction))
+
+    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+        """Return what the eye and the reader of sentences say: tensors of b rows that `tokens` reads."""
         raise NotImplementedError
+
+    def tokens(self, *perceived: Tensor) -> Float[Tensor, "b k d"]:
+        """Return one token per chunk row from what is perceived."""
+        raise NotImplementedError
+
+    deciding: tuple[str, ...] = ("stop", "head")
+    """Submodules that come after `perceive`: those that decide what to do about it."""
 
     def understands(self, instruction: str) -> bool:
         """Whether training on this instruction makes sense."""

@@ -32,7 +32,7 @@ class ChangeMap:
 
 def change_map(visits: Visits, cells: int = _CELLS) -> ChangeMap:
     """Draw the map over the central 98 % of the visited states; a single dimension is drawn against itself."""
-    observation = visits.observation.flatten(1).double().numpy()
+    observation = visits.context.double().numpy()
     kl, changed = visits.kl.double().numpy(), visits.changed.double().numpy()
     share = np.array([_explained(column, kl) for column in observation.T])
     order = np.argsort(-share, kind="stable")

@@ -36,7 +36,7 @@ def run_policy(policy: str, env: str, target: float, options: SearchOptions, see
     console = Console(stderr=True)
     with console.status(f"looking for the least change that gives {env} the return {target:g}"):
         told = explain_policy(original, make_envs(env), target, options, seed=seed)
-    _print(told, console)
+    print_policy(told, console)
     if outputs.json:
         measured = {"measures": asdict(policy_measures(told))}
         write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json() | measured)
@@ -47,7 +47,8 @@ def run_policy(policy: str, env: str, target: float, options: SearchOptions, see
     return 0
 
 
-def _print(told: PolicyExplanation, console: Console) -> None:
+def print_policy(told: PolicyExplanation, console: Console) -> None:
+    """Print returns and distances."""
     table = Table("return on fresh episodes", "before", "after")
     for name, before, after in (
         ("actions drawn", told.before.stochastic, told.after.stochastic),

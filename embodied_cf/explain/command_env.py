@@ -1,7 +1,9 @@
 """What `embodied-cf explain episode --env ID` shows a person."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import gymnasium
 from gymnasium.spaces import Discrete
@@ -12,27 +14,57 @@ from embodied_cf.envs.adapter import made
 from embodied_cf.envs.babyai import make_babyai
 from embodied_cf.evaluate.load import imported
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.reexecute import Reexecution, explain_env_episode, in_words
+from embodied_cf.explain.learned import explain_learned, learn_env
+from embodied_cf.explain.learned import in_words as learned_in_words
+from embodied_cf.explain.learned_data import Lived, Source, repeats
+from embodied_cf.explain.options import LearnOptions
+from embodied_cf.explain.reexecute import Log, Reexecution, explain_env_episode, in_words
+
+Episode = TypeVar("Episode", Log, Lived)
 
 
-def run_env_episode(policy: str, env: str, seed: int, search: int, json: Path | None) -> int:
+def run_env_episode(
+    policy: str, env: str, seed: int, search: int, json: Path | None, learning: LearnOptions | None = None
+) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
-    `policy` names a function that makes a policy of (environment, generator), as `envs.rollouts.PolicyMaker`.
+    `policy` names a function that makes a policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If
+    episodes may be collected to learn from, an environment that does not repeat itself is explained by a model.
     """
     maker, console = imported(policy), Console(stderr=True)
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
-    for root in range(seed, seed + max(search, 1)):
-        what = Reexecution(make_env, maker, root)
-        if not what.run().success:
-            break
-    else:
-        raise ReplayError(f"no episode fails from seed {seed} to {seed + search - 1}", remedy="Raise --search.")
+    asked = {"policy": policy, "env": env}
+    roots = range(seed, seed + max(search, 1))
+    if learning and learning.learn:
+        source = Source(make_env, maker)
+        root, lived = _failed(roots, source.live)
+        if not repeats(source, root, lived):
+            return _by_model(source, root, lived, learning, console, json, asked)
+    root, _ = _failed(roots, lambda at: Reexecution(make_env, maker, at).run())
     with console.status("re-executing with other actions"):
-        told = explain_env_episode(what)
+        told = explain_env_episode(Reexecution(make_env, maker, root))
     console.print(f"Seed {root}. {in_words(told, _names(make_env()))}")
     if json:
-        write_json(json, {"policy": policy, "env": env, "seed": root} | told.to_json())
+        write_json(json, asked | {"seed": root} | told.to_json())
+    return 0
+
+
+def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]:
+    for root in roots:
+        episode = live(root)
+        if not episode.success:
+            return root, episode
+    raise ReplayError(f"no episode fails from seed {roots[0]} to {roots[-1]}", remedy="Raise --search.")
+
+
+def _by_model(
+    source: Source, root: int, lived: Lived, learning: LearnOptions, console: Console, json: Path | None, asked: dict
+) -> int:
+    with console.status(f"the environment does not repeat itself: learning a model from {learning.learn} episodes"):
+        told = explain_learned(source, lived, learn_env(source, learning, root), root, learning.imagine)
+    console.print(f"Seed {root}. {learned_in_words(told, _names(source.make_env()))}", markup=False)
+    if json:
+        write_json(json, asked | {"seed": root} | told.to_json())
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from embodied_cf.envs.episodes import LONGEST
+from embodied_cf.envs.episodes import LONGEST, Episodes
 from embodied_cf.envs.motion.branch import people_perturbation
 from embodied_cf.envs.state import HIT_PERSON, Noise
 from embodied_cf.envs.tasks import Task
@@ -97,14 +97,18 @@ def explain_episode(task: Task, driver: Driver, options: EpisodeOptions | None =
 
 def failure(recording: Recording) -> str:
     """Return how an episode ended, after "it": "hit an object", "ran out of time", and so on."""
-    end = recording.moments
-    if end.success[-1]:
+    return ending(recording.moments, recording.decisions)
+
+
+def ending(end: Episodes, row: int) -> str:
+    """Return how one of many episodes ended, after "it"."""
+    if end.success[row]:
         return "succeeded"
-    if end.crashed[-1]:
-        return "hit a person" if end.state.hit[-1] & HIT_PERSON else "hit an object"
-    if end.truncated[-1]:
+    if end.crashed[row]:
+        return "hit a person" if end.state.hit[row] & HIT_PERSON else "hit an object"
+    if end.truncated[row]:
         return "ran out of time"
-    return "stood still where it was not asked to" if end.tracker.standing[-1] else "did what was not asked"
+    return "stood still where it was not asked to" if end.tracker.standing[row] else "did what was not asked"
 
 
 def _disturbance(recording: Recording) -> Float64[np.ndarray, "d p"]:

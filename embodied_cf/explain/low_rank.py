@@ -19,9 +19,13 @@ class _LowRank(nn.Module):
 
 
 def add_low_rank(policy: nn.Module, rank: int, rng: np.random.Generator) -> None:
-    """Freeze a policy and let only a change of each linear layer's weight, of the given rank, be learned."""
+    """Freeze a policy and let only a change of each linear layer's weight, of the given rank, be learned.
+
+    Layers that are frozen already stay as they are.
+    """
+    linear = [module for module in policy.modules() if isinstance(module, nn.Linear) and module.weight.requires_grad]
     policy.requires_grad_(False)
-    for layer in [module for module in policy.modules() if isinstance(module, nn.Linear)]:
+    for layer in linear:
         parametrize.register_parametrization(layer, "weight", _LowRank(layer.weight.shape, rank, rng))
 
 
@@ -29,4 +33,3 @@ def merge_low_rank(policy: nn.Module) -> None:
     """Fold the changes into the weights: the policy is as plain as before."""
     for layer in [module for module in policy.modules() if parametrize.is_parametrized(module)]:
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
-    policy.requires_grad_(True)

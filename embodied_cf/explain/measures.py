@@ -52,6 +52,8 @@ class Visits:
     """States of both policies' episodes and how much the policy changed there."""
 
     observation: Float[Tensor, "n *o"]
+    context: Float[Tensor, "n c"]
+    """What tells the states apart, see `rollout.Episodes`."""
     kl: Float[Tensor, " n"]
     changed: Float[Tensor, " n"]
     """1 where the changed policy went, 0 where the original one did."""
@@ -89,6 +91,7 @@ def measure_change(
         )
         visits = Visits(
             torch.cat([at_new, at_old]),
+            torch.cat([batch.context for batch in (*new, *old)]),
             torch.cat([forward, divergence(back_p, back_q)]),
             torch.cat([torch.ones(len(at_new)), torch.zeros(len(at_old))]),
         )

@@ -2,7 +2,8 @@
 
 For weights a, b the surrogate's gradient is that of a * J + b * KL_traj, with KL_traj the sum of per-step divergences
 from the reference along the policy's own episodes, in closed form at each state: the score function carries what a
-step changes later (return to go, divergence to go after the step), less a baseline.
+step changes later (return to go, divergence to go after the step), less a baseline. A batch that was played by a
+slightly other policy is weighed by ratios of likelihood, step by step, clipped as in PPO (arXiv 1707.06347).
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 from embodied_cf.explain.policies import distribution, divergence, log_likelihood
 from embodied_cf.explain.rollout import Episodes
 
+_CLIP = 0.2
+"""Largest difference of a ratio from 1 that is still followed."""
+
 
 @dataclass(frozen=True)
 class Baseline:
-    """Linear in observation, its square and powers of time; ridge regression (Duan et al. 2016, arXiv 1604.06778).
+    """Linear in context, its square and powers of time; ridge regression (Duan et al. 2016, arXiv 1604.06778).
 
     Fitted on one batch and used on the next, so that the gradient stays unbiased.
     """
@@ -37,7 +41,7 @@ class Baseline:
 
 
 def _features(episodes: Episodes) -> Float[Tensor, "n f"]:
-    flat = episodes.observation.flatten(1).double().clamp(-10, 10)
+    flat = episodes.context.double().clamp(-10, 10)
     time = episodes.step.double()[:, None] / 100
     return torch.cat([flat, flat**2, time, time**2, time**3, torch.ones_like(time)], dim=1)
 
@@ -62,8 +66,12 @@ def gradient(
     *,
     on_return: float,
     on_divergence: float,
+    played: Float[Tensor, " n"] | None = None,
 ) -> Gradient:
-    """Return the surrogate of on_return * J + on_divergence * KL_traj(policy, reference), per episode."""
+    """Return the surrogate of on_return * J + on_divergence * KL_traj(policy, reference), per episode.
+
+    `played`: log-likelihood of the actions when they were drawn, if the policy has changed since.
+    """
     given = distribution(policy, episodes.observation)
     with torch.no_grad():
         held = distribution(reference, episodes.observation)
@@ -73,5 +81,11 @@ def gradient(
     surprise = ahead - baseline(episodes) if baseline else ahead - ahead.mean(dim=0)
     advantage = on_return * surprise[:, 0] + on_divergence * surprise[:, 1]
     score = log_likelihood(given, episodes.action).double()
-    total = (score * advantage + on_divergence * apart).sum() / episodes.count
+    paid = score * advantage if played is None else _clipped(torch.exp(score - played), advantage)
+    total = (paid + on_divergence * apart).sum() / episodes.count
     return Gradient(total, float(known.sum()) / episodes.count, Baseline.fit(episodes, ahead))
+
+
+def _clipped(ratio: Float[Tensor, " n"], advantage: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return what is to be made small, with no gain beyond the clip."""
+    return torch.maximum(ratio * advantage, ratio.clamp(1 - _CLIP, 1 + _CLIP) * advantage)

@@ -16,6 +16,8 @@ class SearchOptions:
     """How near the return must come; default a tenth of the deviation of the original policy's returns."""
     episodes: int = 10
     """Episodes per gradient step."""
+    reuse: int = 1
+    """Gradient steps on each batch of episodes; more where episodes are dear."""
     iterations: int = 400
     """Gradient steps: in mode dual before the first check, in mode paper at most."""
     rate: float = 1e-3
@@ -32,18 +34,43 @@ class SearchOptions:
     """Mode dual: rounds of an eighth of the iterations that may follow if the check fails."""
     confirm: int = 400
     """Fresh episodes that must agree before a policy is accepted."""
-    rank: int = 0
-    """Change each weight matrix by a matrix of this rank only; 0: freely."""
+    rank: int | None = None
+    """Change each weight matrix by a matrix of this rank only; 0: freely. Default 0, and 4 for navigation policies."""
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "iterations", "rate", "clip", "pivot_every", "confirm"):
+        for name in ("episodes", "reuse", "iterations", "rate", "clip", "pivot_every", "confirm"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"`{name}` is {getattr(self, name)}, not positive")
         for name in ("proximity", "polish", "rank"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"`{name}` is {getattr(self, name)}, negative")
         if self.delta is not None and not self.delta > 0:
             raise UsageError(f"`delta` is {self.delta}, not positive")
+
+
+@dataclass(frozen=True)
+class NavOptions:
+    """Of navigation policies only: what success means, and what may change."""
+
+    suite: str | None = None
+    """WORLD/FAMILY/SPLIT, such as rooms/object/dev: explain what success on it hangs on, instead of an environment."""
+    measure: Literal["success", "progress"] = "success"
+    """What the target is a mean of; progress is the denser signal."""
+    layers: tuple[str, ...] = ()
+    """Change only layers of these names or patterns, such as head, stop or layers.1; default all that decide."""
+    width: float = 1.0
+    """Spread of drawn actions, relative to what the head learnt; below 1 they are nearer to what is carried out when
+    nothing is drawn."""
+    pool: int = 200
+    """Tasks that the search learns from; they are never those on which it is judged. 0: new ones all the time."""
+    execute: int = 4
+    """Control periods of a chunk that are carried out before the policy is asked again."""
+    people: tuple[int, int] = (0, 2)
+    """Least and most people in a scene."""
+
+    def __post_init__(self) -> None:
+        if not self.width > 0 or self.pool < 0 or self.execute < 1:
+            raise UsageError(f"width is positive, pool at least 0 and execute at least 1, got {self}")
 
 
 @dataclass(frozen=True)
@@ -76,6 +103,24 @@ class EpisodeOptions:
     def __post_init__(self) -> None:
         if min(self.draws, self.samples) < 0 or self.execute < 1:
             raise UsageError(f"draws and samples are at least 0 and execute at least 1, got {self}")
+
+
+@dataclass(frozen=True)
+class LearnOptions:
+    """Of environments that do not repeat themselves: what to learn a model of them from."""
+
+    learn: int = 0
+    """Episodes to collect; 0 learns nothing, and such environments are refused."""
+    explore: float = 0.3
+    """Share of actions that are drawn at random in half of them, so that others than the policy's are seen."""
+    fit: int = 1000
+    """Gradient steps of the model."""
+    imagine: int = 32
+    """Draws of what the past does not fix, per question."""
+
+    def __post_init__(self) -> None:
+        if self.learn < 0 or not 0 <= self.explore <= 1 or min(self.fit, self.imagine) < 1:
+            raise UsageError(f"learn is at least 0, explore in [0, 1], fit and imagine at least 1, got {self}")
 
 
 @dataclass(frozen=True)

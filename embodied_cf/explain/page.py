@@ -20,7 +20,7 @@ _SIDE = 12
 """Of a map's cell, in SVG units."""
 _WIDTH, _HEIGHT, _BARS = 560.0, 150.0, 40
 """Of the histogram."""
-_MEANING = {
+MEANING = {
     "trajectory_kl": "KL of the changed policy from the original, summed over an episode of the changed one (nats)",
     "forward_kl": "the same per step",
     "reverse_kl": "KL of the original from the changed policy, per step of the original's episodes (nats)",
@@ -64,7 +64,7 @@ def write_policy_page(
         films=_films(told, env, original, seed),
         changed=_cells(where, where.kl, _blue, "{:.3g} nats"),
         moved=_cells(where, where.moved, _warm_cold, "{:+.2f}"),
-        largest=float(np.nanmax(where.kl)), meaning=_MEANING, proximity=asdict(told.proximity),
+        largest=float(np.nanmax(where.kl)), meaning=MEANING, proximity=asdict(told.proximity),
         measures=policy_measures(told).rows(),
     )  # fmt: skip
     write_text(path, page)

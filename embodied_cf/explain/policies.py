@@ -1,8 +1,8 @@
 """What can be explained: a torch module that maps observations to a distribution over actions.
 
 `forward(observation (b, *o)) -> torch.distributions` with batch shape (b,): a Categorical, or an Independent Normal
-over a vector of actions. Environments get Normal actions clipped to their bounds; log-probabilities are of the
-unclipped.
+over a vector of actions; of the project's own policies, a ChunkLaw. Environments get Normal actions clipped to their
+bounds; log-probabilities are of the unclipped.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 
+from embodied_cf.explain.chunk_law import ChunkLaw
 from embodied_cf.explain.errors import PolicyError
 
 Activation = Literal["tanh", "relu", "elu", "silu"]
 Actions = Literal["categorical", "gaussian"]
-Explainable: TypeAlias = Categorical | Independent
+Explainable: TypeAlias = Categorical | Independent | ChunkLaw
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
 
 
@@ -51,7 +52,8 @@ class MlpPolicy(nn.Module):
 def distribution(policy: nn.Module, observation: Tensor) -> Explainable:
     """Return a policy's distribution; raises PolicyError if it gives something without log-probabilities."""
     given = policy(observation)
-    if isinstance(given, Categorical) or (isinstance(given, Independent) and isinstance(given.base_dist, Normal)):
+    normal = isinstance(given, Independent) and isinstance(given.base_dist, Normal)
+    if normal or isinstance(given, Categorical | ChunkLaw):
         return given
     raise PolicyError(
         f"the policy returns {type(given).__name__}, not a distribution over actions",
@@ -65,6 +67,8 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
     if isinstance(given, Categorical):
         noise = torch.from_numpy(rng.gumbel(size=tuple(given.logits.shape)))
         return torch.argmax(given.logits + noise, dim=-1)
+    if isinstance(given, ChunkLaw):
+        return given.draw(rng)
     noise = torch.from_numpy(rng.normal(size=tuple(given.mean.shape)))
     return (given.mean + given.stddev * noise).to(given.mean.dtype)
 
@@ -81,7 +85,7 @@ def divergence(p: Distribution, q: Distribution) -> Float[Tensor, " b"]:
 
 
 def variation(p: Explainable, q: Explainable, rng: np.random.Generator, draws: int = 64) -> Float[Tensor, " b"]:
-    """Return the total variation distance for each observation; for Normal distributions estimated from draws of p."""
+    """Return the total variation distance for each observation; if not Categorical, estimated from draws of p."""
     if isinstance(p, Categorical) and isinstance(q, Categorical):
         return (p.probs - q.probs).abs().sum(dim=-1) / 2
     total = torch.zeros(p.batch_shape)

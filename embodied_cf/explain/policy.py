@@ -59,9 +59,17 @@ class PolicyExplanation:
 
 
 def explain_policy(
-    policy: nn.Module, make: MakeEnvs, target: float, options: SearchOptions | None = None, *, seed: int = 0
+    policy: nn.Module,
+    make: MakeEnvs,
+    target: float,
+    options: SearchOptions | None = None,
+    *,
+    seed: int = 0,
+    practice: MakeEnvs | None = None,
 ) -> PolicyExplanation:
     """Return the least changed policy with return `target` that the search finds, measured on fresh episodes.
+
+    `practice` makes the environments whose episodes the search learns from, if they are not to be those of `make`.
 
     Raises UnreachableError with the nearest return if fresh episodes confirm none, PolicyError if the policy does not
     fit the environment or has no log-probabilities.
@@ -84,6 +92,7 @@ def explain_policy(
             delta=delta,
             scale=options.scale or gap,
             rng=generator(seed, "explain", "search", options.mode),
+            practice=practice,
         )
     )
     seconds = time.perf_counter() - started

@@ -32,7 +32,7 @@ def policy_measures(told: PolicyExplanation) -> Measures:
 
 def _readers(visits: Visits) -> Reading | None:
     """Show a reader every other state on the map of the two dimensions that tell most, and ask about the rest."""
-    observation = visits.observation.flatten(1).double().numpy()[:, list(change_map(visits).dimensions)]
+    observation = visits.context.double().numpy()[:, list(change_map(visits).dimensions)]
     cell = np.stack([_bins(column) for column in observation.T], axis=1)
     changed = (visits.kl > _TOUCHED).tolist()
     pairs = [(tuple(at), bool(it)) for at, it in zip(cell.tolist(), changed, strict=True)]

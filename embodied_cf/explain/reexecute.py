@@ -17,7 +17,7 @@ from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
 from embodied_cf.explain.errors import ReplayError
 
-_WHERE_ELSE = "Explain episodes of the simulator, whose state and chance are arrays, or make reset(seed=...) fix them."
+_WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ class Episodes:
     step: Int[Tensor, " n"]
     episode: Int[Tensor, " n"]
     count: int
+    context: Float[Tensor, "n c"]
+    """What tells the states apart for people and for baselines: what the environment says in `info["context"]`, or else
+    the flat observation."""
 
     def per_episode(self, values: Float[Tensor, " n"]) -> Float[Tensor, " e"]:
         """Return the sum of a value over each episode."""
@@ -87,23 +90,26 @@ def _can_act(given: Explainable, actions: gym.Space) -> bool:
 
 def play(policy: nn.Module, envs: VectorEnv, rng: np.random.Generator, *, greedy: bool = False) -> Episodes:
     """Play one episode in each lane, all from fresh seeds of `rng`; a lane that has finished is not looked at."""
-    observation, _ = envs.reset(seed=int(rng.integers(2**31 - envs.num_envs)))
+    observation, info = envs.reset(seed=int(rng.integers(2**31 - envs.num_envs)))
     alive = np.ones(envs.num_envs, dtype=bool)
-    seen, done, paid, lanes = [], [], [], []
+    seen, told, done, paid, lanes = [], [], [], [], []
     while alive.any():
         state = torch.as_tensor(np.asarray(observation, dtype=np.float32))
         with torch.no_grad():
             given = distribution(policy, state)
             action = given.mode if greedy else sample(given, rng)
-        observation, reward, terminated, truncated, _ = envs.step(_for_env(action, envs))
         (lane,) = np.nonzero(alive)
         seen.append(state[lane])
+        told.append(torch.from_numpy(info["context"]).float()[lane] if "context" in info else seen[-1].flatten(1))
+        observation, reward, terminated, truncated, info = envs.step(_for_env(action, envs))
         done.append(action[lane])
         paid.append(torch.as_tensor(np.asarray(reward, dtype=np.float64)[lane]))
         lanes.append(torch.from_numpy(lane))
         alive &= ~(terminated | truncated)
     step = torch.cat([torch.full_like(lane, at) for at, lane in enumerate(lanes)])
-    return Episodes(torch.cat(seen), torch.cat(done), torch.cat(paid), step, torch.cat(lanes), envs.num_envs)
+    return Episodes(
+        torch.cat(seen), torch.cat(done), torch.cat(paid), step, torch.cat(lanes), envs.num_envs, torch.cat(told)
+    )
 
 
 def _for_env(action: Tensor, envs: VectorEnv) -> np.ndarray:

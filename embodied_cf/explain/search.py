@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
 from embodied_cf.explain.objective import Baseline, Gradient, gradient
 from embodied_cf.explain.options import SearchOptions
+from embodied_cf.explain.policies import distribution, log_likelihood
 from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 
 _FIRST_LOOK = 40
@@ -70,9 +71,13 @@ def search(
     delta: float,
     scale: float,
     rng: np.random.Generator,
+    practice: MakeEnvs | None = None,
 ) -> Found:
-    """Look for the least changed policy whose expected return is within `delta` of `target`."""
-    run = _Search(policy, make, target, options, delta, scale, rng)
+    """Look for the least changed policy whose expected return is within `delta` of `target`.
+
+    It learns from episodes of `practice`, or else of `make`, of which those are that confirm it.
+    """
+    run = _Search(policy, make, target, options, delta, scale, rng, practice or make)
     return run.paper() if options.mode == "paper" else run.dual()
 
 
@@ -88,10 +93,11 @@ class _Search:
         delta: float,
         scale: float,
         rng: np.random.Generator,
+        practice: MakeEnvs,
     ) -> None:
         self.original, self.options, self.rng = policy, options, rng
         self.target, self.delta, self.scale = target, delta, scale
-        self.envs = make(options.episodes)
+        self.envs = practice(options.episodes)
         first = min(_FIRST_LOOK, options.confirm)
         self.judges = make(first), make(max(1, options.confirm - first))
         self.policy = copy.deepcopy(policy)
@@ -111,8 +117,9 @@ class _Search:
             if abs(gap) < self.delta and self._confirm(self.policy):
                 return self._found(True, None)
             length = len(batch.reward) / batch.count
-            self._step(pivot, batch, 2 * gap / self.scale**2, self.options.proximity / length)
-            if self.iterations % self.options.pivot_every == 0:
+            done = self.iterations
+            self._learn(pivot, batch, 2 * gap / self.scale**2, self.options.proximity / length)
+            if self.iterations // self.options.pivot_every > done // self.options.pivot_every:
                 pivot = copy.deepcopy(self.policy)
         return self._found(self._confirm(self.policy), None)
 
@@ -128,12 +135,12 @@ class _Search:
     def _descend(self, ascent: "_Ascent", length: int, *, falling: bool) -> nn.Module:
         """Descend for a round; return the policy with the weights' mean over its last half."""
         sums, taken = [torch.zeros_like(weight) for weight in self.weights], 0
-        for at in range(length):
+        for at in range(0, length, self.options.reuse):
             share = (1 + math.cos(math.pi * at / length)) / 2 if falling else 0.0
             self.optimizer.param_groups[0]["lr"] = self.options.rate * max(share, 0.05)
             batch = self._play()
-            ascent.see(batch.returns)
-            self._step(self.original, batch, -ascent.pulled, 1.0)
+            ascent.see(batch.returns, self.options.reuse)
+            self._learn(self.original, batch, -ascent.pulled, 1.0)
             if at >= length // 2:
                 taken += 1
                 for total, weight in zip(sums, self.weights, strict=True):
@@ -158,9 +165,28 @@ class _Search:
         self.steps += len(batch.reward)
         return batch
 
-    def _step(self, reference: nn.Module, batch: Episodes, on_return: float, on_divergence: float) -> Gradient:
-        told = gradient(self.policy, reference, batch, self.baseline, on_return=on_return, on_divergence=on_divergence)
+    def _learn(self, reference: nn.Module, batch: Episodes, on_return: float, on_divergence: float) -> None:
+        """Take as many steps on a batch as it is to be used for."""
+        played = None
+        if self.options.reuse > 1:
+            with torch.no_grad():
+                played = log_likelihood(distribution(self.policy, batch.observation), batch.action).double()
+        for _ in range(self.options.reuse):
+            told = self._step(reference, batch, on_return, on_divergence, played)
         self.baseline = told.baseline
+
+    def _step(
+        self, reference: nn.Module, batch: Episodes, on_return: float, on_divergence: float, played: Tensor | None
+    ) -> Gradient:
+        told = gradient(
+            self.policy,
+            reference,
+            batch,
+            self.baseline,
+            on_return=on_return,
+            on_divergence=on_divergence,
+            played=played,
+        )
         self.optimizer.zero_grad()
         torch.autograd.backward(told.surrogate * batch.count / len(batch.reward))
         torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip)
@@ -192,6 +218,8 @@ class _Search:
         assert self.nearest is not None
         check, policy = self.nearest
         merge_low_rank(policy)
+        for name, weight in self.original.named_parameters():
+            policy.get_parameter(name).requires_grad_(weight.requires_grad)
         for envs in (self.envs, *self.judges):
             envs.close()
         return Found(policy, valid, check, multiplier, self.iterations, self.steps)
@@ -204,14 +232,15 @@ class _Ascent:
         self.target, self.multiplier = target, 0.0
         self.mean = self.variance = math.nan
 
-    def see(self, returns: Tensor) -> None:
-        """Take in the returns of one batch."""
+    def see(self, returns: Tensor, steps: int) -> None:
+        """Take in the returns of one batch, on which so many gradient steps are taken."""
         mean, variance = float(returns.mean()), float(returns.var())
         if math.isnan(self.mean):
             self.mean, self.variance = mean, variance
-        self.mean = _SLOW * self.mean + (1 - _SLOW) * mean
-        self.variance = _SLOW * self.variance + (1 - _SLOW) * variance
-        self.multiplier += _CREEP * (self.target - mean) / self._spread
+        slow = _SLOW**steps
+        self.mean = slow * self.mean + (1 - slow) * mean
+        self.variance = slow * self.variance + (1 - slow) * variance
+        self.multiplier += _CREEP * steps * (self.target - mean) / self._spread
 
     @property
     def pulled(self) -> float:

@@ -39,7 +39,7 @@ def test_sums_to_go_and_per_episode():
     """Two episodes, of three steps and of one, interleaved as lanes are."""
     step, episode = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 0])
     reward = torch.tensor([1.0, 10.0, 2.0, 3.0], dtype=torch.float64)
-    batch = Episodes(torch.zeros(4, 1), torch.zeros(4), reward, step, episode, 2)
+    batch = Episodes(torch.zeros(4, 1), torch.zeros(4), reward, step, episode, 2, torch.zeros(4, 1))
     assert batch.returns.tolist() == [6.0, 10.0]
     assert batch.to_go(reward).tolist() == [6.0, 10.0, 5.0, 3.0]
 
@@ -142,7 +142,7 @@ def test_the_map_finds_the_dimension_of_change():
     observation = torch.from_numpy(rng.uniform(-1, 1, size=(20_000, 3)))
     kl = (observation[:, 2] > 0).float() + 0.1 * (observation[:, 1] > 0).float()
     changed = (observation[:, 1] > 0).float()
-    told = change_map(Visits(observation.float(), kl, changed), cells=4)
+    told = change_map(Visits(observation.float(), observation.float(), kl, changed), cells=4)
     assert told.dimensions == (2, 1)
     assert told.explained[0] > 0.9
     np.testing.assert_allclose(told.kl[:, 0], [0, 0, 0.1, 0.1], atol=0.03)
@@ -153,5 +153,5 @@ def test_the_map_finds_the_dimension_of_change():
 
 def test_rare_cells_stay_empty():
     observation = torch.tensor([[0.0, 0.0]] * 50 + [[1.0, 1.0]] * 50)
-    told = change_map(Visits(observation, torch.ones(100), torch.tensor([0.0, 1.0] * 50)), cells=2)
+    told = change_map(Visits(observation, observation, torch.ones(100), torch.tensor([0.0, 1.0] * 50)), cells=2)
     assert np.isfinite(told.kl).tolist() == [[True, False], [False, True]]
