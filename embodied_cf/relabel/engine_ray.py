@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,7 +96,7 @@ def _connect(options: RelabelOptions) -> None:
 def _reach(address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except OSError as error:
         raise _no_cluster(address, str(error)) from error
 
@@ -140,7 +140,7 @@ async def relabel_on_ray(
         raise
 
 
-async def _settle(task: "ray.ObjectRef[Attempt]", job: ShardJob, progress: Progress) -> None:
+async def _settle(task: Awaitable[Attempt], job: ShardJob, progress: Progress) -> None:
     """Wait for a shard's task and put what it wrote into place."""
     try:
         attempt = await task
