@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,dev
+EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,ray,dev
 PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: setup demo test lint bench clean

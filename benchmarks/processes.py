@@ -50,7 +50,7 @@ def _look(root: int, seconds: float, seen: Watched) -> None:
     alive = [row for row in found if row is not None]
     for pid, cpu, _, _ in alive:
         seen.cpu_seconds[pid] = cpu
-    ours = [rss for _, _, rss, ours in alive if ours]
+    ours = [rss for _, _, rss, ours in alive if ours and rss]  # one that has ended and was not yet seen to holds none
     if ours:
         seen.samples.append(Sample(seconds, max(ours), sum(rss for _, _, rss, _ in alive)))
 

@@ -24,7 +24,7 @@ def relabel_in_processes(
             raise
 
 
-def do_shard(job: ShardJob, desk: Desk) -> tuple[int, int]:
+async def do_shard(job: ShardJob, desk: Desk) -> tuple[int, int]:
     """Relabel one shard and return (episodes, steps)."""
     done = [0, 0]
 
@@ -32,7 +32,7 @@ def do_shard(job: ShardJob, desk: Desk) -> tuple[int, int]:
         done[0] += episodes
         done[1] += steps
 
-    asyncio.run(relabel_shards([job], desk, count))
+    await relabel_shards([job], desk, count)
     return done[0], done[1]
 
 
@@ -45,4 +45,4 @@ def _prepare(setting: Setting, options: RelabelOptions) -> None:
 
 
 def _in_worker(job: ShardJob) -> tuple[int, int]:
-    return do_shard(job, _DESK[0])
+    return asyncio.run(do_shard(job, _DESK[0]))

@@ -22,16 +22,21 @@ from typing import Any
 from embodied_cf import __version__
 from embodied_cf.datasets.files import move
 from embodied_cf.errors import ClusterError, MissingLibraryError
+from embodied_cf.relabel.asking import Asking
 from embodied_cf.relabel.build import Setting, build_pipeline
 from embodied_cf.relabel.engine_local import do_shard
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob
+from embodied_cf.vlm.cache import Cache
+from embodied_cf.vlm.usage import Usage
 
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
     raise MissingLibraryError("ray is not installed", remedy="pip install 'embodied-cf[ray]'") from error
+
+from embodied_cf.relabel.ray_cache import shared_cache
 
 _RETRIES = 5
 """Times that a shard is begun anew because its node or process died."""
@@ -42,13 +47,19 @@ _REACH_S, _JOIN_S = 10.0, 60.0
 _JOIN = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 
+Order = tuple[Setting, RelabelOptions, Cache | None]
+"""What every task is told; the cache is there if a model is asked."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A shard and its part as a task left them, not yet in their place."""
 
     directory: Path
-    episodes: int
-    steps: int
+    episodes: int = 0
+    steps: int = 0
+    usage: Usage | None = None
+    """What asking a model cost, if one was asked."""
 
     @property
     def shard(self) -> Path:
@@ -120,27 +131,33 @@ def _no_cluster(address: str, reason: str) -> ClusterError:
 
 
 async def relabel_on_ray(
-    jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, progress: Progress
+    jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, model: Asking | None, progress: Progress
 ) -> None:
     """Work through the shards as Ray tasks, as many at once as there is room for.
 
-    Raises what a task raised, or ClusterError if a shard's task died again and again: finished shards stay.
+    If the run asks a model, every task asks for itself, `--concurrency` requests at once; the answers are kept in
+    the one file, and what they cost is counted in `model`. Raises what a task raised, or ClusterError if a shard's
+    task died again and again: finished shards stay.
     """
     for job in jobs:
         for left in job.part.parent.glob("attempt-*"):  # of a driver that was killed
             shutil.rmtree(left, ignore_errors=True)
-    order = ray.put((setting, options))
+    order = ray.put((setting, options, None if model is None else shared_cache(model.client.options)))
     task = ray.remote(num_cpus=1, num_gpus=options.gpus_per_task, max_retries=_RETRIES)(_attempt)
     tasks = [task.remote(job, __version__, order) for job in jobs]
     try:
-        await asyncio.gather(*(_settle(*pair, progress) for pair in zip(tasks, jobs, strict=True)))
+        for done in asyncio.as_completed([_settle(*pair) for pair in zip(tasks, jobs, strict=True)]):
+            attempt = await done
+            progress(attempt.episodes, attempt.steps)
+            if model is not None and attempt.usage is not None:
+                model.client.usage.add(attempt.usage)
     except BaseException:
         for unfinished in tasks:
             ray.cancel(unfinished, force=True)
         raise
 
 
-async def _settle(task: Awaitable[Attempt], job: ShardJob, progress: Progress) -> None:
+async def _settle(task: Awaitable[Attempt], job: ShardJob) -> Attempt:
     """Wait for a shard's task and put what it wrote into place."""
     try:
         attempt = await task
@@ -157,17 +174,24 @@ async def _settle(task: Awaitable[Attempt], job: ShardJob, progress: Progress) -
     move(attempt.shard, job.target)
     move(attempt.part, job.part)
     attempt.directory.rmdir()
-    progress(attempt.episodes, attempt.steps)
+    return attempt
 
 
-def _attempt(job: ShardJob, version: str, order: tuple[Setting, RelabelOptions]) -> Attempt:
+def _attempt(job: ShardJob, version: str, order: Order) -> Attempt:
     """Relabel one shard into a new directory, in a worker process of some node."""
     _check_node(job, version)
-    setting, options = order
-    desk = Desk(setting.reader, build_pipeline(setting, options), options.label_set)
-    attempt = Attempt(Path(tempfile.mkdtemp(prefix="attempt-", dir=job.part.parent)), 0, 0)
-    episodes, steps = do_shard(replace(job, target=attempt.shard, part=attempt.part), desk)
-    return replace(attempt, episodes=episodes, steps=steps)
+    attempt = Attempt(Path(tempfile.mkdtemp(prefix="attempt-", dir=job.part.parent)))
+    return asyncio.run(_relabel(replace(job, target=attempt.shard, part=attempt.part), attempt, *order))
+
+
+async def _relabel(
+    job: ShardJob, attempt: Attempt, setting: Setting, options: RelabelOptions, cache: Cache | None
+) -> Attempt:
+    async with asking(options, cache) as model:
+        window = 1 if model is None else options.vlm.concurrency
+        desk = Desk(setting.reader, build_pipeline(setting, options, model), options.label_set, window)
+        episodes, steps = await do_shard(job, desk)
+        return replace(attempt, episodes=episodes, steps=steps, usage=model and model.client.usage)
 
 
 def _check_node(job: ShardJob, version: str) -> None:

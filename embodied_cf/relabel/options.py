@@ -90,7 +90,8 @@ class RelabelOptions:
     prompts: Path | None = None
     """Directory that replaces the shipped prompts and JSON schemas."""
     workers: int = 1
-    """Processes; each takes a shard at a time. Runs that ask a model use one and overlap their requests."""
+    """Processes; each takes a shard at a time. Runs that ask a model use one and overlap their requests,
+    except on Ray."""
     engine: str = "local"
     """Where shards are worked on: `local`, in --workers processes; `ray`, on a Ray with so many CPUs that is started
     on this machine for the run; `ray:HOST:PORT` or `ray:auto`, on a cluster that shares a file system with it."""
@@ -128,6 +129,12 @@ class RelabelOptions:
             raise UsageError(f"--gpus-per-task {self.gpus_per_task:g} is neither a share of one GPU nor a whole number")
         if self.gpus_per_task and self.engine == "local":
             raise UsageError("--gpus-per-task is for tasks on Ray", remedy="Add --engine ray.")
+        limited = self.vlm.max_requests is not None or self.vlm.max_cost is not None
+        if self.asks_model and limited and self.engine != "local":
+            raise UsageError(
+                "--max-requests and --max-cost are kept by one process, and tasks on Ray are many",
+                remedy="Drop them, or take --engine local, which overlaps --concurrency requests.",
+            )
 
     @property
     def ray_address(self) -> str | None:
@@ -141,6 +148,7 @@ class RelabelOptions:
             dataset=self.dataset.absolute(),
             out=self.out.absolute(),
             detector=self.detector and self.detector.absolute(),
+            prompts=self.prompts and self.prompts.absolute(),
         )
 
     @property

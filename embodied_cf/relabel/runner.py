@@ -92,7 +92,7 @@ async def _run(
         if options.engine != "local":
             from embodied_cf.relabel.engine_ray import relabel_on_ray
 
-            await relabel_on_ray(jobs, setting, options, progress)
+            await relabel_on_ray(jobs, setting, options, model, progress)
         elif options.workers == 1 or model is not None or len(jobs) < _WORK_BEFORE_WORKERS:
             window = 1 if model is None else options.vlm.concurrency
             await relabel_shards(jobs, Desk(setting.reader, pipeline, options.label_set, window), progress)

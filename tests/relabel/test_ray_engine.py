@@ -17,7 +17,7 @@ from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import ClusterError, MissingLibraryError, UsageError
 from embodied_cf.relabel.build import survey
-from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.options import RelabelOptions, VlmOptions
 from embodied_cf.relabel.output import Output
 from embodied_cf.relabel.runner import relabel
 
@@ -125,7 +125,7 @@ def _job_and_order(source, out):
     setting = survey(dataset, load_spec(None, dataset.path), dataset.shards(), options)
     output = Output(out)
     output.claim({}, source)
-    return _job(dataset.shards()[0], setting, options, output), (setting, options)
+    return _job(dataset.shards()[0], setting, options, output), (setting, options, None)
 
 
 async def _already(attempt):
@@ -139,11 +139,10 @@ def test_a_shard_done_twice_is_there_once(source, local, tmp_path):
     first, second = (_attempt(job, __version__, order) for _ in range(2))
     assert first.directory != second.directory
     assert not job.target.exists(), "a task alone puts nothing into place"
-    counted = []
     for attempt in (first, second):
-        asyncio.run(_settle(_already(attempt), job, lambda *done: counted.append(done)))
+        done = asyncio.run(_settle(_already(attempt), job))
+        assert (done.episodes, done.steps) == (5, 1500)
         assert hashlib.sha256(job.target.read_bytes()).hexdigest() == local[job.shard.name]
-    assert counted == [(5, 1500)] * 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([job.shard.name, "labels"])
     assert sorted(path.name for path in job.part.parent.iterdir()) == sorted(["run.json", job.part.name])
 
@@ -170,7 +169,7 @@ def test_a_node_without_the_files_or_with_another_version_says_so(source, tmp_pa
     attempt = _attempt(job, __version__, order)
     elsewhere = replace(attempt, directory=tmp_path / "other_disk")
     with pytest.raises(ClusterError, match="other_disk/part: this machine does not see it"):
-        asyncio.run(_settle(_already(elsewhere), job, lambda episodes, steps: None))
+        asyncio.run(_settle(_already(elsewhere), job))
     assert not job.part.exists()
 
 
@@ -226,6 +225,8 @@ def test_a_port_that_does_not_speak_ray_is_given_up(source, tmp_path, monkeypatc
         ({"engine": "ray", "gpus_per_task": -1.0}, "neither a share of one GPU nor a whole number"),
         ({"engine": "ray", "gpus_per_task": 1.5}, "--gpus-per-task 1.5 is neither"),
         ({"gpus_per_task": 0.5}, "Add --engine ray"),
+        ({"engine": "ray", "captioner": "openai", "vlm": VlmOptions(max_requests=9)}, "kept by one process"),
+        ({"engine": "ray", "captioner": "openai", "vlm": VlmOptions(max_cost=1.0)}, "take --engine local"),
     ],
 )
 def test_options_that_contradict_each_other(tmp_path, given, told):
