@@ -22,7 +22,7 @@ from typing import Any
 from embodied_cf import __version__
 from embodied_cf.datasets.files import move
 from embodied_cf.errors import ClusterError, MissingLibraryError
-from embodied_cf.relabel.asking import Asking
+from embodied_cf.relabel.asking import Asking, asking
 from embodied_cf.relabel.build import Setting, build_pipeline
 from embodied_cf.relabel.engine_local import do_shard
 from embodied_cf.relabel.options import RelabelOptions
@@ -139,9 +139,8 @@ async def relabel_on_ray(
     the one file, and what they cost is counted in `model`. Raises what a task raised, or ClusterError if a shard's
     task died again and again: finished shards stay.
     """
-    for job in jobs:
-        for left in job.part.parent.glob("attempt-*"):  # of a driver that was killed
-            shutil.rmtree(left, ignore_errors=True)
+    for left in {left for job in jobs for left in job.part.parent.glob("attempt-*")}:  # of a driver that was killed
+        shutil.rmtree(left, ignore_errors=True)
     order = ray.put((setting, options, None if model is None else shared_cache(model.client.options)))
     task = ray.remote(num_cpus=1, num_gpus=options.gpus_per_task, max_retries=_RETRIES)(_attempt)
     tasks = [task.remote(job, __version__, order) for job in jobs]
