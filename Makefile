@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,docs,dev
+EXTRAS ?= tfds,text,hf,lerobot,mujoco,babyai,sb3,ray,docs,dev
 PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: setup demo test lint docs bench clean

@@ -52,6 +52,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise
 
 
+def move(source: Path, target: Path) -> None:
+    """Rename a file that is whole and synced to `target`, replacing what stands there."""
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+        _sync(target.parent)
+
+
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Give a temporary directory beside `path`, renamed to it after the block; removed if the block raises.

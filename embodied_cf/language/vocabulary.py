@@ -7,8 +7,8 @@ from functools import cached_property
 
 from embodied_cf.language import connectives
 
-_REMEMBERED = 1 << 16
-"""Distinct instructions whose parse is kept; the same few hundred come again and again."""
+_REMEMBERED = 1 << 12
+"""Distinct instructions whose parse is kept; the same few hundred come again and again, between many that come once."""
 _SPACE = re.compile(r"\s+")
 _SIDES = {"left": "right", "right": "left", "leftward": "rightward", "rightward": "leftward",
           "leftwards": "rightwards", "rightwards": "leftwards", "clockwise": "counterclockwise",

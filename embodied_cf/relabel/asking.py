@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.vlm.budget import Prices
+from embodied_cf.vlm.cache import Cache
 from embodied_cf.vlm.client import VlmClient
 from embodied_cf.vlm.forecast import DryRun, Forecast
 from embodied_cf.vlm.options import ClientOptions
@@ -35,13 +36,18 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(options: RelabelOptions) -> AsyncIterator[Asking | None]:
-    """Open the model that the options name; None for captioners that ask nobody."""
+async def asking(options: RelabelOptions, shared: Cache | None = None) -> AsyncIterator[Asking | None]:
+    """Open the model that the options name; None for captioners that ask nobody.
+
+    `shared` holds the answers in place of the file that the options name.
+    """
     if not options.asks_model:
         yield None
         return
     prompts = load_prompts(options.prompts or SHIPPED)
     settings = client_options(options)
+    if shared is not None:
+        settings = replace(settings, cache=shared)
     cache = settings.cache
     assert cache is not None
     client = replay_client(settings, cache) if options.captioner == "replay" else VlmClient(settings)

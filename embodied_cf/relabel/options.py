@@ -1,6 +1,7 @@
 """The options of a relabel run."""
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import FAMILIES, Family
 from embodied_cf.vlm.faults import Faults
+
+_ENGINE = re.compile(r"local|ray(:auto|:[^/\s]+:\d+)?")
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,13 @@ class RelabelOptions:
     prompts: Path | None = None
     """Directory that replaces the shipped prompts and JSON schemas."""
     workers: int = 1
-    """Processes; each takes a shard at a time. Runs that ask a model use one and overlap their requests."""
-    engine: Literal["local"] = "local"
-    """Where shard tasks run."""
+    """Processes; each takes a shard at a time. Runs that ask a model use one and overlap their requests,
+    except on Ray."""
+    engine: str = "local"
+    """Where shards are worked on: `local`, in --workers processes; `ray`, on a Ray with so many CPUs that is started
+    on this machine for the run; `ray:HOST:PORT` or `ray:auto`, on a cluster that shares a file system with it."""
+    gpus_per_task: float = 0.0
+    """GPUs, or share of one, that each task on Ray reserves: for captioners whose network runs on one."""
     no_frames: bool = False
     """Keep camera frames out of the report."""
     scene: Faults = field(default_factory=Faults)
@@ -117,6 +124,41 @@ class RelabelOptions:
                 "--policy and --synthesizer atomic need each other",
                 remedy="Train one by `embodied-cf train --preset atomic --kinds hindsight atomic`.",
             )
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        if not _ENGINE.fullmatch(self.engine):
+            raise UsageError(
+                f"--engine {self.engine!r} is unknown", remedy="Give local, ray, ray:auto or ray:HOST:PORT."
+            )
+        if self.workers > 1 and self.ray_address is not None:
+            raise UsageError("--workers counts processes of this machine, a cluster has CPUs of its own")
+        if self.gpus_per_task < 0 or (self.gpus_per_task > 1 and self.gpus_per_task % 1):
+            raise UsageError(f"--gpus-per-task {self.gpus_per_task:g} is neither a share of one GPU nor a whole number")
+        if self.gpus_per_task and self.engine == "local":
+            raise UsageError("--gpus-per-task is for tasks on Ray", remedy="Add --engine ray.")
+        limited = self.vlm.max_requests is not None or self.vlm.max_cost is not None
+        if self.asks_model and limited and self.engine != "local":
+            raise UsageError(
+                "--max-requests and --max-cost are kept by one process, and tasks on Ray are many",
+                remedy="Drop them, or take --engine local, which overlaps --concurrency requests.",
+            )
+
+    @property
+    def ray_address(self) -> str | None:
+        """Address of the Ray cluster to join; None for engines of this machine."""
+        return self.engine.partition(":")[2] or None
+
+    def absolute(self) -> "RelabelOptions":
+        """Return the options with every path that workers open made absolute."""
+        return replace(
+            self,
+            dataset=self.dataset.absolute(),
+            out=self.out.absolute(),
+            policy=self.policy and self.policy.absolute(),
+            detector=self.detector and self.detector.absolute(),
+            prompts=self.prompts and self.prompts.absolute(),
+        )
 
     @property
     def asks_model(self) -> bool:

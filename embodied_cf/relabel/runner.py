@@ -1,11 +1,9 @@
 """The resumable run: every shard on its own, atomically, in as many processes as wanted."""
 
 import asyncio
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import UsageError
 from embodied_cf.relabel.asking import asking
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
+from embodied_cf.relabel.engine_local import relabel_in_processes
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.output import Output
 from embodied_cf.relabel.report import write_report
@@ -57,6 +56,15 @@ def relabel(options: RelabelOptions, progress: Progress = lambda episodes, steps
     Raises an EmbodiedError that names what is wrong and the remedy. Killed at any instant, the same call
     again finishes the work with the same bytes.
     """
+    if options.engine == "local":
+        return _relabel(options, progress)
+    from embodied_cf.relabel.engine_ray import on_ray
+
+    with on_ray(options) as everywhere:
+        return _relabel(everywhere, progress)
+
+
+def _relabel(options: RelabelOptions, progress: Progress) -> RunResult:
     started = time.monotonic()
     dataset = open_dataset(options.dataset)
     shards = dataset.shards(options.split)
@@ -81,11 +89,15 @@ async def _run(
         output.claim(header(setting, options, shards, pipeline.provenance.stages), setting.dataset.path)
         left = [] if output.complete else [shard for shard in shards if not output.done(shard)]
         jobs = [_job(shard, setting, options, output) for shard in left]
-        if options.workers == 1 or model is not None or len(jobs) < _WORK_BEFORE_WORKERS:
+        if options.engine != "local":
+            from embodied_cf.relabel.engine_ray import relabel_on_ray
+
+            await relabel_on_ray(jobs, setting, options, model, progress)
+        elif options.workers == 1 or model is not None or len(jobs) < _WORK_BEFORE_WORKERS:
             window = 1 if model is None else options.vlm.concurrency
             await relabel_shards(jobs, Desk(setting.reader, pipeline, options.label_set, window), progress)
         else:
-            _in_processes(jobs, setting, options, progress)
+            relabel_in_processes(jobs, setting, options, progress)
         if not output.complete:
             body = setting.body
             output.finish(setting.dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)
@@ -135,17 +147,6 @@ def _refuse_existing_set(dataset: RldsDataset, name: str) -> None:
         )
 
 
-def _in_processes(jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, progress: Progress) -> None:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, (setting, options)) as pool:
-        try:
-            for future in as_completed([pool.submit(_in_worker, job) for job in jobs]):
-                progress(*future.result())
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
 def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output) -> ShardJob:
     dataset = setting.dataset
     before = sum(other.records for other in dataset.shards(shard.split)[: shard.index])
@@ -154,25 +155,6 @@ def _job(shard: Shard, setting: Setting, options: RelabelOptions, output: Output
     prefix = dataset.episode_id(shard, 0).removesuffix("00000")
     target = output.path / shard.name
     return ShardJob(shard, dataset.file_format, target, output.part(shard), prefix, limit)
-
-
-_DESK: list[Desk] = []
-"""A worker process's own desk, set once when it starts."""
-
-
-def _prepare(setting: Setting, options: RelabelOptions) -> None:
-    _DESK.append(Desk(setting.reader, build_pipeline(setting, options), options.label_set))
-
-
-def _in_worker(job: ShardJob) -> tuple[int, int]:
-    done = [0, 0]
-
-    def count(episodes: int, steps: int) -> None:
-        done[0] += episodes
-        done[1] += steps
-
-    asyncio.run(relabel_shards([job], _DESK[0], count))
-    return done[0], done[1]
 
 
 def _summed(output: Output, resumed: int, seconds: float, usage: dict[str, object] | None) -> RunResult:

@@ -30,7 +30,7 @@ SAME_AS_FACTUAL = "no different from what the robot did"
 DUPLICATE = "the same label twice"
 CONFLICT = "at the same observation the same words ask for another motion"
 MADE_UP = "other frames should show the thing and do not"
-_normalise = lru_cache(maxsize=65536)(normalise)
+_normalise = lru_cache(maxsize=1 << 12)(normalise)
 
 
 @dataclass(frozen=True)

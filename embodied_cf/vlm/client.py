@@ -11,6 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -39,7 +40,8 @@ class VlmClient:
         self.usage = Usage(options.prices)
         self._sampling = options.sampling
         self._hook = load_hook(options.before_send)
-        self._cache: Cache = SqliteCache(options.cache) if options.cache else NoCache()
+        cache = options.cache
+        self._cache: Cache = SqliteCache(cache) if isinstance(cache, Path) else cache or NoCache()
         self._budget = Budget(options.max_requests, options.max_cost_usd)
         self._slots = asyncio.Semaphore(options.concurrency)
         # whoever asks a million questions at once must not have them all rendered before the first is sent

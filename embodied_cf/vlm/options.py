@@ -9,6 +9,7 @@ from typing import cast
 from embodied_cf.errors import UsageError
 from embodied_cf.vlm.access import check_url
 from embodied_cf.vlm.budget import Prices
+from embodied_cf.vlm.cache import Cache
 from embodied_cf.vlm.question import Json
 from embodied_cf.vlm.retry import FIRST_DELAY_S
 
@@ -29,7 +30,8 @@ class ClientOptions:
     before_send: str | Hook | None = None
     """Applied to each image before hashing and sending, in a thread: a callable or `package.module:function`.
     It must keep the image's size where boxes are wanted."""
-    cache: Path | None = None
+    cache: Path | Cache | None = None
+    """A SQLite file of this client's own, or what several share."""
     offline: bool = False
     """Answer from the cache only."""
     concurrency: int = 32

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -34,6 +34,12 @@ class Usage:
     """Unusable answers by kind: off_list, schema, not_json, truncated, refused, empty."""
     latencies_s: array = field(default_factory=lambda: array("d"), repr=False)
     """Seconds from sending to the whole answer, of requests that were answered."""
+
+    def add(self, other: "Usage") -> None:
+        """Count what another client did, too."""
+        for each in fields(self):
+            if each.name != "prices":
+                setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     def summary(self) -> dict[str, object]:
         """Return everything as JSON-able data; costs are null while prices are unknown."""

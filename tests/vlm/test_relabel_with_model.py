@@ -47,7 +47,7 @@ def coloured(tmp_path_factory):
 
 def command(coloured, out, base_url, *more):
     arguments = ["--spec", "bridge", "--captioner", "openai", "--model", "m", "--base-url", base_url,
-                 "--api-key-env", "TEST_VLM_KEY", "--every", str(EVERY), "--timeout", "1", *more]  # fmt: skip
+                 "--api-key-env", "TEST_VLM_KEY", "--every", str(EVERY), "--timeout", "1", *map(str, more)]  # fmt: skip
     return [sys.executable, "-m", "embodied_cf", "relabel", str(coloured), str(out), *arguments]
 
 
@@ -120,6 +120,21 @@ def test_a_finished_run_replays_without_server_or_key(coloured, server, tmp_path
     assert done.returncode == 0, done.stderr
     assert len(server.requests()) == asked
     assert digest(tmp_path / "replayed") == digest(tmp_path / "live")
+
+
+def test_tasks_on_ray_share_one_file_of_answers(coloured, start_server, tmp_path):
+    alone, shared = start_server(), start_server()
+    assert run(coloured, tmp_path / "local", alone.base_url).returncode == 0
+    told = tmp_path / "told.json"
+    done = run(coloured, tmp_path / "ray", shared.base_url, "--engine", "ray", "--workers", "2", "--json", told)
+    assert done.returncode == 0, done.stderr
+    assert digest(tmp_path / "ray") == digest(tmp_path / "local")
+    usage = json.loads(told.read_text())["usage"]
+    assert usage["requests"] == len(shared.requests()) > 0
+    assert usage["questions"] == usage["requests"] + usage["cached"] + usage["shared"]
+    again = run(coloured, tmp_path / "again", shared.base_url, "--cache", f"{tmp_path / 'ray'}.vlm-cache.sqlite")
+    assert again.returncode == 0, again.stderr
+    assert len(shared.requests()) == usage["requests"], "every answer came from the file"
 
 
 def test_no_file_and_no_message_holds_the_key(coloured, start_server, tmp_path):

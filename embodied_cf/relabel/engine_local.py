@@ -1,0 +1,48 @@
+"""Shard tasks on this machine: one after the other, or in a pool of processes."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from embodied_cf.relabel.build import Setting, build_pipeline
+from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob, relabel_shards
+
+
+def relabel_in_processes(
+    jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, progress: Progress
+) -> None:
+    """Work through the shards in up to `options.workers` processes; each finishes its shards in place."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, (setting, options)) as pool:
+        try:
+            for future in as_completed([pool.submit(_in_worker, job) for job in jobs]):
+                progress(*future.result())
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+async def do_shard(job: ShardJob, desk: Desk) -> tuple[int, int]:
+    """Relabel one shard and return (episodes, steps)."""
+    done = [0, 0]
+
+    def count(episodes: int, steps: int) -> None:
+        done[0] += episodes
+        done[1] += steps
+
+    await relabel_shards([job], desk, count)
+    return done[0], done[1]
+
+
+_DESK: list[Desk] = []
+"""A worker process's own desk, set once when it starts."""
+
+
+def _prepare(setting: Setting, options: RelabelOptions) -> None:
+    _DESK.append(Desk(setting.reader, build_pipeline(setting, options), options.label_set))
+
+
+def _in_worker(job: ShardJob) -> tuple[int, int]:
+    return asyncio.run(do_shard(job, _DESK[0]))
