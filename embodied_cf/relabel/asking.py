@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embodied_cf.relabel.options import RelabelOptions
@@ -44,16 +44,26 @@ async def asking(options: RelabelOptions) -> AsyncIterator[Asking | None]:
     settings = client_options(options)
     cache = settings.cache
     assert cache is not None
-    client = replay_client(settings, cache) if options.captioner == "replay" else VlmClient(settings)
+    client = replay_client(settings, cache) if options.captioner == "replay" else _client(options, settings)
     async with client:
         yield Asking(DryRun(client) if options.dry_run else client, prompts, client)
+
+
+def _client(options: RelabelOptions, settings: ClientOptions) -> VlmClient:
+    if options.captioner != "hf":
+        return VlmClient(settings)
+    from embodied_cf.policies.hf_base import find_base
+    from embodied_cf.vlm.local_model import LocalModel
+
+    vlm = options.vlm
+    return VlmClient(settings, LocalModel.of(find_base(vlm.model, "--model"), vlm.weights, vlm.device, vlm.batch_size))
 
 
 def client_options(options: RelabelOptions) -> ClientOptions:
     """Return how to ask, from the run's options."""
     vlm = options.vlm
-    return ClientOptions(
-        model=vlm.model,
+    settings = ClientOptions(
+        model=_model(options),
         base_url=vlm.base_url,
         api_key_env=vlm.api_key_env,
         send_images=vlm.send_images,
@@ -64,7 +74,34 @@ def client_options(options: RelabelOptions) -> ClientOptions:
         max_requests=vlm.max_requests,
         max_cost_usd=vlm.max_cost,
         prices=Prices(vlm.price_in, vlm.price_out),
+        max_output_tokens=vlm.max_new_tokens,
     )
+    return _as_local(settings, options) if settings.is_local else settings
+
+
+def _as_local(settings: ClientOptions, options: RelabelOptions) -> ClientOptions:
+    """Return how to ask a model in this process: free of charge, and once, since greedy answers stay the same."""
+    return replace(
+        settings,
+        concurrency=max(options.vlm.concurrency, options.vlm.batch_size),
+        max_rounds=1,
+        max_cost_usd=None,
+        prices=Prices(),
+        seed=None,
+        extra_body={"weights": options.vlm.weights},
+    )
+
+
+def _model(options: RelabelOptions) -> str:
+    """Return what cache and provenance call the model; a directory is named for what it holds."""
+    model = options.vlm.model
+    in_directory = (Path(model).expanduser() / "config.json").is_file()
+    if options.captioner != "hf" and not (options.captioner == "replay" and in_directory):
+        return model
+    from embodied_cf.policies.hf_base import find_base
+    from embodied_cf.vlm.local_model import label_of
+
+    return label_of(find_base(model, "--model"))
 
 
 def default_cache(out: Path) -> Path:

@@ -9,6 +9,7 @@ import tyro
 from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import FAMILIES, Family
+from embodied_cf.policies.config import DeviceName
 from embodied_cf.vlm.faults import Faults
 
 
@@ -17,7 +18,7 @@ class VlmOptions:
     """How to reach a vision-language model; only read by captioners that ask one."""
 
     model: str = "gpt-4o-mini"
-    """Model name as the server knows it."""
+    """Model name as the server knows it; for `hf` a directory, or a name on the Hugging Face hub."""
     base_url: str = "https://api.openai.com/v1"
     """Any OpenAI-compatible server, such as http://127.0.0.1:8000/v1 of vLLM."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -42,8 +43,20 @@ class VlmOptions:
     """US dollars per million output tokens."""
     timeout: float = 120.0
     """Seconds that one request may take."""
+    max_new_tokens: int = 1024
+    """Tokens that one answer may have."""
+    batch_size: int = 8
+    """Answers that the model of `hf` generates at once."""
+    device: DeviceName = "auto"
+    """What the model of `hf` computes on."""
+    weights: Literal["fp32", "bf16"] = "bf16"
+    """Precision of the model of `hf`."""
     cache: Path | None = None
     """File of answered questions; default OUT.vlm-cache.sqlite beside OUT."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"--batch-size {self.batch_size} is less than 1")
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,10 @@ class RelabelOptions:
     `embodied-cf inspect DATASET --suggest-spec` drafts one."""
     split: str | None = None
     """Only this split; default all."""
-    captioner: Literal["motion", "openai", "replay", "scene", "learned"] = "motion"
-    """Who says what was done: motion alone; a vision-language model, or only its cached answers; for simulated
-    data, the simulator's own list of what frames show, degraded on purpose, or a small network that sees."""
+    captioner: Literal["motion", "openai", "hf", "replay", "scene", "learned"] = "motion"
+    """Who says what was done: motion alone; a vision-language model behind a server, or in this process, or only its
+    cached answers; for simulated data, the simulator's own list of what frames show, degraded on purpose, or a small
+    network that sees."""
     synthesizer: Literal["primitive", "retrieval", "goal"] = "primitive"
     """Who makes counterfactual actions: arcs, matched real segments, or paths to things in view."""
     segmenter: Literal["threshold", "changepoint"] = "threshold"
@@ -113,4 +127,4 @@ class RelabelOptions:
     @property
     def asks_model(self) -> bool:
         """Whether the captioner puts questions to a model, or to the cache of one."""
-        return self.captioner in ("openai", "replay")
+        return self.captioner in ("openai", "hf", "replay")
