@@ -1,10 +1,14 @@
 """The model that a run asks: opened once, shared by all its stages, closed with the run."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from embodied_cf.datasets.files import exclusive
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.vlm.budget import Prices
 from embodied_cf.vlm.client import VlmClient
@@ -14,6 +18,9 @@ from embodied_cf.vlm.question import Asker, Prompt
 from embodied_cf.vlm.replay import replay_client
 from embodied_cf.vlm.templates import SHIPPED, load_prompts
 
+if TYPE_CHECKING:
+    from embodied_cf.vlm.batch import BatchAsker
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -22,6 +29,8 @@ class Asking:
     asker: Asker
     prompts: Mapping[str, Prompt]
     client: VlmClient
+    batch: "BatchAsker | None" = None
+    """The asker, if it asks in batches."""
 
     @property
     def usage(self) -> dict[str, object]:
@@ -46,7 +55,29 @@ async def asking(options: RelabelOptions) -> AsyncIterator[Asking | None]:
     assert cache is not None
     client = replay_client(settings, cache) if options.captioner == "replay" else _client(options, settings)
     async with client:
-        yield Asking(DryRun(client) if options.dry_run else client, prompts, client)
+        if options.dry_run:
+            yield Asking(DryRun(client), prompts, client)
+        elif options.vlm.batch:
+            async with _batches(client, cache) as batch:
+                yield Asking(batch, prompts, client, batch)
+        else:
+            yield Asking(client, prompts, client)
+
+
+@asynccontextmanager
+async def _batches(client: VlmClient, cache: Path) -> "AsyncIterator[BatchAsker]":
+    """Open the list of batches beside the cache, which one run at a time may use."""
+    from embodied_cf.vlm.batch import BatchAsker
+    from embodied_cf.vlm.batch_api import BatchApi
+    from embodied_cf.vlm.batch_store import BatchStore
+
+    path = cache.with_suffix(".batches.sqlite")
+    with exclusive(path.with_suffix(".lock")), closing(BatchStore(path)) as store:
+        api = BatchApi(client.options)
+        try:
+            yield BatchAsker(client, store, api, partial(print, file=sys.stderr, flush=True))
+        finally:
+            await api.close()
 
 
 def _client(options: RelabelOptions, settings: ClientOptions) -> VlmClient:

@@ -27,6 +27,9 @@ class VlmOptions:
     """Allow frames to leave this machine; not needed for servers on loopback."""
     before_send: str = ""
     """package.module:function that takes and returns encoded image bytes, such as to blur faces."""
+    batch: bool = False
+    """Ask through the server's Batch API: half the price at OpenAI, answers within a day. Killed or stopped, the same
+    command goes on with what was sent."""
     concurrency: int = 32
     """Requests in flight at once."""
     every: int = 3
@@ -121,6 +124,8 @@ class RelabelOptions:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is less than 1")
         if not 0 <= self.command_share <= 1:
             raise UsageError(f"--command-share {self.command_share} is not in [0, 1]")
+        if self.vlm.batch and self.captioner != "openai":
+            raise UsageError(f"--batch asks a server; the captioner {self.captioner} asks none")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit} is less than 1")
 

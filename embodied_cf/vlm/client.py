@@ -164,6 +164,12 @@ class VlmClient:
                 rejected, problem = wire.Rejected(reply, verdict.problem), verdict.problem
         raise VlmError(f"no usable answer even after a repair round: {problem}", where=sheet.where)
 
+    def keep(self, sheet: Sheet, value: dict, *replies: wire.Reply) -> Answer:
+        """Return and remember the answer that replies got elsewhere (`batch`) came to."""
+        answer = self._accept(sheet, value, *replies)
+        self._cache.put(sheet.key, sheet.name, self.options.model, answer)
+        return answer
+
     @staticmethod
     def _accept(sheet: Sheet, value: dict, *replies: wire.Reply) -> Answer:
         spent_in = sum(reply.input_tokens for reply in replies)
@@ -216,7 +222,7 @@ class VlmClient:
         if self._closed_to_us is not None:
             raise AccessError(self._closed_to_us.what, where=sheet.where, remedy=self._closed_to_us.remedy)
         server = self._server(with_images=bool(sheet.pictures))
-        worst = self._worst_case_usd(sheet, body)
+        worst = self.worst_case_usd(sheet, body)
         await self._budget.reserve(worst)
         spent = worst  # unless we learn better: a request cancelled under way may be billed
         self.usage.requests += 1
@@ -256,7 +262,8 @@ class VlmClient:
             )
         return self._transport
 
-    def _worst_case_usd(self, sheet: Sheet, body: Json) -> float:
+    def worst_case_usd(self, sheet: Sheet, body: Json) -> float:
+        """Return the most that a request can cost; 0 where no limit is set."""
         if self.options.max_cost_usd is None:
             return 0.0
         most = most_input_tokens(wire.text_of(body), sheet.pictures)

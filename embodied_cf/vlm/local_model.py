@@ -79,17 +79,16 @@ def load_chat(folder: Path, weights: Literal["fp32", "bf16"], device: torch.devi
 def _load_processor(folder: Path) -> Any:
     with needs_extra():
         from transformers import AutoProcessor
-        from transformers.utils import is_torchvision_available
     try:
         with readable(folder), needs_extra(), quietly():
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-    except (AttributeError, CheckpointError, MissingLibraryError) as error:
-        if is_torchvision_available():
+    except (CheckpointError, MissingLibraryError) as error:
+        if "requires `torchvision`" not in str(error):
             raise
         raise MissingLibraryError(
-            f"the processor of this model cannot be loaded ({' '.join(str(error).split())})",
+            "the processor of this model reads films, too (as do those of Qwen2.5-VL and SmolVLM)",
             where=folder,
-            remedy="Some read films, too (Qwen2.5-VL, SmolVLM) and need torchvision: pip install torchvision.",
+            remedy="It needs torchvision, of the version that fits your torch: pip install torchvision.",
         ) from None
     if getattr(processor, "image_processor", None) is None or processor.chat_template is None:
         raise CheckpointError(

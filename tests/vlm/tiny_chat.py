@@ -42,7 +42,9 @@ def save_chat(folder: Path, template: str | None = TEMPLATE) -> Path:
     text = {**_SIZES, "model_type": "llama", "vocab_size": len(tokenizer), "num_key_value_heads": 1,
             "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END, "max_position_embeddings": 32768}  # fmt: skip
     eye = {**_SIZES, "image_size": 32, "patch_size": 8}
-    config = Idefics3Config(vision_config=eye, text_config=text, image_token_id=SPECIAL.index("<image>"), scale_factor=2)
+    config = Idefics3Config(
+        vision_config=eye, text_config=text, image_token_id=SPECIAL.index("<image>"), scale_factor=2
+    )
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     eyes = Idefics3ImageProcessorPil(
         size={"longest_edge": 32}, max_image_size={"longest_edge": 32}, do_image_splitting=False
