@@ -13,7 +13,8 @@ async def answer_first(jobs: Sequence[ShardJob], desk: Desk, batch: BatchAsker) 
     """Carry the episodes of some shards through the pipeline again and again, a round of batches between.
 
     A round answers every question that depends on no open one, so that there are as many as questions build on one
-    another (four, and what repairs take), however many episodes there are. One episode is in memory at a time.
+    another (describe, summarise, filter, propose, and repairs), however many episodes there are. One episode is in
+    memory at a time.
     Raises BudgetError, AccessError: the same run again goes on with what was sent.
     """
     await batch.collect()  # what an earlier process left open

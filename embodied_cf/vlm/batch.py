@@ -1,7 +1,7 @@
 """Asking in batches: what is not known yet is noted down, sent together, and known when the batch is over.
 
-An asker (`BatchAsker`) takes the client's place. Whoever asks meets `WaitingError` for what no batch has answered so far;
-after `collect` the same questions are asked again, and so on, since later questions depend on earlier answers.
+An asker (`BatchAsker`) takes the client's place. Whoever asks meets `WaitingError` for what no batch has answered so
+far; after `collect` the same questions are asked again, and so on, since later questions depend on earlier answers.
 """
 
 import asyncio

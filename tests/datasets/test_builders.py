@@ -26,9 +26,17 @@ DRIVING = {"name": "tiny", "world": "corridors", "people": [1, 2], "bias": 0.5, 
 TABLETOP = {"name": "tiny", "bias": 0.5, "seed": 3, "size": 48, "steps": 8, "train": 2, "dev": 0, "test": 1}
 
 
+# `tfds build` itself, without its sister commands, which import Apache Beam
+BUILD = """
+import sys
+from tensorflow_datasets.scripts.cli import build, cli_utils
+cli_utils.make_flags_parser(build.Args, description="")(["tfds build", *sys.argv[1:]]).execute()
+"""
+
+
 def build(name, config, data):
     """Run `tfds build` in the repository and return the dataset's directory."""
-    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", f"datasets/builders/{name}"]
+    command = [sys.executable, "-c", BUILD, f"datasets/builders/{name}"]
     command += ["--data_dir", str(data), "--config", json.dumps(config)]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
@@ -90,12 +98,12 @@ CONFIGS = """
 import json, sys
 sys.path.insert(0, "datasets/builders")
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.dataset_metadata import valid_tags
 found = {}
 for name in ("embodied_cf_driving", "embodied_cf_tabletop"):
     cls = tfds.core.community.builder_cls_from_module(f"{name}.{name}_dataset_builder")
     found[cls.name] = [config.name for config in cls.BUILDER_CONFIGS]
-    known = tfds.core.dataset_metadata.valid_tags()
-    found[f"{name} tags"] = [tag for tag in cls.get_metadata().tags if tag not in known]
+    found[f"{name} tags"] = [tag for tag in cls.get_metadata().tags if tag not in valid_tags()]
 print(json.dumps(found))
 """
 
