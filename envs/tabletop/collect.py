@@ -1,6 +1,6 @@
 """Logs of the table as RLDS: a collector that knows no language plays with what lies there."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -29,9 +29,9 @@ def collect_tables(
     write_rollouts(directory, card, partial(TabletopEnv, split=split, size=size), player(bias, told), plan, READING)
 
 
-def tables(plan: Plan, split: str, size: int, bias: float) -> Iterator[Example]:
-    """Yield the episodes that `collect_tables` writes, in its order."""
-    return rollouts(partial(TabletopEnv, split=split, size=size), player(bias), plan, NAME, range(plan.episodes))
+def tables(plan: Plan, split: str, size: int, bias: float, indices: range) -> list[Example]:
+    """Return the episodes of those indices that `collect_tables` writes."""
+    return list(rollouts(partial(TabletopEnv, split=split, size=size), player(bias), plan, NAME, indices))
 
 
 def player(bias: float, told: Callable[[], None] = lambda: None) -> PolicyMaker:

@@ -1,9 +1,13 @@
 """Makes the logs of the table with `tfds build datasets/builders/embodied_cf_tabletop`; needs the extra `mujoco`.
 
-Like the builder of the driving logs it knows `envs/`, and nothing in the package imports it.
+Like the builder of the driving logs it knows `envs/`, and nothing in the package imports it. The table is drawn in a
+process of its own: TensorFlow, which writes the shards, and Mesa, which draws in software, crash in one process (each
+brings its own LLVM).
 """
 
+import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +19,8 @@ from embodied_cf.envs.tabletop.collect import tables
 from embodied_cf.envs.tabletop.environment import TabletopEnv
 
 BIASES = (0.8, 0.5, 0.2)
+_AT_ONCE = 25
+"""Episodes in memory."""
 
 
 @dataclass(eq=False)
@@ -61,5 +67,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
     def _generate_examples(self, split: str) -> Iterator[tuple[int, Any]]:
         config = self.builder_config
         plan = Plan(getattr(config, split), config.seed, max_steps=config.steps, says=False)
-        for index, example in enumerate(tables(plan, split, config.size, config.bias)):
-            yield index, by_step(example)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
+            for first in range(0, plan.episodes, _AT_ONCE):
+                indices = range(first, min(first + _AT_ONCE, plan.episodes))
+                made = elsewhere.submit(tables, plan, split, config.size, config.bias, indices)
+                yield from zip(indices, map(by_step, made.result()), strict=True)
