@@ -1,8 +1,11 @@
 """For users of tf.data and rlds (extra `tfds`): the one place that deals with their quirks."""
 
 import importlib
+import io
 import sys
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from embodied_cf.errors import UsageError
 
@@ -30,3 +33,22 @@ def _stand_in_for_reverb() -> None:
     vars(reverb)["structured_writer"] = writer
     sys.modules.setdefault("reverb", reverb)
     sys.modules.setdefault("reverb.structured_writer", writer)
+
+
+def by_step(example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an episode as builders of tfds yield it: rows where `writer` has columns, encoded images as files.
+
+    >>> by_step({"steps": {"is_first": [True, False], "action": [7, 8]}})["steps"]
+    [{'is_first': True, 'action': 7}, {'is_first': False, 'action': 8}]
+    """
+    steps = example["steps"]
+    return {**example, "steps": [_row(steps, step) for step in range(len(steps["is_first"]))]}
+
+
+def _row(columns: Mapping[str, Any], step: int) -> dict[str, Any]:
+    return {key: _row(column, step) if isinstance(column, Mapping) else _cell(column[step])
+            for key, column in columns.items()}  # fmt: skip
+
+
+def _cell(value: Any) -> Any:
+    return io.BytesIO(value) if isinstance(value, bytes) else value

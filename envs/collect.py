@@ -79,8 +79,7 @@ def collect(directory: Path, options: CollectOptions, told: Callable[[], None] =
 
     Raises OutputError if the directory holds something else, or what other options began.
     """
-    count = -(-options.episodes // options.episodes_per_shard)
-    shards = [partial(_shard, options, index, told) for index in range(count)]
+    shards = [partial(_shard, options, index, told) for index in range(_shards(options))]
     card = DatasetCard(
         f"embodied_cf_{options.world}",
         description=f"Simulated robots that drive about in {options.world} and know no language. Made by "
@@ -88,10 +87,17 @@ def collect(directory: Path, options: CollectOptions, told: Callable[[], None] =
         recipe=repr(options),
     )
     spec = (resources.files("embodied_cf.datasets") / "specs" / "simulator.toml").read_text("utf-8")
-    write_dataset(directory, card, _features(options.size), {"train": shards}, {"spec.toml": spec})
+    write_dataset(directory, card, features_of(options.size), {"train": shards}, {"spec.toml": spec})
 
 
-def _features(size: int) -> "FeaturesDict":
+def episodes(options: CollectOptions) -> Iterator[Example]:
+    """Yield the episodes that `collect` writes, in its order."""
+    for index in range(_shards(options)):
+        yield from _shard(options, index, lambda: None)
+
+
+def features_of(size: int) -> "FeaturesDict":
+    """Return the feature tree of the episodes; frames have `size` pixels a side."""
     from tensorflow_datasets.core import features as tf
 
     step = {
@@ -114,6 +120,10 @@ def _features(size: int) -> "FeaturesDict":
         FEATURE: tf.Text(doc="What no robot knows (JSON): scene, seed of chance, what frames show. See the docs."),
     }
     return tf.FeaturesDict({"steps": tf.Dataset(step), "episode_metadata": about})
+
+
+def _shards(options: CollectOptions) -> int:
+    return -(-options.episodes // options.episodes_per_shard)
 
 
 def _shard(options: CollectOptions, shard: int, told: Callable[[], None]) -> Iterator[Example]:

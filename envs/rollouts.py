@@ -77,7 +77,7 @@ def write_rollouts(
     indices = range(plan.episodes)
     starts = range(0, plan.episodes, plan.episodes_per_shard)
     parts = [indices[at : at + plan.episodes_per_shard] for at in starts]
-    shards = [partial(_episodes, make_env, make_policy, plan, card.name, part) for part in parts]
+    shards = [partial(rollouts, make_env, make_policy, plan, card.name, part) for part in parts]
     begun = replace(card, recipe=f"{card.recipe} {plan} {tree}")
     write_dataset(directory, begun, tree, {plan.split: shards}, {"spec.toml": spec_text(card.name, reading)})
 
@@ -139,9 +139,10 @@ def _as_logged(space: spaces.Space, action: Any) -> Any:
     return np.asarray(action, np.float32) if isinstance(space, spaces.Box) else action
 
 
-def _episodes(
+def rollouts(
     make_env: Callable[[], gymnasium.Env], make_policy: PolicyMaker, plan: Plan, name: str, indices: range
 ) -> Iterator[Example]:
+    """Yield the episodes of those indices that `write_rollouts` writes under a name."""
     env = make_env()
     try:
         for index in indices:

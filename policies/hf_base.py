@@ -20,7 +20,7 @@ _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _TAIL = 1 << 16
 """Bytes at the end of a file of weights that stand for it: fine-tuning changes them."""
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Base:
     std: tuple[float, float, float]
 
 
-def find_base(name: str) -> Path:
+def find_base(name: str, option: str = "model.base") -> Path:
     """Return the directory of a pretrained model; one that the Hugging Face hub has is downloaded once.
 
-    Raises UsageError if there is none.
+    Raises UsageError, whose remedy names `option`, if there is none.
     """
     if not name:
         raise UsageError("no pretrained model is named", remedy="Use --set model.base=DIR.")
@@ -45,19 +45,19 @@ def find_base(name: str) -> Path:
     if (folder / "config.json").is_file():
         return folder.resolve()
     if folder.exists() or not _HUB_NAME.fullmatch(name):
-        raise UsageError("no pretrained model here: no config.json", where=name, remedy="Name another model.base.")
-    return _from_hub(name)
+        raise UsageError("no pretrained model here: no config.json", where=name, remedy=f"Name another {option}.")
+    return _from_hub(name, option)
 
 
-def _from_hub(name: str) -> Path:
-    with _needs_extra():
+def _from_hub(name: str, option: str) -> Path:
+    with needs_extra():
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        remedy = "Name a directory as model.base, or download the model first."
+        remedy = f"Name a directory as {option}, or download the model first."
         raise UsageError(
             f"neither a directory nor a model that the hub gives ({told})", where=name, remedy=remedy
         ) from None
@@ -87,20 +87,20 @@ def refuse_changed(folder: Path, known: str) -> None:
 
 def load_settings(folder: Path) -> Any:
     """Return a model's configuration, as transformers reads it. Raises CheckpointError for what is not one."""
-    with _needs_extra():
+    with needs_extra():
         from transformers import AutoConfig
-    with _readable(folder):
+    with readable(folder):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_base(folder: Path, config: HfVlaConfig) -> Base:
     """Load a model. Raises CheckpointError if its files are not all there and whole."""
-    with _needs_extra():
+    with needs_extra():
         from transformers import AutoModel, AutoTokenizer
-    with _readable(folder), quietly():
+    with readable(folder), quietly():
         model, found = AutoModel.from_pretrained(
             folder,
-            dtype=_DTYPES[config.weights],
+            dtype=DTYPES[config.weights],
             local_files_only=True,
             use_safetensors=True,  # never a pickle
             trust_remote_code=False,
@@ -123,7 +123,7 @@ def _image_processor(folder: Path) -> dict[str, Any]:
 
 def adapt(model: Any, config: HfVlaConfig) -> None:
     """Freeze a model and give its linear layers low-rank adapters (LoRA, arXiv 2106.09685), which train."""
-    with _needs_extra():
+    with needs_extra():
         from peft import LoraConfig, inject_adapter_in_model
     model.requires_grad_(False)
     lora = LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules="all-linear")
@@ -133,7 +133,8 @@ def adapt(model: Any, config: HfVlaConfig) -> None:
 
 
 @contextmanager
-def _needs_extra() -> Iterator[None]:
+def needs_extra() -> Iterator[None]:
+    """Name the extra if a package is missing. Raises MissingLibraryError."""
     try:
         yield
     except ImportError as error:
@@ -144,7 +145,8 @@ def _needs_extra() -> Iterator[None]:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def readable(folder: Path) -> Iterator[None]:
+    """Tell of a model's files that are absent, broken or of an unknown kind. Raises CheckpointError."""
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -34,6 +34,7 @@ PLANTED = [
     ("embodied_cf/language/planted.py", "import embodied_cf.datasets.contract"),
     ("embodied_cf/language/planted.py", "import torch"),
     ("datasets/planted.py", "import embodied_cf.relabel.stages"),
+    ("datasets/planted.py", "import embodied_cf.envs.state"),
     ("envs/planted.py", "import embodied_cf.vlm.captions"),
     ("policies/planted.py", "import embodied_cf.envs"),
     ("embodied_cf/vlm/planted.py", "import embodied_cf.relabel.options"),
@@ -115,7 +116,7 @@ def test_a_wheel_holds_every_room_and_table(tmp_path):
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    kept = (".py", ".toml", ".j2", ".safetensors")
+    kept = (".py", ".toml", ".j2", ".safetensors", ".md", ".bib", ".txt")
     needed = {f"embodied_cf/{path.relative_to(ROOT)}" for room in ("datasets", "envs", "policies")
               for path in (ROOT / room).rglob("*") if path.suffix in kept}  # fmt: skip
     needed |= {str(path.relative_to(ROOT)) for path in (ROOT / "embodied_cf").rglob("*")

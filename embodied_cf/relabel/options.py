@@ -10,6 +10,7 @@ import tyro
 from embodied_cf.datasets.contract import DEFAULT_LABEL_SET
 from embodied_cf.errors import UsageError
 from embodied_cf.language.instruction import FAMILIES, Family
+from embodied_cf.policies.config import DeviceName
 from embodied_cf.vlm.faults import Faults
 
 _ENGINE = re.compile(r"local|ray(:auto|:[^/\s]+:\d+)?")
@@ -20,7 +21,7 @@ class VlmOptions:
     """How to reach a vision-language model; only read by captioners that ask one."""
 
     model: str = "gpt-4o-mini"
-    """Model name as the server knows it."""
+    """Model name as the server knows it; for `hf` a directory, or a name on the Hugging Face hub."""
     base_url: str = "https://api.openai.com/v1"
     """Any OpenAI-compatible server, such as http://127.0.0.1:8000/v1 of vLLM."""
     api_key_env: str = "OPENAI_API_KEY"
@@ -29,6 +30,9 @@ class VlmOptions:
     """Allow frames to leave this machine; not needed for servers on loopback."""
     before_send: str = ""
     """package.module:function that takes and returns encoded image bytes, such as to blur faces."""
+    batch: bool = False
+    """Ask through the server's Batch API: half the price at OpenAI, answers within a day. Killed or stopped, the same
+    command goes on with what was sent."""
     concurrency: int = 32
     """Requests in flight at once."""
     every: int = 3
@@ -45,8 +49,20 @@ class VlmOptions:
     """US dollars per million output tokens."""
     timeout: float = 120.0
     """Seconds that one request may take."""
+    max_new_tokens: int = 1024
+    """Tokens that one answer may have."""
+    batch_size: int = 8
+    """Answers that the model of `hf` generates at once."""
+    device: DeviceName = "auto"
+    """What the model of `hf` computes on."""
+    weights: Literal["fp32", "bf16"] = "bf16"
+    """Precision of the model of `hf`."""
     cache: Path | None = None
     """File of answered questions; default OUT.vlm-cache.sqlite beside OUT."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"--batch-size {self.batch_size} is less than 1")
 
 
 @dataclass(frozen=True)
@@ -62,9 +78,10 @@ class RelabelOptions:
     `embodied-cf inspect DATASET --suggest-spec` drafts one."""
     split: str | None = None
     """Only this split; default all."""
-    captioner: Literal["motion", "openai", "replay", "scene", "learned"] = "motion"
-    """Who says what was done: motion alone; a vision-language model, or only its cached answers; for simulated
-    data, the simulator's own list of what frames show, degraded on purpose, or a small network that sees."""
+    captioner: Literal["motion", "openai", "hf", "replay", "scene", "learned"] = "motion"
+    """Who says what was done: motion alone; a vision-language model behind a server, or in this process, or only its
+    cached answers; for simulated data, the simulator's own list of what frames show, degraded on purpose, or a small
+    network that sees."""
     synthesizer: Literal["primitive", "retrieval", "goal", "atomic"] = "primitive"
     """Who makes counterfactual actions: arcs, matched real segments, paths to things in view, or a learned policy
     that was trained on commands."""
@@ -117,6 +134,8 @@ class RelabelOptions:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is less than 1")
         if not 0 <= self.command_share <= 1:
             raise UsageError(f"--command-share {self.command_share} is not in [0, 1]")
+        if self.vlm.batch and self.captioner != "openai":
+            raise UsageError(f"--batch asks a server; the captioner {self.captioner} asks none")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit} is less than 1")
         if (self.policy is not None) != (self.synthesizer == "atomic"):
@@ -137,6 +156,8 @@ class RelabelOptions:
             raise UsageError(f"--gpus-per-task {self.gpus_per_task:g} is neither a share of one GPU nor a whole number")
         if self.gpus_per_task and self.engine == "local":
             raise UsageError("--gpus-per-task is for tasks on Ray", remedy="Add --engine ray.")
+        if self.vlm.batch and self.engine != "local":
+            raise UsageError("--batch collects the questions of one process, and tasks on Ray are many")
         limited = self.vlm.max_requests is not None or self.vlm.max_cost is not None
         if self.asks_model and limited and self.engine != "local":
             raise UsageError(
@@ -163,4 +184,4 @@ class RelabelOptions:
     @property
     def asks_model(self) -> bool:
         """Whether the captioner puts questions to a model, or to the cache of one."""
-        return self.captioner in ("openai", "replay")
+        return self.captioner in ("openai", "hf", "replay")

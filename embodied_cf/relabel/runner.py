@@ -95,7 +95,12 @@ async def _run(
             await relabel_on_ray(jobs, setting, options, model, progress)
         elif options.workers == 1 or model is not None or len(jobs) < _WORK_BEFORE_WORKERS:
             window = 1 if model is None else options.vlm.concurrency
-            await relabel_shards(jobs, Desk(setting.reader, pipeline, options.label_set, window), progress)
+            desk = Desk(setting.reader, pipeline, options.label_set, window)
+            if model is not None and model.batch is not None:
+                from embodied_cf.relabel.batched import answer_first  # loads the HTTP libraries
+
+                await answer_first(jobs, desk, model.batch)
+            await relabel_shards(jobs, desk, progress)
         else:
             relabel_in_processes(jobs, setting, options, progress)
         if not output.complete:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self, runtime_checkable
 
 from embodied_cf.errors import VlmError
 from embodied_cf.vlm import wire
@@ -25,17 +25,30 @@ from embodied_cf.vlm.question import Answer, Asker, Json, Picture, Question, She
 from embodied_cf.vlm.retry import Failure, delay_s, is_worth_waiting
 from embodied_cf.vlm.usage import Usage
 
-if TYPE_CHECKING:
-    from embodied_cf.vlm.transport import Transport
-
 _CLOSED_TO_US = (401, 402, 404, 405)
 """Statuses that every further question would meet too."""
 
 
-class VlmClient:
-    """Asks questions, each at most once. Use it as an async context manager, in one event loop."""
+@runtime_checkable
+class Server(Protocol):
+    """Whoever answers chat completions: a connection (`transport`), or a model within this process (`local_model`)."""
 
-    def __init__(self, options: ClientOptions) -> None:
+    async def post(self, body: Json) -> bytes | Failure:
+        """Return the body of a response, or what went wrong."""
+        ...
+
+    async def close(self) -> None:
+        """Answer nobody any more."""
+        ...
+
+
+class VlmClient:
+    """Asks questions, each at most once. Use it as an async context manager, in one event loop.
+
+    `local` answers in place of the server that the options name, within this process.
+    """
+
+    def __init__(self, options: ClientOptions, local: Server | None = None) -> None:
         self.options = options
         self.usage = Usage(options.prices)
         self._sampling = options.sampling
@@ -46,10 +59,11 @@ class VlmClient:
         self._slots = asyncio.Semaphore(options.concurrency)
         # whoever asks a million questions at once must not have them all rendered before the first is sent
         self._door = asyncio.Semaphore(2 * options.concurrency)
-        self._transport: "Transport | None" = None
+        self._transport = self._local = local
         self._pending: dict[str, asyncio.Task[Answer]] = {}
         self._chance = random.Random()  # for backoff only: no answer depends on it
-        self._structured: bool | None = None  # whether the server takes response_format; None: not known yet
+        # whether the server takes response_format; None: not known yet
+        self._structured: bool | None = None if local is None else False
         self._closed_to_us: AccessError | None = None
 
     @property
@@ -154,6 +168,12 @@ class VlmClient:
                 rejected, problem = wire.Rejected(reply, verdict.problem), verdict.problem
         raise VlmError(f"no usable answer even after a repair round: {problem}", where=sheet.where)
 
+    def keep(self, sheet: Sheet, value: dict, *replies: wire.Reply) -> Answer:
+        """Return and remember the answer that replies got elsewhere (`batch`) came to."""
+        answer = self._accept(sheet, value, *replies)
+        self._cache.put(sheet.key, sheet.name, self.options.model, answer)
+        return answer
+
     @staticmethod
     def _accept(sheet: Sheet, value: dict, *replies: wire.Reply) -> Answer:
         spent_in = sum(reply.input_tokens for reply in replies)
@@ -206,7 +226,7 @@ class VlmClient:
         if self._closed_to_us is not None:
             raise AccessError(self._closed_to_us.what, where=sheet.where, remedy=self._closed_to_us.remedy)
         server = self._server(with_images=bool(sheet.pictures))
-        worst = self._worst_case_usd(sheet, body)
+        worst = self.worst_case_usd(sheet, body)
         await self._budget.reserve(worst)
         spent = worst  # unless we learn better: a request cancelled under way may be billed
         self.usage.requests += 1
@@ -218,7 +238,7 @@ class VlmClient:
             self.usage.cost_usd += spent
         return outcome
 
-    async def _timed(self, server: "Transport", sheet: Sheet, body: Json) -> wire.Reply | Failure:
+    async def _timed(self, server: Server, sheet: Sheet, body: Json) -> wire.Reply | Failure:
         start = time.perf_counter()
         response = await server.post(body)
         if isinstance(response, Failure):
@@ -229,10 +249,10 @@ class VlmClient:
             return Failure("not a completion", "the response is no chat completion", True, maybe_billed=True)
         return wire.with_estimates(reply, input_tokens(wire.text_of(body), sheet.pictures))
 
-    def _server(self, with_images: bool) -> "Transport":
+    def _server(self, with_images: bool) -> Server:
         """Return the connection, made when first needed: cache and forecasts need neither key nor leave."""
         options = self.options
-        if with_images:
+        if with_images and self._local is None:
             check_images_allowed(options.base_url, options.send_images)
         if self._transport is None:
             from embodied_cf.vlm.transport import Transport  # half a second that replays and dry runs need not pay
@@ -246,7 +266,8 @@ class VlmClient:
             )
         return self._transport
 
-    def _worst_case_usd(self, sheet: Sheet, body: Json) -> float:
+    def worst_case_usd(self, sheet: Sheet, body: Json) -> float:
+        """Return the most that a request can cost; 0 where no limit is set."""
         if self.options.max_cost_usd is None:
             return 0.0
         most = most_input_tokens(wire.text_of(body), sheet.pictures)

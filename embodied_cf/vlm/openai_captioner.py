@@ -14,6 +14,7 @@ from embodied_cf.errors import RecordError, UsageError
 from embodied_cf.language.segments import Segments
 from embodied_cf.vlm.captions import Captions, Hindsight, SeenObject
 from embodied_cf.vlm.client import ask_all
+from embodied_cf.vlm.options import LOCAL
 from embodied_cf.vlm.path_picture import draw_path
 from embodied_cf.vlm.question import Answer, Asker, Picture, Prompt, Question
 from embodied_cf.vlm.templates import load_prompts
@@ -69,7 +70,8 @@ class OpenAICaptioner:
         """What provenance records: equal for equal answers, replayed or not."""
         hashes = {name: self.prompts[name].sha256 for name in ("describe", "summarise", "filter")}
         options = {"kind": self.kind, **asdict(self.options)}
-        return {"captioner": "openai", **self.asker.identity, "prompts": hashes, "options": options}
+        name = "hf" if str(self.asker.identity["model"]).startswith(LOCAL) else "openai"
+        return {"captioner": name, **self.asker.identity, "prompts": hashes, "options": options}
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
         """Describe, summarise, filter. Raises VlmError if the model cannot be asked or understood.

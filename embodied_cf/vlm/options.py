@@ -13,6 +13,8 @@ from embodied_cf.vlm.cache import Cache
 from embodied_cf.vlm.question import Json
 from embodied_cf.vlm.retry import FIRST_DELAY_S
 
+LOCAL = "local-hf:"
+"""What the names of models that answer within this process begin with (`local_model`)."""
 Hook = Callable[[bytes], bytes]
 """An encoded image to an encoded image (PNG or JPEG): blur, crop."""
 
@@ -76,6 +78,11 @@ class ClientOptions:
             "max_cost_usd needs prices (USD per million input and output tokens)": unpriced,
             "offline needs a cache": self.offline and self.cache is None,
         }
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model answers within this process; nothing leaves it then."""
+        return self.model.startswith(LOCAL)
 
     @property
     def sampling(self) -> Json:

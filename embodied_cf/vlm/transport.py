@@ -1,4 +1,4 @@
-"""One POST to a chat-completions server: bytes or a Failure, never an exception that remembers the request.
+"""One request to a chat-completions server: bytes or a Failure, never an exception that remembers the request.
 
 An exception of the HTTP libraries holds the request, hence the key and the pixels; here it ends.
 """
@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import openai
 
@@ -71,11 +71,16 @@ class Transport:
         response.stream = _Bounded(response.stream, self._limit)
 
     async def post(self, body: Json) -> bytes | Failure:
+        """Ask one question. Returns the scrubbed body of a 2xx response, or what went wrong."""
+        return await self.request("post", "/chat/completions", body=body)
+
+    async def request(self, method: Literal["get", "post", "delete"], path: str, **content: Any) -> bytes | Failure:
         """Send one request. Returns the scrubbed body of a 2xx response, or what went wrong."""
+        send = getattr(self._client, method)
         try:
             # the limit of the HTTP library is per read: a server that drips would never meet it
             async with asyncio.timeout(self._timeout_s):
-                response = await self._client.post("/chat/completions", cast_to=_http.Response, body=body)
+                response = await send(path, cast_to=_http.Response, **content)
             return self._key.scrub(response.content)
         except openai.APIStatusError as error:
             return self._status_failure(error)

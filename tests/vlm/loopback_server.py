@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from loopback_batches import Desk
 
 PALETTE = {
     "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0),
@@ -150,7 +151,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         arrived = time.time()
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.path.endswith("/chat/completions"):
+            return self.at_desk("POST", content)
+        body = json.loads(content)
         asked = Asked(body)
         number, fault, latency = self.server.draw()
         try:
@@ -166,9 +170,21 @@ class Handler(BaseHTTPRequestHandler):
         })  # fmt: skip
 
     def do_GET(self) -> None:
-        """Where a followed redirect would land."""
+        """Batches and files; anything else is where a followed redirect would land."""
+        if self.path.startswith(("/v1/batches", "/v1/files")):
+            return self.at_desk("GET", b"")
         self.server.log({"fault": "followed", "name": "followed", "digest": ""})
         self.reply(200, completion("{}"))
+
+    def do_DELETE(self) -> None:
+        self.at_desk("DELETE", b"")
+
+    def at_desk(self, method: str, content: bytes) -> None:
+        answer = self.server.desk.serve(method, self.path, self.headers["Content-Type"] or "", content)
+        if answer is None:  # done, but nobody hears of it
+            self.close_connection = True
+        else:
+            self.reply(*answer)
 
     def answer(self, fault: str, asked: Asked) -> None:
         authorization = self.headers.get("Authorization", "")
@@ -249,6 +265,20 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.options = options
         self.lock, self.chance, self.count = threading.Lock(), random.Random(options.seed), 0
+        self.desk = Desk(options, self.row, self.log)
+
+    def row(self, body: dict) -> tuple[int, dict]:
+        """Status and body of one request of a batch."""
+        asked = Asked(body)
+        number, fault, _ = self.draw()
+        if fault == "ok" and self.options.plain_only and asked.structured:
+            fault = "400"
+        self.log({"n": number, "fault": fault, "name": asked.name, "digest": asked.digest, "colours": asked.colours,
+                  "structured": asked.structured, "repair": asked.repair})  # fmt: skip
+        if fault in ("400", "429", "500"):
+            return int(fault), {"error": {"message": f"fault {fault}", "code": None}}
+        good = fill(asked.schema, asked)
+        return 200, completion(json.dumps(good)) if fault == "ok" else spoiled(fault, good, asked.schema)
 
     def draw(self) -> tuple[int, str, float]:
         """Number, fault and latency of the next request: the given sequence, then a fraction at random."""
@@ -270,7 +300,7 @@ def commas(text: str) -> list[str]:
     return [word for word in text.split(",") if word]
 
 
-def main() -> None:
+def make_server(arguments: list[str] | None = None) -> Server:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", required=True)
     parser.add_argument("--faults", type=commas, default=[], help="for the first requests, in order of arrival")
@@ -281,7 +311,14 @@ def main() -> None:
     parser.add_argument("--retry-after", default="0", help="header of a 429: seconds or a date")
     parser.add_argument("--hang", type=float, default=5.0, help="seconds")
     parser.add_argument("--plain-only", action="store_true", help="refuse response_format")
-    server = Server(parser.parse_args())
+    parser.add_argument("--batch-polls", type=int, default=1, help="looks at a batch before it is over")
+    parser.add_argument("--batch-faults", type=commas, default=[], help="for the first batches, in order")
+    parser.add_argument("--batch-most", type=int, default=10**6, help="larger batches exceed the token limit")
+    return Server(parser.parse_args(arguments))
+
+
+def main() -> None:
+    server = make_server()
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

@@ -27,7 +27,7 @@ def colour_at(episode, step):
     return COLOURS[(5 * episode + step // EVERY) % 6]
 
 
-def _coloured(shard):
+def coloured_shard(shard):
     for index in range(EPISODES):
         number = EPISODES * shard + index
         example = makers.arm_episode(STEPS, number)
@@ -40,7 +40,7 @@ def _coloured(shard):
 def coloured(tmp_path_factory):
     """Arm logs whose primary camera shows one colour for as long as one answer of the model holds."""
     out = tmp_path_factory.mktemp("coloured") / "1.0.0"
-    shards = [functools.partial(_coloured, shard) for shard in range(SHARDS)]
+    shards = [functools.partial(coloured_shard, shard) for shard in range(SHARDS)]
     write_dataset(out, DatasetCard("coloured"), makers.arm_features(), {"train": shards})
     return out
 

@@ -1,0 +1,1 @@
+"""Robots that drive about in simulated worlds, as a TFDS dataset."""

@@ -1,0 +1,1 @@
+"""A gripper that plays on a simulated table, as a TFDS dataset."""
