@@ -120,7 +120,7 @@ def _inflated(items: list[memoryview], leaf: Leaf) -> list[np.ndarray]:
     shape, left = [-1 if size is None else size for size in leaf.inner_shape], _MAX_INFLATED
     tensors: list[np.ndarray] = []
     for item in items:
-        data = _inflate(item, left) if leaf.compression == "zlib" else item
+        data: bytes | memoryview = _inflate(item, left) if leaf.compression == "zlib" else item
         left -= len(data)
         tensors.append(np.frombuffer(data, leaf.inner_dtype).reshape(shape))
     return tensors

@@ -21,6 +21,8 @@ from embodied_cf.datasets.label_edit import drop_set
 from embodied_cf.datasets.parts import parts
 from embodied_cf.datasets.shards import ShardWriter
 from embodied_cf.errors import OutputError
+from embodied_cf.evaluate import run as evaluation
+from embodied_cf.evaluate.record import Record
 from embodied_cf.evaluate.run import Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.policies.contract import ActionChunk
@@ -176,8 +178,13 @@ def test_a_read_only_place_is_named(driving, whole, tmp_path, capsys, monkeypatc
     assert list((tmp_path / "read_only").iterdir()) == []
 
 
+DRIVEN = Record("rooms", "object", "dev", 0, "none", "go to the red chair", "go to the red chair", "nearest", "success",
+                True, 1.0, 40, 0, 0, 5.0, 4.0)  # fmt: skip
+
+
 @pytest.mark.parametrize("first", [1, 4])
-def test_an_evaluation_on_a_full_disk_goes_on(tmp_path, failing, first):
+def test_an_evaluation_on_a_full_disk_goes_on(tmp_path, failing, monkeypatch, first):
+    monkeypatch.setattr(evaluation, "_driven", lambda *_: [DRIVEN])
     fail, mend = failing
     fail(os, "fsync", errno.ENOSPC, first)
     with pytest.raises(OutputError, match=r"cannot write \(No space left on device\). Free space and run the same"):
@@ -254,7 +261,7 @@ def _uses(driving, whole, out):
         "relabel": (lock_beside(out), lambda: relabel(RelabelOptions(driving, out, None))),
         "labels": (lock_beside(out), lambda: drop_set(whole, out, "labels")),
         "train": (lock_beside(out), lambda: Run(out).held().__enter__()),
-        "evaluate": (out / ".lock", lambda: evaluate(Still(), PLAN, out)),
+        "evaluate": (out / ".lock", lambda: evaluation._held(out, PLAN).__enter__()),
         "collect and convert": (out / ".parts" / "lock", lambda: parts(out, {"recipe": 1}).__enter__()),
     }
 
