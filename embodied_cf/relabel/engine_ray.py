@@ -7,6 +7,7 @@ that ran twice, because its node died or only seemed to, thus leaves one shard, 
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -94,14 +95,24 @@ def on_ray(options: RelabelOptions) -> Iterator[RelabelOptions]:
 def _connect(options: RelabelOptions) -> None:
     address = options.ray_address
     if address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of ours reports to nobody
-        quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        ray.init("local", num_cpus=options.workers, object_store_memory=_STORE_BYTES, **quiet)
+        _start(options.workers)
         return
     if address != "auto":
         _reach(address)
     _try_to_join(address)
-    ray.init(address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+
+
+def _start(cpus: int) -> None:
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_worker_niceness"):
+        os.environ.setdefault(name, "0")  # a Ray of ours reports to nobody, and its work is the run's own
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init("local", num_cpus=cpus, object_store_memory=_STORE_BYTES, **quiet)
+    except Exception as error:  # a bare one where a busy machine starts its processes too slowly
+        raise ClusterError(
+            f"Ray does not start on this machine ({error})", remedy="Run again, or take --engine local."
+        ) from error
 
 
 def _reach(address: str) -> None:
@@ -141,9 +152,10 @@ async def relabel_on_ray(
     """
     for left in {left for job in jobs for left in job.part.parent.glob("attempt-*")}:  # of a driver that was killed
         shutil.rmtree(left, ignore_errors=True)
-    order = ray.put((setting, options, None if model is None else shared_cache(model.client.options)))
+    order: Order = (setting, options, None if model is None else shared_cache(model.client.options))
+    told = ray.put(order)
     task = ray.remote(num_cpus=1, num_gpus=options.gpus_per_task, max_retries=_RETRIES)(_attempt)
-    tasks = [task.remote(job, __version__, order) for job in jobs]
+    tasks = [task.remote(job, __version__, told) for job in jobs]
     try:
         for done in asyncio.as_completed([_settle(*pair) for pair in zip(tasks, jobs, strict=True)]):
             attempt = await done

@@ -39,8 +39,8 @@ def shared_cache(options: ClientOptions) -> SharedCache:
     """Start the keeper of the options' file on this node; it ends with the last one who knows it."""
     assert isinstance(options.cache, Path)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    keeper = ray.remote(num_cpus=0, scheduling_strategy=here)(SqliteCache)
-    return SharedCache(keeper.remote(options.cache.absolute()))
+    keeper: Any = ray.remote(num_cpus=0)(SqliteCache)
+    return SharedCache(keeper.options(scheduling_strategy=here).remote(options.cache.absolute()))
 
 
 def _result(reply: Any) -> Any:
