@@ -26,7 +26,8 @@ _OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 _BYTES_PER_RESPONSE = 1 << 16
 _PAGES = 20
 """Of a hundred batches each, that are looked through for one of ours."""
-_UPLOAD_BYTES_PER_S = 1 << 18
+_SLOWEST_BYTES_PER_S = 1 << 18
+_SHOWN_CHARACTERS = 300
 _MULTIPART: Any = {"headers": {"Content-Type": "multipart/form-data"}}
 
 
@@ -38,7 +39,6 @@ class Remote:
     status: str
     done: int = 0
     failed: int = 0
-    input_file: str = ""
     output_file: str = ""
     error_file: str = ""
     code: str = ""
@@ -60,7 +60,7 @@ class BatchApi:
 
     async def upload(self, name: str, lines: bytes) -> str:
         """Upload a file of requests, one a line; return its id."""
-        server = self._connect(timeout_s=self._options.timeout_s + len(lines) / _UPLOAD_BYTES_PER_S)
+        server = self._connect(timeout_s=self._options.timeout_s + len(lines) / _SLOWEST_BYTES_PER_S)
         content = {"body": {"purpose": "batch"}, "files": [("file", (name, lines, "application/jsonl"))]}
         try:
             told = await self._persist("upload", server, "post", "/files", options=_MULTIPART, **content)
@@ -93,13 +93,13 @@ class BatchApi:
         for _ in range(_PAGES):
             query = {"params": {"limit": 100, **after}}
             page = await self._persist("list batches", self._server, "get", "/batches", options=query)
-            rows = [row for row in page.get("data") or [] if isinstance(row, dict)]
+            rows = [row for row in _list(page.get("data")) if isinstance(row, dict)]
             for row in rows:
-                if (row.get("metadata") or {}).get(_TOKEN) == token:
+                if _dict(row.get("metadata")).get(_TOKEN) == token:
                     return _remote(row)
             if not rows or not page.get("has_more"):
                 return None
-            after = {"after": str(rows[-1].get("id"))}
+            after = {"after": _id(rows[-1])}
         return None
 
     async def get(self, batch: str) -> Remote:
@@ -109,7 +109,7 @@ class BatchApi:
     async def outcomes(self, file: str, requests: int) -> dict[str, bytes | Failure]:
         """Download a file of responses to at most so many requests; the first of equal keys counts."""
         limit = max(self._options.max_body_bytes, requests * _BYTES_PER_RESPONSE)
-        server = self._connect(timeout_s=self._options.timeout_s + limit / _UPLOAD_BYTES_PER_S, max_body_bytes=limit)
+        server = self._connect(timeout_s=self._options.timeout_s + limit / _SLOWEST_BYTES_PER_S, max_body_bytes=limit)
         try:
             body = await self._fetch("download answers", server, "get", f"/files/{file}/content")
         finally:
@@ -183,21 +183,30 @@ def _id(row: Json) -> str:
 
 
 def _remote(row: Json) -> Remote:
-    counts = row.get("request_counts") if isinstance(row.get("request_counts"), dict) else {}
-    files = {name: _id({"id": row[f"{name}_id"]}) for name in ("input_file", "output_file", "error_file")
-             if row.get(f"{name}_id")}  # fmt: skip
-    errors = row.get("errors")
-    rows = errors.get("data") if isinstance(errors, dict) else None
-    first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+    counts = _dict(row.get("request_counts"))
+    files = {name: _id({"id": row[f"{name}_id"]}) for name in ("output_file", "error_file") if row.get(f"{name}_id")}
+    first = _dict(next(iter(_list(_dict(row.get("errors")).get("data"))), None))
     return Remote(
         _id(row),
         str(row.get("status")),
-        int(counts.get("completed") or 0),
-        int(counts.get("failed") or 0),
+        _count(counts.get("completed")),
+        _count(counts.get("failed")),
         code=str(first.get("code") or ""),
-        problem=str(first.get("message") or "no reason is given")[:300],
+        problem=str(first.get("message") or "no reason is given")[:_SHOWN_CHARACTERS],
         **files,
     )
+
+
+def _dict(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _outcomes(body: bytes) -> Iterator[tuple[str, bytes | Failure]]:
@@ -211,12 +220,12 @@ def _outcomes(body: bytes) -> Iterator[tuple[str, bytes | Failure]]:
 
 
 def _outcome(row: Json) -> bytes | Failure:
-    response = row.get("response") or {}
+    response = _dict(row.get("response"))
     status, body = response.get("status_code"), response.get("body")
     if status == 200 and isinstance(body, dict):
         return json.dumps(body).encode()
-    told = row.get("error") or (body.get("error") if isinstance(body, dict) else None) or {}
-    code, text = str(told.get("code") or ""), str(told.get("message") or "no reason is given")[:300]
+    told = _dict(row.get("error")) or _dict(_dict(body).get("error"))
+    code, text = str(told.get("code") or ""), str(told.get("message") or "no reason is given")[:_SHOWN_CHARACTERS]
     if not isinstance(status, int) or status == 200:  # not done: batch_expired, batch_cancelled
         return Failure("not done", f"the server left it undone: {text}", True, code=code)
     return Failure(f"status {status}", f"the server answered {status}: {text}", is_passing(status, code), status)

@@ -22,7 +22,7 @@ from embodied_cf.relabel.options import RelabelOptions, VlmOptions
 from embodied_cf.relabel.runner import relabel
 from embodied_cf.vlm.access import AccessError
 from embodied_cf.vlm.batch import BatchAsker
-from embodied_cf.vlm.batch_api import BatchApi
+from embodied_cf.vlm.batch_api import BatchApi, _outcomes, _remote
 from embodied_cf.vlm.batch_store import BatchStore
 from embodied_cf.vlm.budget import Prices
 from embodied_cf.vlm.client import VlmClient
@@ -242,6 +242,33 @@ class TestAccess:
             file.execute("PRAGMA user_version=99")
         with pytest.raises(OutputError, match="newer version 99"):
             ask(server.options(), tmp_path)
+
+
+class TestWhateverTheServerSays:
+    @pytest.mark.parametrize("row", [
+        {"id": "b", "status": 3, "request_counts": [1], "errors": {"data": [7]}},
+        {"id": "b", "status": "failed", "request_counts": {"completed": "9"}, "errors": "none"},
+        {"id": "b", "status": None, "errors": {"data": {}}, "output_file_id": ""},
+    ])  # fmt: skip
+    def test_a_batch_is_read(self, row):
+        remote = _remote(row)
+        assert (remote.id, remote.done, remote.failed, remote.output_file) == ("b", 0, 0, "")
+
+    @pytest.mark.parametrize("row", [{}, {"id": 3}, {"id": "../files"}, {"id": "b", "output_file_id": "a/b"}])
+    def test_an_id_that_is_none_leads_nowhere(self, row):
+        with pytest.raises(AccessError, match="names no id"):
+            _remote(row)
+
+    def test_lines_that_make_no_sense_are_no_answers(self):
+        lines = [b"{", b"3", b"{}", b'{"custom_id": "a", "response": []}', b'{"custom_id": "b", "error": 3}',
+                 b'{"custom_id": "c", "response": {"status_code": 200, "body": "x"}}',
+                 b'{"custom_id": "d", "response": {"status_code": 400, "body": {"error": {"message": "no"}}}}',
+                 b'{"custom_id": "e", "response": {"status_code": 200, "body": {"choices": []}}}']  # fmt: skip
+        found = dict(_outcomes(b"\n".join(lines)))
+        assert [found[key].passing for key in "abc"] == [True] * 3, "undone, so asked again"
+        assert (found["d"].text, found["d"].passing) == ("the server answered 400: no", False)
+        assert found["e"] == b'{"choices": []}'
+        assert len(found) == 5
 
 
 DEATHS = ("begin", "uploaded", "created", "finish")

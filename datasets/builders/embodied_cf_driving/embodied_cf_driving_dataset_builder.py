@@ -33,8 +33,9 @@ class DrivingConfig(tfds.core.BuilderConfig):  # type: ignore[misc]
 
     def options(self, split: str) -> CollectOptions:
         """Return what makes the episodes of a split; layouts and names of things differ between splits."""
+        least, most = self.people
         return CollectOptions(
-            self.world, getattr(self, split), self.seed, split, self.bias, self.steps, self.size, tuple(self.people)
+            self.world, getattr(self, split), self.seed, split, self.bias, self.steps, self.size, (least, most)
         )
 
 
