@@ -69,7 +69,7 @@ class NavEnvs(VectorEnv):
         self.cells, self.episode_tasks = zip(*(self.tasks.task(at) for at in seeds), strict=True)
         self.now = start_episodes(self.episode_tasks)
         self._noise = draw_noise(seeds, LONGEST)
-        self.states, self.clocks = [self.now.state], [self.now.clock]
+        self.states = [self.now.state]
         self._seen = np.repeat(self._look(np.arange(self.num_envs))[:, None], self._history, axis=1)
         self._perceived = np.zeros(self.observation_space.shape, np.float32)
         return self._observe()
@@ -82,7 +82,6 @@ class NavEnvs(VectorEnv):
             chunk = seen_from(plan[:, period:], origin, self.now.state.pose)
             self.now = drive(self.now, follow(chunk, np.ones(chunk.shape[:2], bool)), self._noise)
             self.states.append(self.now.state)
-            self.clocks.append(self.now.clock)
             if period + self._history >= self.execute:
                 self._remember(np.flatnonzero(~self.now.over))
         observation, info = self._observe()
