@@ -118,6 +118,7 @@ def _disagreement(p: Explainable, q: Explainable) -> float:
 
 
 def _parameters(changed: nn.Module, original: nn.Module) -> float:
-    pairs = [(a.double(), b.double()) for a, b in zip(changed.parameters(), original.parameters(), strict=True)]
+    # by name: weights whose low-rank change was folded in stand in another order
+    pairs = [(changed.get_parameter(name).double(), b.double()) for name, b in original.named_parameters()]
     moved = sum(float(((a - b) ** 2).sum()) for a, b in pairs)
     return (moved / sum(float((b**2).sum()) for _, b in pairs)) ** 0.5

@@ -21,7 +21,7 @@ from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.evaluate.suites import Suite
-from embodied_cf.explain.nav_policy import Chunks, NavPolicy
+from embodied_cf.explain.nav_policy import Chunks, perceive, perceived_shapes
 from embodied_cf.explain.rollout import MakeEnvs
 from embodied_cf.explain.situations import context
 from embodied_cf.policies.vla import VlaPolicy
@@ -54,9 +54,9 @@ class NavEnvs(VectorEnv):
         self, policy: VlaPolicy, tasks: Tasks, lanes: int, measure: Measure = "success", execute: int = EXECUTE
     ) -> None:
         self.num_envs, self.tasks, self.measure, self.execute = lanes, tasks, measure, execute
-        self._eye, self._chunks, self._history = NavPolicy(policy), Chunks(policy), policy.history
+        self._policy, self._chunks, self._history = policy, Chunks(policy), policy.history
         self._camera, body = policy.camera, policy.embodiment
-        size = sum(shape.numel() for shape in self._eye.shapes)
+        size = sum(shape.numel() for shape in perceived_shapes(policy))
         self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float32)
         event = 1 + body.chunk_length * body.chunk_dimensions
         self.single_action_space = Box(-np.inf, np.inf, (event,), np.float32)
@@ -69,7 +69,7 @@ class NavEnvs(VectorEnv):
         self.cells, self.episode_tasks = zip(*(self.tasks.task(at) for at in seeds), strict=True)
         self.now = start_episodes(self.episode_tasks)
         self._noise = draw_noise(seeds, LONGEST)
-        self.states, self.clocks = [self.now.state], [self.now.clock]
+        self.states = [self.now.state]
         self._seen = np.repeat(self._look(np.arange(self.num_envs))[:, None], self._history, axis=1)
         self._perceived = np.zeros(self.observation_space.shape, np.float32)
         return self._observe()
@@ -82,7 +82,6 @@ class NavEnvs(VectorEnv):
             chunk = seen_from(plan[:, period:], origin, self.now.state.pose)
             self.now = drive(self.now, follow(chunk, np.ones(chunk.shape[:2], bool)), self._noise)
             self.states.append(self.now.state)
-            self.clocks.append(self.now.clock)
             if period + self._history >= self.execute:
                 self._remember(np.flatnonzero(~self.now.over))
         observation, info = self._observe()
@@ -100,7 +99,7 @@ class NavEnvs(VectorEnv):
         rows = np.flatnonzero(~self.now.over)
         if len(rows):
             told = tuple(self.episode_tasks[row].text for row in rows.tolist())
-            self._perceived[rows] = self._eye.perceive(self._seen[rows], told)
+            self._perceived[rows] = perceive(self._policy, self._seen[rows], told)
         return self._perceived.copy(), {"context": context(self.now, np.array(self.cells))}
 
     def _remember(self, rows: np.ndarray) -> None:

@@ -43,15 +43,16 @@ class Chunks:
 
 
 class NavPolicy(nn.Module):
-    """The deciding part of a network: what it perceives (b, o) in, a ChunkLaw out.
+    """The deciding part of a network: what it perceives (b, o) in, a ChunkLaw out. It has no eyes of its own.
 
     Only the deciding submodules whose weights match one of `layers` (shell patterns; all, if empty) are not frozen.
     """
 
     def __init__(self, policy: VlaPolicy, layers: tuple[str, ...] = (), width: float = 1.0) -> None:
         super().__init__()
-        self.model: Vla = copy.deepcopy(policy.model).requires_grad_(False)
-        self.width, self.shapes = width, _perceived(policy)
+        blind = {id(it): None for name, it in policy.model.named_children() if name not in policy.model.deciding}
+        self.model: Vla = copy.deepcopy(policy.model, blind).requires_grad_(False)
+        self.width, self.shapes = width, perceived_shapes(policy)
         changing = [name for name, _ in self.model.named_parameters() if self._may_change(name, layers)]
         if not changing:
             known = ", ".join(sorted({name.rpartition(".")[0] for name, _ in self._deciding()}))
@@ -73,14 +74,17 @@ class NavPolicy(nn.Module):
         tokens = self.model.tokens(*perceived)
         return chunk_law(self.model.head, tokens, self.model.stop_logit(tokens), self.width)
 
-    def perceive(self, image: UInt8[np.ndarray, "b t h w 3"], told: tuple[str, ...]) -> Float32[np.ndarray, "b o"]:
-        """Return what the network perceives, flat."""
-        with torch.no_grad():
-            parts = self.model.perceive(torch.from_numpy(np.ascontiguousarray(image)), told)
-        return torch.cat([part.flatten(1) for part in parts], dim=1).numpy()
+
+def perceive(
+    policy: VlaPolicy, image: UInt8[np.ndarray, "b t h w 3"], told: tuple[str, ...]
+) -> Float32[np.ndarray, "b o"]:
+    """Return what a policy's network perceives, flat."""
+    with torch.no_grad():
+        parts = policy.model.perceive(torch.from_numpy(np.ascontiguousarray(image)), told)
+    return torch.cat([part.flatten(1) for part in parts], dim=1).numpy()
 
 
-def _perceived(policy: VlaPolicy) -> list[torch.Size]:
+def perceived_shapes(policy: VlaPolicy) -> list[torch.Size]:
     """Return the shapes of what the network perceives of one observation."""
     image = torch.zeros((1, policy.history, *policy.camera, 3), dtype=torch.uint8)
     with torch.no_grad():
@@ -93,21 +97,21 @@ def load_run(run: str) -> VlaPolicy:
     if not isinstance(policy, VlaPolicy):
         told = f"{type(policy).__name__} draws no actions whose log-probabilities it tells"
         raise PolicyError(told, where=run, remedy="Name a run directory of `embodied-cf train`.")
-    observation = torch.zeros((1, sum(shape.numel() for shape in _perceived(policy))))
+    observation = torch.zeros((1, sum(shape.numel() for shape in perceived_shapes(policy))))
     NavPolicy(policy)(observation)  # a head without a law is refused before anything is driven
     return policy
 
 
 def changed_policy(original: VlaPolicy, changed: NavPolicy) -> VlaPolicy:
-    """Return the changed network as a policy that can be evaluated, served and saved."""
-    return replace(original, model=changed.model.eval())
+    """Return the changed network as a policy that can be evaluated, served and saved. Frozen weights are shared."""
+    frozen = {id(it): it for it in original.model.parameters() if not it.requires_grad}
+    model = copy.deepcopy(original.model, frozen)
+    model.load_state_dict(changed.model.state_dict(), strict=False)
+    return replace(original, model=model.eval())
 
 
 def save_run(original: VlaPolicy, changed: NavPolicy, folder: Path) -> None:
     """Write the changed policy as a checkpoint folder, which `evaluate` and the other verbs take."""
-    trained = {name for name, it in original.model.named_parameters() if it.requires_grad}
-    model = copy.deepcopy(changed.model)
-    for name, weight in model.named_parameters():
-        weight.requires_grad_(name in trained)
     folder.mkdir(parents=True, exist_ok=True)
-    save_policy(folder, original.model.card, kept_state(model), original.normalizer)
+    model = changed_policy(original, changed).model
+    save_policy(folder, model.card, kept_state(model), original.normalizer)

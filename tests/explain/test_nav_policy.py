@@ -22,7 +22,7 @@ from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.measures import Visits
 from embodied_cf.explain.nav_change import sentence, where_changed
 from embodied_cf.explain.nav_envs import NavEnvs, Tasks
-from embodied_cf.explain.nav_policy import Chunks, NavPolicy, changed_policy, load_run
+from embodied_cf.explain.nav_policy import Chunks, NavPolicy, changed_policy, load_run, perceive
 from embodied_cf.explain.options import NavOptions, SearchOptions
 from embodied_cf.explain.policies import divergence, log_likelihood, sample
 from embodied_cf.explain.rollout import check_fits, play
@@ -73,7 +73,7 @@ def envs(policy, lanes=2, **options):
 def observations(policy, count=5):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (count, policy.history, 32, 32, 3), np.uint8)
-    return NavPolicy(policy).perceive(image, ("bear left", "turn right", "", "bear left", "")[:count]), image
+    return perceive(policy, image, ("bear left", "turn right", "", "bear left", "")[:count]), image
 
 
 @pytest.mark.parametrize("head", ["l1", "bins"])
