@@ -6,7 +6,7 @@
 Each replicate is one JSON line in `--lines`; the same command goes on where it stopped, inside a replicate too, as
 far as `--work` keeps its logs. Those are RLDS, so that this reads them, too:
 
-    embodied-cf crm improve runs/crm_navigation/0/stage_0 --low -1 --high 0 --out better.json
+    embodied-cf crm improve crm-work/0/stage_0 --low -1 --high 0 --out better.json
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--lines", type=Path, help="where finished replicates are kept")
-    parser.add_argument("--work", type=Path, default=Path("runs/crm_navigation"), help="logs, pages, picture")
+    parser.add_argument("--work", type=Path, default=Path("crm-work"), help="logs, pages, picture")
     parser.add_argument("--seeds", type=int, default=3, help="replicates")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     told = parser.parse_args(arguments)

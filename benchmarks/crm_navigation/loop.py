@@ -27,7 +27,7 @@ OBJECTIVE = VariancePenalised(np.array([4.0]), shift=np.array([-0.7]), scaling="
 class Schedule:
     """How much is driven."""
 
-    sizes: tuple[int, ...] = (1000, 1000, 1000)
+    sizes: tuple[int, ...] = (1000, 1000)
     """Episodes logged at each stage."""
     truth: int = 256
     """Errands of the true evaluation."""
@@ -64,7 +64,7 @@ def improved(log: DecisionLog, acting: Acting, seed: int) -> Improvement:
     """
     learner = Learner(STEERING, acting.theta, OBJECTIVE, fall_back=False)
     if acting.candidate is None:
-        most = (1 - EXPLORE) * len(MENU) + EXPLORE
+        most = (1 + 1e-6) * ((1 - EXPLORE) * len(MENU) + EXPLORE)  # logs hold propensities in single precision
         return improve(log, "logger", DELTA, learner=replace(learner, max_weight=most), seed=seed)
     return improve(log, Deployed(STEERING, np.zeros(STEERING.size)), DELTA, learner=learner, seed=seed)
 

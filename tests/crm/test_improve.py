@@ -76,15 +76,17 @@ def test_a_named_baseline_is_beaten_or_kept():
 
 
 def test_a_known_largest_weight_sharpens_the_test():
-    """Costs near 0: measured from the least reward, weights stand before nearly 1; measured from the mean, before
-    little. The logger is blind between two actions, so that no weight exceeds 2."""
-    log = logged(0.5, 5, n=600, sign=-1.0)
+    """Costs of 0 or 0.3 at most: rewards lie far from the least, so that measured from there weights stand before
+    nearly 1, and before little measured from the mean. The logger is blind between two actions: no weight exceeds 2."""
+    log = logged(0.9, 5, n=800, sign=-1.0)
     log = replace(log, reward=log.reward * 0.3)
-    plain, sharp = (improve(log, learner=replace(LEARNER, max_weight=most)) for most in (np.inf, 2.0))
-    assert plain.chosen is None
-    assert 0 < sharp.chosen.lower < 0.075, "always right gains 0.3 * 0.25"
+    shifted = VariancePenalised(np.array([1.0]), shift=np.array([-0.85]), scaling="sqrt_n")
+    learner = replace(LEARNER, objective=shifted, fall_back=False)
+    plain, sharp = (improve(log, learner=replace(learner, max_weight=most)) for most in (np.inf, 2.0))
+    assert plain.tested[0].lower < sharp.tested[0].lower < 0.135, "always right gains 0.3 * 0.45"
+    assert sharp.decision == "deploy"
     with pytest.raises(UsageError, match="leave the range that was given"):
-        improve(log, learner=replace(LEARNER, max_weight=1.01))
+        improve(log, learner=replace(learner, max_weight=1.01))
 
 
 def test_a_known_largest_weight_claims_no_more_than_it_should():
