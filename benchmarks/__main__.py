@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SPEED = ("start_up", "relabel_speed", "vlm_dispatch", "render_speed", "env_speed", "stream_speed")
-CRM = ("crm_coverage", "crm_improve", "crm_sequential", "crm_multilabel")
+CRM = ("crm_coverage", "crm_improve", "crm_sequential", "crm_multilabel", "crm_navigation")
 EXPLAIN = ("decisive_step", "planted_causes")
 
 

@@ -7,7 +7,7 @@ one decision does not change the contexts of later ones.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +25,8 @@ from embodied_cf.errors import UsageError
 
 Vector = Float[np.ndarray, " n"]
 _PENALTIES = (0.0, 0.1, 0.3, 1.0, 3.0)
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the way from the least reward to the mean."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class Learner:
     """How many candidates may be tested, each at delta / tests."""
     fall_back: bool = True
     """Keep to the baseline in thinly covered cells of contexts."""
+    max_weight: float = float("inf")
+    """Largest importance weight that a candidate can have against these logs, by construction: 1 / the least
+    propensity of a logger that keeps trying every choice. If finite, the test measures rewards from a level between
+    the least one and the mean, chosen on the training part, which may sharpen it much."""
 
     def lanes(self) -> Objective:
         """Return the objective with its lane axis."""
@@ -94,6 +100,16 @@ class Tested:
     lower: float
     """Bound on the gain that holds, for all tests together, with probability 1 - delta."""
     diagnostics: Diagnostics
+
+
+class _Promise(NamedTuple):
+    """What the training part says of a candidate."""
+
+    lower: float
+    """Bound on its gain."""
+    level: float
+    """From which rewards are to be measured."""
+    candidate: Candidate
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,7 @@ def improve(
     if min(len(train), len(safety)) < 2:
         raise UsageError(f"{len(logs)} decisions cannot be split into two parts")
     promising = _candidates(train, baseline, delta, learner, seed)[: learner.tests]
-    tested = tuple(_test(one, promise, safety, baseline, delta / len(promising)) for promise, one in promising)
+    tested = tuple(_test(one, safety, baseline, delta / len(promising), learner.max_weight) for one in promising)
     passed = [test for test in tested if test.lower > 0 and logs.guaranteed]
     return Improvement(
         max(passed, key=lambda test: test.lower, default=None),
@@ -154,14 +170,18 @@ def baseline_weight(log: DecisionLog, baseline: Baseline) -> Vector:
     return np.ones(len(log)) if isinstance(baseline, str) else np.exp(baseline.log_prob(log) - log.log_prob)
 
 
-def paired_gain(log: DecisionLog, weight: Vector, baseline: Vector) -> Float[np.ndarray, " m"]:
-    """Return one value per episode whose mean is at most the gain of `weight` over `baseline`, >= -(high - low).
+def paired_gain(
+    log: DecisionLog, weight: Vector, baseline: Vector, level: float | None = None
+) -> Float[np.ndarray, " m"]:
+    """Return one value per episode whose mean is at most the gain of `weight` over `baseline`.
 
-    w_c (r - low) + w_b (high - r) - (high - low), averaged over an episode's decisions: both weights stand before
-    something >= 0, so that no bound on either is needed. With w_b = 1 it is (w_c - 1) (r - low).
+    w_c (r - level) + w_b (high - r) - (high - level), averaged over an episode's decisions. At the default level, the
+    least reward, both weights stand before something >= 0: values are >= -(high - low) and no bound on either weight
+    is needed. With w_b = 1 it is (w_c - 1) (r - level).
     """
     low, high = log.reward_range
-    gain = weight * (log.reward - low) + baseline * (high - log.reward) - (high - low)
+    level = low if level is None else level
+    gain = weight * (log.reward - level) + baseline * (high - log.reward) - (high - level)
     return by_episode(log, gain)
 
 
@@ -171,10 +191,8 @@ def by_episode(log: DecisionLog, values: Vector) -> Float[np.ndarray, " m"]:
     return np.bincount(index, values) / count
 
 
-def _candidates(
-    train: DecisionLog, baseline: Baseline, delta: float, learner: Learner, seed: int
-) -> list[tuple[float, Candidate]]:
-    """Return (promised lower bound on the gain, candidate), best first, from the training part alone."""
+def _candidates(train: DecisionLog, baseline: Baseline, delta: float, learner: Learner, seed: int) -> list[_Promise]:
+    """Return candidates with what they promise, best first, from the training part alone."""
     fitting, scoring = train.split(0.7, generator(seed, "improve", "fit"))
     objective = learner.lanes()
     count = len(np.asarray(next(iter(_numbers(objective)))))
@@ -182,8 +200,23 @@ def _candidates(
     theta = fit(learner.policy, objective, start, lanes(fitting.decisions(), count)).theta
     cells = make_cells(fitting.context, generator(seed, "improve", "cells"))
     made = [_cover(Deployed(learner.policy, one), fitting, cells, learner.fall_back) for one in theta]
-    promised = [_lower(scoring, candidate, baseline, delta) for candidate in made]
-    return sorted(zip(promised, made, strict=True), key=lambda pair: -pair[0])
+    levels = _levels(fitting, learner.max_weight)
+    promises = [
+        _Promise(_lower(scoring, one, baseline, delta, learner.max_weight, level), level, one)
+        for one in made
+        for level in levels
+    ]
+    best = [
+        max(promises[at : at + len(levels)], key=lambda promise: promise.lower)
+        for at in range(0, len(promises), len(levels))
+    ]
+    return sorted(best, key=lambda promise: -promise.lower)
+
+
+def _levels(log: DecisionLog, max_weight: float) -> list[float]:
+    low = log.reward_range[0]
+    shares = _LEVELS if np.isfinite(max_weight) else _LEVELS[:1]
+    return [low + share * (float(log.reward.mean()) - low) for share in shares]
 
 
 def _cover(deployed: Deployed, fitting: DecisionLog, cells: Cells, fall_back: bool) -> Candidate:
@@ -192,17 +225,31 @@ def _cover(deployed: Deployed, fitting: DecisionLog, cells: Cells, fall_back: bo
     return Candidate(deployed, cells, tuple(bool(c) for c in covered))
 
 
-def _lower(log: DecisionLog, candidate: Candidate, baseline: Baseline, delta: float) -> float:
+def _lower(
+    log: DecisionLog, candidate: Candidate, baseline: Baseline, delta: float, max_weight: float, level: float
+) -> float:
+    gain = paired_gain(log, candidate.weight(log, baseline), baseline_weight(log, baseline), level)
+    least = _least(log, baseline, max_weight, level)
+    return float(bounds.betting(gain, least, np.inf, 2 * delta).lower)  # one side of the two
+
+
+def _least(log: DecisionLog, baseline: Baseline, max_weight: float, level: float) -> float:
+    """Return the least value of `paired_gain` that can be: of (w_c - 1) (r - level) if the logger is the baseline."""
     low, high = log.reward_range
-    gain = paired_gain(log, candidate.weight(log, baseline), baseline_weight(log, baseline))
-    return float(bounds.betting(gain, low - high, np.inf, 2 * delta).lower)  # one side of the two
+    if level == low:
+        return low - high
+    if isinstance(baseline, str):
+        return min(level - high, (max_weight - 1) * (low - level))
+    return level - high - max_weight * (level - low)
 
 
-def _test(candidate: Candidate, promised: float, safety: DecisionLog, baseline: Baseline, delta: float) -> Tested:
+def _test(promise: _Promise, safety: DecisionLog, baseline: Baseline, delta: float, max_weight: float) -> Tested:
+    candidate, level = promise.candidate, promise.level
     weight = candidate.weight(safety, baseline)
     gain = by_episode(safety, (weight - baseline_weight(safety, baseline)) * safety.reward)
-    lower = _lower(safety, candidate, baseline, delta)
-    return Tested(candidate, promised, float(gain.mean()), lower, of_weights(weight, guaranteed=safety.guaranteed))
+    lower = _lower(safety, candidate, baseline, delta, max_weight, level)
+    diagnostics = of_weights(weight, guaranteed=safety.guaranteed)
+    return Tested(candidate, promise.lower, float(gain.mean()), lower, diagnostics)
 
 
 def _baseline_value(safety: DecisionLog, baseline: Baseline, delta: float) -> bounds.Interval:

@@ -41,6 +41,8 @@ class VariancePenalised:
     lam: Number = 0.0
     alpha: Number | None = None
     """Implicit exploration; None for 1 / n."""
+    shift: Number | None = None
+    """Taken from every loss first, as in `LagrangeShift`: with losses near 0, large weights are not worth chasing."""
     scaling: Literal["none", "sqrt_n"] = field(default="none", metadata={"static": True})
     control_variate: bool = field(default=True, metadata={"static": True})
     ddof: int = field(default=0, metadata={"static": True})
@@ -48,6 +50,7 @@ class VariancePenalised:
     def __call__(self, loss: Vector, weight: Vector) -> Float[jax.Array, ""]:
         """Return the value to minimise."""
         n = loss.shape[0]
+        loss = loss if self.shift is None else loss - self.shift
         z = weights.explore(weight, 1 / n if self.alpha is None else self.alpha)
         spread = _std(loss * (z - 1 if self.control_variate else z), self.ddof)
         return (loss * z).mean() + self.lam * spread / (n**0.5 if self.scaling == "sqrt_n" else 1.0)

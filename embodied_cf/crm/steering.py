@@ -124,3 +124,39 @@ class Steering:
 
     def _split(self, theta: Theta) -> tuple[jax.Array | np.ndarray, jax.Array | np.ndarray]:
         return theta[: self.choice.size], theta[self.choice.size :]
+
+
+@dataclass(frozen=True)
+class Menu:
+    """Choice from a fixed list of k settings, such as way by speed; settings that share attributes share parameters.
+
+    P = (1 - explore) softmax(attributes @ (b + x W)) + explore / k. So every setting keeps being tried, and no
+    weight against this policy as the logger exceeds k / explore.
+    """
+
+    features: int
+    attributes: tuple[tuple[float, ...], ...]
+    """Of each of the k settings, m numbers."""
+    explore: float = 0.1
+
+    @property
+    def size(self) -> int:
+        """An intercept and weights for each attribute."""
+        return (self.features + 1) * len(self.attributes[0])
+
+    def log_probs(self, theta: Theta, context: Float[Array, "n d"]) -> Float[Array, "n k"]:
+        """Log probability of each setting."""
+        table = theta.reshape(self.features + 1, len(self.attributes[0]))
+        greedy = log_softmax((context @ table[1:] + table[0]) @ np.array(self.attributes).T)
+        floor = np.log(self.explore / len(self.attributes))
+        return namespace(greedy).logaddexp(greedy + np.log(1 - self.explore), floor)
+
+    def log_prob(self, theta: Theta, context: Float[Array, "n d"], action: Int[Array, " n"]) -> Float[Array, " n"]:
+        """Log probability of each chosen setting."""
+        return chosen(self.log_probs(theta, context), action)
+
+    def sample(
+        self, theta: Theta, context: Float[np.ndarray, "n d"], rng: np.random.Generator
+    ) -> Int[np.ndarray, " n"]:
+        """Choose."""
+        return draw(np.exp(np.asarray(self.log_probs(theta, context))), rng)

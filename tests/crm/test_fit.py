@@ -1,5 +1,6 @@
 """Policies, objectives and fitting: published values and gradients, densities, lanes, scipy beside it."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import recipes
@@ -8,7 +9,7 @@ from scipy import optimize, stats
 from embodied_cf.crm.fit import Decisions, fit, lanes, value_and_grad
 from embodied_cf.crm.objectives import LagrangeShift, LogSmoothed, Poem, VariancePenalised
 from embodied_cf.crm.policies import BernoulliProduct, LinearGaussian, LinearLognormal, Softmax
-from embodied_cf.crm.steering import Choice, Knobs, Proposal, Steer, Steering
+from embodied_cf.crm.steering import Choice, Knobs, Menu, Proposal, Steer, Steering
 from embodied_cf.errors import UsageError
 
 PRICER = LinearGaussian(10, 0.5)
@@ -131,6 +132,25 @@ def test_multi_label_policies():
     context = np.ones((20_000, 2))
     share = policy.sample(theta, context, rng).mean(axis=0)
     assert share == pytest.approx(1 / (1 + np.exp(-policy.logits(theta, context)[0])), abs=0.02)
+
+
+def test_a_menu_by_hand():
+    """Three settings of two attributes; log odds 0, x and 2 x with x = log 2: shares 1, 2, 4 of 7, mixed with 1 / 3."""
+    menu = Menu(1, ((0.0, 0.0), (1.0, 0.0), (0.0, 2.0)), explore=0.3)
+    theta = np.array([0.0, 0.0, 1.0, 1.0])
+    context = np.array([[np.log(2.0)]])
+    expected = 0.7 * np.array([1, 2, 4]) / 7 + 0.1
+    assert np.exp(menu.log_probs(theta, context))[0] == pytest.approx(expected)
+    assert np.exp(menu.log_prob(theta, context, np.array([2]))) == pytest.approx(expected[2])
+    many = menu.sample(theta, np.repeat(context, 20_000, axis=0), np.random.default_rng(0))
+    assert np.bincount(many) / 20_000 == pytest.approx(expected, abs=0.015)
+    assert menu.size == 4
+
+
+def test_a_shift_is_taken_from_every_loss():
+    loss, weight = jnp.array([-0.7, -0.2]), jnp.array([2.0, 0.5])
+    shifted = VariancePenalised(0.5, shift=-0.4)(loss, weight)
+    assert float(shifted) == pytest.approx(float(VariancePenalised(0.5)(loss + 0.4, weight)), rel=1e-6)
 
 
 def test_steering_learns_which_candidate_and_how_fast():

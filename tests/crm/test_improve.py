@@ -75,12 +75,33 @@ def test_a_named_baseline_is_beaten_or_kept():
     assert improve(log, wrong, learner=LEARNER).chosen.lower > 0.2
 
 
+def test_a_known_largest_weight_sharpens_the_test():
+    """Costs of 0 or 0.3 at most: rewards lie far from the least, so that measured from there weights stand before
+    nearly 1, and before little measured from the mean. The logger is blind between two actions: no weight exceeds 2."""
+    log = logged(0.9, 5, n=800, sign=-1.0)
+    log = replace(log, reward=log.reward * 0.3)
+    shifted = VariancePenalised(np.array([1.0]), shift=np.array([-0.85]), scaling="sqrt_n")
+    learner = replace(LEARNER, objective=shifted, fall_back=False)
+    plain, sharp = (improve(log, learner=replace(learner, max_weight=most)) for most in (np.inf, 2.0))
+    assert plain.tested[0].lower < sharp.tested[0].lower < 0.135, "always right gains 0.3 * 0.45"
+    assert sharp.decision == "deploy"
+    with pytest.raises(UsageError, match="leave the range that was given"):
+        improve(log, learner=replace(learner, max_weight=1.01))
+
+
+def test_a_known_largest_weight_claims_no_more_than_it_should():
+    learner = replace(LEARNER, max_weight=2.0)
+    deployed = [improve(logged(0.0, seed), learner=learner, seed=seed).chosen is not None for seed in range(40)]
+    assert np.mean(deployed) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
+
+
 def test_paired_gains_by_hand():
     """w = 2, 0.5 against 1: (w - 1) (r - low) = 1 * 1, -0.5 * 2 in one episode of two decisions."""
     log = from_arrays(np.zeros((2, 1)), np.zeros(2, int), np.full(2, 0.5), np.array([0.0, 1.0]), (-1.0, 1.0))
     gain = paired_gain(log, np.array([2.0, 0.5]), np.ones(2))
     assert gain.tolist() == [1.0, -1.0]
     assert paired_gain(replace(log, episode=np.zeros(2, int)), np.array([2.0, 0.5]), np.ones(2)).tolist() == [0.0]
+    assert paired_gain(log, np.array([2.0, 0.5]), np.ones(2), level=0.5).tolist() == [-0.5, -0.25]
 
 
 def test_thin_cells_keep_the_baseline():

@@ -1,0 +1,1 @@
+"""A robot that drives among people is improved from its own logs, over several redeployments, and truly evaluated."""
