@@ -75,7 +75,7 @@ def blocks(page: str) -> list[Block]:
 
 def _mark(before: str) -> str:
     paragraph = before.strip().rsplit("\n\n", 1)[-1]
-    return next((mark for mark in MARKS if re.search(rf"\*\*{mark}[^*]*\*\*", paragraph)), "")
+    return next((mark for mark in MARKS if re.search(rf"\*\*{mark}[^*]*\*\*", paragraph, re.IGNORECASE)), "")
 
 
 def commands(block: Block) -> list[Command]:
