@@ -224,16 +224,18 @@ def test_the_map_in_words_names_what_was_planted():
 def test_a_worse_policy_is_found_and_saved(run, tmp_path):
     """Progress falls when it stands; what is saved drives like what was found."""
     out = tmp_path / "changed"
-    arguments = ["explain", "policy", str(run), "--suite", SUITE, "--measure", "progress", "--target", "0.2",
+    arguments = ["explain", "policy", str(run), "--suite", SUITE, "--measure", "progress", "--target", "0.3",
                  "--people", "0", "0", "--pool", "8", "--mode", "paper", "--proximity", "0.1", "--rate", "0.05",
-                 "--episodes", "8", "--reuse", "4", "--confirm", "24", "--delta", "0.3",
+                 "--episodes", "8", "--reuse", "4", "--confirm", "24", "--delta", "0.1",
                  "--json", str(tmp_path / "e.json"), "--html", str(tmp_path / "e.html"),
                  "--save", str(out)]  # fmt: skip
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 0
     told = json.loads((tmp_path / "e.json").read_text())
-    assert told["valid"]
+    assert told["valid"] and not told["unchanged"]
+    assert told["proximity"]["trajectory_kl"] > 0
+    assert any(said.startswith("Most changed: ") for said in told["sentences"])
     assert told["drive"]["suite"] == SUITE
     page = (tmp_path / "e.html").read_text()
     assert "data:image/jpeg" in page
