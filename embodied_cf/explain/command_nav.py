@@ -38,7 +38,8 @@ class NavExplanation:
     @property
     def sentences(self) -> list[str]:
         """The map in words; none if nothing changed."""
-        said = [] if self.told.unchanged else [sentence(self.places, question) for question in QUESTIONS]
+        moved = any(place.kl > 0 for place in self.places)
+        said = [sentence(self.places, question) for question in QUESTIONS] if moved else []
         return [text for text in said if text]
 
 

@@ -29,8 +29,8 @@ _HELD_OUT = 0.25
 """Share of the collected episodes on which the model is measured."""
 _LEAST = 1e-12
 """Noise that is drawn is at least so far from 0 and 1."""
-_RATE_OFF = 0.2
-"""Most by which the model's success rate, policy at the wheel, may differ from the real one."""
+_RATE_OFF = 0.15
+"""Most by which the model's success rate, policy at the wheel, may differ from the real one, beyond chance."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Learned:
     """Of the policy in the environment."""
     model_success: float
     """Of the policy in the model, from the same beginnings."""
+    runs: int
+    """Episodes of which these are shares."""
     longest: int
     """Steps after which an episode is over."""
 
@@ -107,7 +109,7 @@ def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOption
         begin, [begin[:0]] * len(begin), None, generator(seed, "explain", "model")
     )
     learned = Learned(
-        model, check(model, Transitions.of(lived[:held])), real, float((ends == SUCCEEDS).mean()), longest
+        model, check(model, Transitions.of(lived[:held])), real, float((ends == SUCCEEDS).mean()), len(plain), longest
     )
     _refuse_poor(learned)
     return learned
@@ -115,7 +117,8 @@ def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOption
 
 def _refuse_poor(learned: Learned) -> None:
     faults = learned.fit.faults()
-    if abs(learned.real_success - learned.model_success) > _RATE_OFF:
+    chance = 1 / np.sqrt(learned.runs)  # two standard errors of one share of a half
+    if abs(learned.real_success - learned.model_success) > _RATE_OFF + chance:
         faults.append(f"the policy succeeds in {learned.real_success:.0%} of real episodes, "
                       f"{learned.model_success:.0%} in the model")  # fmt: skip
     if faults:

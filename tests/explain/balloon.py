@@ -5,7 +5,13 @@ import numpy as np
 
 MOVE = np.array([-0.3, 0.0, 0.3])
 GUST, TOP, GROUND, LONGEST = 0.2, 2.0, -1.0, 30
-_WEATHER = np.random.default_rng(7)
+_WEATHER = np.random.default_rng()
+
+
+def new_weather(seed):
+    """Begin other weather, which runs through all episodes from here on."""
+    global _WEATHER
+    _WEATHER = np.random.default_rng(seed)
 
 
 class Balloon(gymnasium.Env):
