@@ -62,7 +62,7 @@ def improved(log: DecisionLog, acting: Acting, seed: int) -> Improvement:
 
     Against the first logger itself no weight exceeds k times the largest probability that a policy can give.
     """
-    learner = Learner(STEERING, acting.theta, OBJECTIVE, fall_back=False)
+    learner = Learner(STEERING, acting.theta, OBJECTIVE, train_share=0.35, fall_back=False)
     if acting.candidate is None:
         most = (1 + 1e-6) * ((1 - EXPLORE) * len(MENU) + EXPLORE)  # logs hold propensities in single precision
         return improve(log, "logger", DELTA, learner=replace(learner, max_weight=most), seed=seed)
@@ -77,7 +77,9 @@ def joined(logs: list[DecisionLog]) -> DecisionLog:
     return DecisionLog(**columns, reward_range=REWARDS, logger=loggers, episode=np.arange(len(loggers)))
 
 
-def offline(found: Improvement, log: DecisionLog, acting: Acting, candidate: Acting, truth: Truth) -> dict[str, Any]:
+def offline(
+    found: Improvement, log: DecisionLog, acting: Acting, candidate: Acting, first: Acting, truth: Truth
+) -> dict[str, Any]:
     """Return what the logs promised beside what is true."""
     test, true = found.tested[0], truth.gain(candidate, first)
     low, high = (float(end) for end in found.baseline_value)
