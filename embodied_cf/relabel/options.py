@@ -172,8 +172,11 @@ class RelabelOptions:
 
     def absolute(self) -> "RelabelOptions":
         """Return the options with every path that workers open made absolute."""
+        model = Path(self.vlm.model)
+        local = self.captioner == "hf" and model.is_dir()
         return replace(
             self,
+            vlm=replace(self.vlm, model=str(model.absolute())) if local else self.vlm,
             dataset=self.dataset.absolute(),
             out=self.out.absolute(),
             policy=self.policy and self.policy.absolute(),
