@@ -98,6 +98,8 @@ def _options(
     kinds = sorted(by_kind)
     for _ in range(_TRIES if kinds else 0):
         instruction = _chain(by_kind, rng) if family == "chained" else _one(by_kind[_one(kinds, rng)], rng)
+        if instruction is None:
+            return
         turned = _turned(scene, instruction, rng) if in_view else scene
         if turned is not None:
             yield instruction, turned
@@ -111,10 +113,15 @@ def _one(items, rng: np.random.Generator):  # type: ignore[no-untyped-def]
     return items[int(rng.integers(len(items)))]
 
 
-def _chain(by_kind: dict[str, list[Clause]], rng: np.random.Generator) -> Chain:
-    """Chain two or three clauses, the last of which names a thing; no thing twice in a row, no command but first."""
+def _chain(by_kind: dict[str, list[Clause]], rng: np.random.Generator) -> Chain | None:
+    """Chain two or three clauses, the last of which names a thing; no thing twice in a row, no command but first.
+
+    None where there is only one clause to be told after another.
+    """
     length = 3 if rng.random() < _LONG_CHAIN else 2
     naming = [kind for kind in sorted(by_kind) if kind != "Do"]
+    if sum(len(by_kind[kind]) for kind in naming) < 2:
+        return None
     parts: list[Clause] = []
     while len(parts) < length:
         kinds = sorted(by_kind) if not parts else naming

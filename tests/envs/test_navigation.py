@@ -258,3 +258,8 @@ def test_importing_registers_ids_and_loads_nothing_heavy():
 def test_a_seed_whose_first_twelve_scenes_offer_nothing_has_a_task():
     """Corridors with few things, and one of them to be in view: this seed once had none."""
     assert make_task("corridors", "referential", "dev", 70267).routes
+
+
+def test_a_scene_with_one_thing_to_name_is_no_place_for_a_chain():
+    """The first scene of this seed offers a single clause beside commands: drawing another one never ended."""
+    assert make_task("corridors", "chained", "dev", 70251).routes
