@@ -42,7 +42,7 @@ class LaplaceNumbers:
 
     def log_prob(self, numbers: Float[Tensor, "b m"]) -> Float[Tensor, " b"]:
         """Return the log-density."""
-        told: Tensor = self.law.log_prob(numbers)  # type: ignore[no-untyped-call]
+        told: Tensor = self.law.log_prob(numbers)
         return told.sum(-1)
 
 
@@ -70,7 +70,7 @@ class BinnedNumbers:
 
     def log_prob(self, numbers: Float[Tensor, "b m"]) -> Float[Tensor, " b"]:
         """Return the log-probability of the bins in which numbers lie."""
-        told: Tensor = self.law.log_prob((numbers[..., None] > self.edges).sum(-1))  # type: ignore[no-untyped-call]
+        told: Tensor = self.law.log_prob((numbers[..., None] > self.edges).sum(-1))
         return told.sum(-1)
 
 
@@ -107,11 +107,11 @@ class ChunkLaw(Distribution):
     def log_prob(self, value: Float[Tensor, "b e"]) -> Float[Tensor, " b"]:
         """Return log-probabilities of events; the numbers of one that stands still are no part of it."""
         stands = _stands(value)
-        told: Tensor = self.stop.log_prob(stands.float())  # type: ignore[no-untyped-call]
+        told: Tensor = self.stop.log_prob(stands.float())
         return told + torch.where(stands, 0.0, self.numbers.log_prob(value[:, 1:]))
 
 
-@register_kl(ChunkLaw, ChunkLaw)
+@register_kl(ChunkLaw, ChunkLaw)  # type: ignore[untyped-decorator]
 def _kl(p: ChunkLaw, q: ChunkLaw) -> Float[Tensor, " b"]:
     """Return KL(p, q): that of standing, and that of the numbers as often as p does not stand."""
     numbers = kl_divergence(p.numbers.law, q.numbers.law).sum(-1)

@@ -80,7 +80,8 @@ class Source:
         env, rng = self.make_env(), generator(seed, "explain", "explore")
         observation, _ = env.reset(seed=seed)
         act = self.policy(env, generator(seed, "explain", "learned"))
-        seen, actions, ends, over = [_flat(observation)], [], GOES_ON, False
+        seen, ends, over = [_flat(observation)], GOES_ON, False
+        actions: list[int] = []
         while not over and len(actions) < self.max_steps:
             wanted = int(act(observation))
             actions.append(int(rng.integers(env.action_space.n)) if rng.random() < explore else wanted)  # type: ignore[attr-defined]

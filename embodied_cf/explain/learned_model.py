@@ -127,7 +127,7 @@ def check(model: Model, steps: Transitions) -> Fit:
     skew = np.max([[_skew(column) for column in noise[rows].T] for rows in [np.ones(len(noise), bool), *tried]], axis=0)
     told = model.end(steps.before, steps.action, steps.after)
     right = [float((told[steps.ends == kind] == kind).mean()) for kind in np.unique(steps.ends)]
-    return Fit(len(noise), *(tuple(it.tolist()) for it in (error, covered, skew)), float(np.mean(right)))
+    return Fit(len(noise), tuple(error.tolist()), tuple(covered.tolist()), tuple(skew.tolist()), float(np.mean(right)))
 
 
 def _skew(noise: Float64[np.ndarray, " n"]) -> float:

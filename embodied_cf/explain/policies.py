@@ -75,7 +75,7 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
 
 def log_likelihood(given: Explainable, action: Tensor) -> Float[Tensor, " b"]:
     """Return log-probabilities (densities, if continuous) of actions as drawn."""
-    told: Tensor = given.log_prob(action)  # type: ignore[no-untyped-call]
+    told: Tensor = given.log_prob(action)
     return told
 
 
