@@ -71,7 +71,9 @@ class NavEnvs(VectorEnv):
         self._noise = draw_noise(seeds, LONGEST)
         self.states = [self.now.state]
         self._seen = np.repeat(self._look(np.arange(self.num_envs))[:, None], self._history, axis=1)
-        self._perceived = np.zeros(self.observation_space.shape, np.float32)
+        shape = self.observation_space.shape
+        assert shape is not None, "a Box has one"
+        self._perceived = np.zeros(shape, np.float32)
         return self._observe()
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

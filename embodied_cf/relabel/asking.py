@@ -64,6 +64,7 @@ async def asking(options: RelabelOptions, shared: Cache | None = None) -> AsyncI
         if options.dry_run:
             yield Asking(DryRun(client), prompts, client)
         elif options.vlm.batch:
+            assert isinstance(cache, Path), "batches are for one process"
             async with _batches(client, cache) as batch:
                 yield Asking(batch, prompts, client, batch)
         else:

@@ -202,7 +202,7 @@ async def _relabel(
         window = 1 if model is None else options.vlm.concurrency
         desk = Desk(setting.reader, build_pipeline(setting, options, model), options.label_set, window)
         episodes, steps = await do_shard(job, desk)
-        return replace(attempt, episodes=episodes, steps=steps, usage=model and model.client.usage)
+        return replace(attempt, episodes=episodes, steps=steps, usage=None if model is None else model.client.usage)
 
 
 def _check_node(job: ShardJob, version: str) -> None:

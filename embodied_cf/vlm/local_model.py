@@ -61,9 +61,10 @@ def load_chat(folder: Path, weights: Literal["fp32", "bf16"], device: torch.devi
         from transformers import AutoModelForImageTextToText
     processor = _load_processor(folder)
     with readable(folder), quietly():
-        model, found = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             folder, dtype=DTYPES[weights], local_files_only=True, use_safetensors=True, output_loading_info=True
         )
+        model, found = loaded
         if found["missing_keys"]:  # transformers would draw them at random
             raise ValueError(f"no weights for {', '.join(sorted(found['missing_keys']))}")
     if processor.tokenizer.pad_token is None:
