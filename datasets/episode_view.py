@@ -56,7 +56,7 @@ def view_episode(columns: Columns, features: Features) -> EpisodeView:
         steps,
         {k: v for k, v in even.items() if isinstance(v, np.ndarray) and None not in features[k].shape[1:]},
         {k: [_slots(step) for step in v] for k, v in even.items() if features[k].role == "text"},
-        {k: v for k, v in even.items() if features[k].role == "image" and features[k].sequence_rank == 1},
+        {k: v for k, v in even.items() if features[k].role == "image" and _one_a_step(v)},
         facts,
         unreadable,
         {key: len(value) for key, value in values.items() if len(value) != steps},
@@ -66,6 +66,11 @@ def view_episode(columns: Columns, features: Features) -> EpisodeView:
 def _most_common(lengths: Sequence[int]) -> int:
     # ties go to the greater length: a truncated feature is likelier than an extended one
     return max(lengths, key=lambda length: (lengths.count(length), length), default=0)
+
+
+def _one_a_step(frames: Sequence[Any]) -> bool:
+    """Whether a step has one picture, not a list of them."""
+    return not any(isinstance(frame, list) for frame in frames)
 
 
 def _slots(step: memoryview | list) -> list[str]:

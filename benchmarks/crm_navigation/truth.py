@@ -49,7 +49,7 @@ def find_truth(directory: Path, count: int) -> Truth:
 def _part(file: Path, seeds: list[int]) -> dict[str, np.ndarray]:
     if not file.is_file():
         np.savez_compressed(file, **dict(_driven(seeds)))
-    with np.load(file) as stored:
+    with np.load(file, allow_pickle=False) as stored:
         return dict(stored)
 
 

@@ -88,6 +88,8 @@ def _load_sb3(path: Path) -> MlpPolicy:
         with zipfile.ZipFile(path) as archive:
             told = json.loads(read_entry(archive, "data"))
             weights = read_state_dict(io.BytesIO(read_entry(archive, "policy.pth")))
+        if not isinstance(told, dict):
+            raise ValueError("its data are no table")
         return _from_sb3(weights, told, path)
     except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, RuntimeError, AttributeError) as error:
         told = f"no stable-baselines3 archive ({_one_line(error)})"

@@ -4,10 +4,11 @@ The pickle gets stand-ins only (`datasets.restricted_pickle`). Format:
 https://docs.pytorch.org/docs/stable/notes/serialization.html
 """
 
+import io
 import math
 import zipfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     return content
 
 
-def read_state_dict(file: BinaryIO) -> dict[str, Tensor]:
+def read_state_dict(file: io.BytesIO) -> dict[str, Tensor]:
     """Return a state dict of plain tensors on the CPU. Raises ValueError for anything else, nothing of it run."""
     try:
         with zipfile.ZipFile(file) as archive:

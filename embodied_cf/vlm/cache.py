@@ -111,10 +111,13 @@ class SqliteCache:
         )
 
     def get(self, key: str) -> Answer | None:
-        """Return the stored answer, or None."""
+        """Return the stored answer; None if there is none, or not one that was ever put there."""
         rows = self._run("SELECT answer, input_tokens, output_tokens FROM answers WHERE key = ?", (key,))
+        if not rows:
+            return None
         try:
-            return Answer(json.loads(rows[0][0]), int(rows[0][1]), int(rows[0][2]), cached=True) if rows else None
+            value, tokens = json.loads(rows[0][0]), (int(rows[0][1]), int(rows[0][2]))
+            return Answer(value, *tokens, cached=True) if isinstance(value, dict) else None
         except (ValueError, TypeError, RecursionError) as error:
             raise self._broken(error) from error
 

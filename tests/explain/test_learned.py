@@ -7,7 +7,7 @@ from balloon import GUST, MOVE, Balloon, Still, new_weather, timid, truth
 
 from embodied_cf.counterfactual.bijective import FlowOptions
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.learned import LearnedExplanation, explain_learned, in_words, learn_env
+from embodied_cf.explain.learned import Learned, LearnedExplanation, explain_learned, in_words, learn_env
 from embodied_cf.explain.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, Source, Transitions, repeats
 from embodied_cf.explain.learned_model import Fit, learn
 from embodied_cf.explain.options import LearnOptions
@@ -98,7 +98,8 @@ def test_it_says_what_it_rests_on(explained):
 
 def hand_made(averted, low, high):
     lived = Lived(np.zeros((2, 1)), np.array([0]), FAILS)
-    return LearnedExplanation(lived, None, *(np.array([[0.0, it]]) for it in (averted, low, high)), 0.0)
+    unasked = object.__new__(Learned)  # a verdict rests on what was found alone
+    return LearnedExplanation(lived, unasked, *(np.array([[0.0, it]]) for it in (averted, low, high)), 0.0)
 
 
 @pytest.mark.parametrize(

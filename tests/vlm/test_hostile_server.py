@@ -160,10 +160,10 @@ def test_odd_but_sound_answers_are_taken():
     }  # fmt: skip
 
 
-def test_a_million_breaches_of_the_schema_are_not_all_described():
+def test_a_hundred_thousand_breaches_of_the_schema_are_not_all_described():
     many = {"type": "array", "items": {"type": "string"}}
     tracemalloc.start()
-    assert judge(Reply("[" + "1," * 300_000 + "1]", "stop", ""), many).kind == "schema"
+    assert judge(Reply("[" + "1," * 100_000 + "1]", "stop", ""), many).kind == "schema"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50_000_000
