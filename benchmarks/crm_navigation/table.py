@@ -8,14 +8,11 @@ from jaxtyping import Float64
 from benchmarks.crm_navigation.context import MENU
 from benchmarks.crm_navigation.driver import WAYS
 from benchmarks.crm_navigation.truth import Truth
-from embodied_cf.crm.draw import Mark, curve
+from embodied_cf.crm.draw import Mark, intervals
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.statistics import Estimate, over_seeds
 
-_LOOK = (
-    "<style>text{font:11px sans-serif;fill:#5b6570}circle{fill:#0072b2}.bar{stroke:#0072b2;stroke-width:3}"
-    "polyline{fill:none;stroke:#0072b2;opacity:.5}</style>"
-)
+_LOOK = "<style>text{font:11px sans-serif;fill:#5b6570}circle{fill:#0072b2}.bar{stroke:#0072b2;stroke-width:3}</style>"
 
 
 def show(key: str, row: dict[str, Any]) -> None:
@@ -51,10 +48,12 @@ def together(rows: list[dict[str, Any]]) -> Estimate:
 def picture(rows: list[dict[str, Any]]) -> str:
     """Draw the true reward (minus the cost) of every policy that was deployed, replicate by replicate."""
     marks = [
-        Mark(f"{number}: {end['logger']}", -end["cost"], -end["high"], -end["low"])
+        Mark(f"replicate {number}, {end['logger']}", -end["cost"], -end["high"], -end["low"])
         for number, row in enumerate(rows)
         for end in row["deployed"]
     ]
     return (
-        str(curve(marks)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{_LOOK}", 1)
+        str(intervals(marks))
+        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        .replace(">", f">{_LOOK}", 1)
     )
