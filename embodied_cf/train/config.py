@@ -144,8 +144,8 @@ def tiny() -> TrainConfig:
 
     7 minutes on one shared core. So few samples do not ground names in `rooms` yet (docs/results/demo.md).
 
-    300 steps (`benchmarks/presets.py`): 63 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic, 0.37 m counterfactual,
-    sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 63 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic,
+    0.37 m counterfactual, sensitivity 0.21 m.
     """
     return TrainConfig()
 
@@ -153,8 +153,8 @@ def tiny() -> TrainConfig:
 def bins() -> TrainConfig:
     """`embodied-cf train … --preset bins`: sampled actions with exact log-probabilities, for `crm` and explanation.
 
-    300 steps (`benchmarks/presets.py`): 66 s of one core; held-out error 0.38 m hindsight, 0.13 m atomic, 0.37 m counterfactual,
-    sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 66 s of one core; held-out error 0.38 m hindsight, 0.13 m atomic,
+    0.37 m counterfactual, sensitivity 0.21 m.
     """
     return _with_head(tiny(), "bins")
 
@@ -162,8 +162,8 @@ def bins() -> TrainConfig:
 def flow() -> TrainConfig:
     """`embodied-cf train … --preset flow`: where one instruction allows several ways, which L1 would average.
 
-    300 steps (`benchmarks/presets.py`): 65 s of one core; held-out error 0.40 m hindsight, 0.13 m atomic, 0.37 m counterfactual,
-    sensitivity 0.22 m.
+    300 steps (`benchmarks/presets.py`): 65 s of one core; held-out error 0.40 m hindsight, 0.13 m atomic,
+    0.37 m counterfactual, sensitivity 0.22 m.
     """
     return _with_head(tiny(), "flow")
 
@@ -171,8 +171,8 @@ def flow() -> TrainConfig:
 def sentence() -> TrainConfig:
     """`embodied-cf train … --preset sentence`: frozen MiniLM sentences, for words that training did not show.
 
-    300 steps (`benchmarks/presets.py`): 134 s of one core; held-out error 0.35 m hindsight, 0.13 m atomic, 0.38 m counterfactual,
-    sensitivity 0.19 m.
+    300 steps (`benchmarks/presets.py`): 134 s of one core; held-out error 0.35 m hindsight, 0.13 m atomic,
+    0.38 m counterfactual, sensitivity 0.19 m.
     """
     return replace(tiny(), model=NavVlaTinyConfig(text="minilm"))
 
@@ -180,8 +180,8 @@ def sentence() -> TrainConfig:
 def synonyms() -> TrainConfig:
     """`embodied-cf train … --preset synonyms`: frozen MiniLM words, for synonyms that training did not show.
 
-    300 steps (`benchmarks/presets.py`): 69 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic, 0.34 m counterfactual,
-    sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 69 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic,
+    0.34 m counterfactual, sensitivity 0.21 m.
     """
     return replace(tiny(), model=NavVlaTinyConfig(text="minilm-words"))
 
@@ -192,8 +192,8 @@ def seeing() -> TrainConfig:
     1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take 6 minutes on one
     shared core and reach 25 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
 
-    300 steps (`benchmarks/presets.py`): 82 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic, 0.32 m counterfactual,
-    sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 82 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
+    0.32 m counterfactual, sensitivity 0.21 m.
     """
     model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, channels=(16, 32, 64))
     return replace(tiny(), model=model)
@@ -202,8 +202,8 @@ def seeing() -> TrainConfig:
 def chain() -> TrainConfig:
     """`embodied-cf train … --preset chain`: four frames of history, for instructions with several parts.
 
-    300 steps (`benchmarks/presets.py`): 66 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic, 0.36 m counterfactual,
-    sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 66 s of one core; held-out error 0.38 m hindsight, 0.14 m atomic,
+    0.36 m counterfactual, sensitivity 0.21 m.
     """
     return replace(tiny(), model=NavVlaTinyConfig(history=4))
 
@@ -220,8 +220,8 @@ def atomic() -> TrainConfig:
 def arm() -> TrainConfig:
     """`embodied-cf train … --preset arm`: the whole frame, for a camera that looks at a table.
 
-    300 steps (`benchmarks/presets.py`): 90 s of one core; held-out error 0.09 m hindsight, 0.06 m atomic, 0.05 m counterfactual,
-    sensitivity 0.07 m.
+    300 steps (`benchmarks/presets.py`): 90 s of one core; held-out error 0.09 m hindsight, 0.06 m atomic,
+    0.05 m counterfactual, sensitivity 0.07 m.
     """
     return replace(tiny(), model=NavVlaTinyConfig(rows=(0.0, 1.0)))
 
