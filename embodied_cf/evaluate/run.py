@@ -59,6 +59,8 @@ class Plan:
             raise UsageError(f"--episodes {self.episodes} is less than 1")
         if self.execute < 1:
             raise UsageError(f"--execute {self.execute} is less than 1")
+        if self.ensemble is not None:
+            TemporalEnsemble(self.ensemble)  # refuses what is no number
         for name in self.controls:
             if name != CHANCE:
                 control(name)

@@ -126,6 +126,8 @@ def test_plans_are_checked():
         Plan("p", SUITE, 1, controls=("shout",))
     with pytest.raises(UsageError, match="--execute 0"):
         Plan("p", SUITE, 1, execute=0)
+    with pytest.raises(UsageError, match="coefficient is nan"):
+        Plan("p", SUITE, 1, ensemble=float("nan"))
 
 
 def test_policies_by_name():
