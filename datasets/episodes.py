@@ -71,10 +71,10 @@ class EpisodeReader:
         column = self.spec.column(role)
         if column is None:
             return np.zeros((steps, 0), np.float32)
-        values = _part(columns.array(column.key), column, columns.where)
+        values = columns.array(column.key)
         if len(values) != steps:
             raise RecordError(f"{column.key} has {len(values)} rows for {steps} steps", where=columns.where)
-        return values
+        return _part(values, column, columns.where)
 
     def _images(self, columns: Columns, key: str, steps: int) -> EncodedImages:
         frames = _Frames(columns, f"{STEPS}/{key}", steps)

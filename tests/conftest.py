@@ -7,9 +7,11 @@ import hypothesis
 import makers
 import pytest
 
-# a busy machine is no fault of the code
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# No deadline: a busy machine is no fault of the code. Derandomized: whether a change passes is no matter of luck.
+# Whoever looks for new counterexamples runs `pytest --hypothesis-profile explore` as often as he likes.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("same")
 
 ROOT = Path(__file__).parent.parent
 _BRIDGE = Path(os.environ.get("EMBODIED_CF_BRIDGE", ROOT / "../shared/data/bridge_debug/bridge_dataset/1.0.0"))

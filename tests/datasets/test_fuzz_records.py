@@ -145,6 +145,7 @@ lists = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
+@example(changes={"steps/action": ("float", [])}, junk="")
 @given(changes=st.dictionaries(st.sampled_from(KEYS), lists, min_size=1, max_size=3), junk=st.text(max_size=9))
 def test_features_of_wrong_type_length_or_none_are_refused_by_name(changes, junk):
     """Each key's list is replaced by one of any kind and length, or left out; and a key of any name is added."""
