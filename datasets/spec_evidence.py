@@ -1,6 +1,5 @@
 """What a guess of a spec rests on: the first episodes, read as far as they can be."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,10 +27,7 @@ class Evidence:
     def runs(self, key: str) -> list[Float[np.ndarray, "t d"]]:
         """Return a numeric feature of each episode that holds it, (T, D)."""
         found = [view.numbers[key] for view in self.episodes if key in view.numbers]
-        return [
-            np.nan_to_num(values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64))
-            for values in found
-        ]
+        return [np.nan_to_num(values.reshape(len(values), -1).astype(np.float64)) for values in found]
 
     def values(self, key: str) -> Float[np.ndarray, "n d"]:
         """Return a numeric feature of all episodes, steps joined."""
