@@ -62,12 +62,14 @@ class Order(nn.Module):
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
 
-    def forward(self, words: Sequence[Float[Tensor, "_ c"]]) -> Float[Tensor, "s c"]:
-        """Return one vector for the words, one or more, of each sentence."""
-        last = torch.tensor([len(sentence) - 1 for sentence in words])
-        padded = nn.utils.rnn.pad_sequence(list(words), batch_first=True)
+    def forward(self, words: Float[Tensor, "w c"], sentences: Sequence[Sequence[int]]) -> Float[Tensor, "s c"]:
+        """Return one vector for each sentence, which is one or more rows of `words`."""
+        length = torch.tensor([len(sentence) for sentence in sentences])
+        rows = torch.full((len(sentences), int(length.max())), len(words))
+        rows[torch.arange(rows.shape[1]) < length[:, None]] = torch.tensor([row for one in sentences for row in one])
+        padded = nn.functional.embedding(rows.to(words.device), torch.cat([words, words.new_zeros(1, words.shape[1])]))
         states, _ = self.gru(padded)
-        return padded.sum(1) + states[torch.arange(len(words)), last]
+        return padded.sum(1) + states[torch.arange(len(rows)), length - 1]
 
 
 class WordEncoder(TextEncoder):
@@ -82,9 +84,10 @@ class WordEncoder(TextEncoder):
     def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
         """Return what the sentences say, word by word."""
         rows = [[self._index.get(word, 0) for word in split_words(text)] or [0] for text in said]
-        flat = torch.tensor([row for sentence in rows for row in sentence], device=self.nothing.device)
-        words = self.words(flat)
-        return self.order(words.split([len(sentence) for sentence in rows]))
+        distinct = sorted({row for sentence in rows for row in sentence})
+        place = {row: at for at, row in enumerate(distinct)}
+        words = self.words(torch.tensor(distinct, device=self.nothing.device))
+        return self.order(words, [[place[row] for row in sentence] for sentence in rows])
 
 
 class MiniLmWordEncoder(TextEncoder):
@@ -107,7 +110,7 @@ class MiniLmWordEncoder(TextEncoder):
         known = torch.stack([self._frozen.embedding(word) for word in distinct]).to(self.nothing)
         vectors = self.project(known)
         place = {word: row for row, word in enumerate(distinct)}
-        return self.order([vectors[[place[word] for word in sentence]] for sentence in sentences])
+        return self.order(vectors, [[place[word] for word in sentence] for sentence in sentences])
 
 
 class CommandEncoder(TextEncoder):

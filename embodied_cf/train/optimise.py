@@ -35,7 +35,7 @@ class Optimiser:
         decayed = [value for value in self._named.values() if value.ndim > 1]
         plain = [value for value in self._named.values() if value.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self._adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
+        self._adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98), fused=True)
         self._average = {name: value.detach().clone() for name, value in self._named.items()}
 
     def step(self, losses: Iterable[Tensor], count: int) -> float:
