@@ -5,6 +5,7 @@ box reaches, and what the object is ("objects as points", arXiv 1904.07850). Kin
 that a colour and a kind which training never showed together can still be named.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,9 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from embodied_cf.errors import DatasetError
-from embodied_cf.language.instruction import COLOURS, KINDS
+from embodied_cf.language.instruction import COLOURS, SEEN_KINDS
 
 STRIDE = 4
 SIZE = 96
@@ -35,6 +37,14 @@ class Found:
     score: float
 
 
+REACH, KIND = slice(1, 5), slice(5, 5 + len(SEEN_KINDS))
+COLOUR = slice(KIND.stop, KIND.stop + len(COLOURS))
+CLOSENESS = COLOUR.stop
+"""Which of the maps tell what; the first tells presence."""
+_LOUD = 3.0
+"""By how much features are raised that are 0 in most cells."""
+
+
 class _Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -45,6 +55,12 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.norms[0](self.first(x)))
         return F.relu(x + self.norms[1](self.second(inner)))
+
+    def fold(self) -> None:
+        """Put the norms' part of the work into the convolutions."""
+        self.first = fuse_conv_bn_eval(self.first, self.norms[0])
+        self.second = fuse_conv_bn_eval(self.second, self.norms[1])
+        self.norms = nn.ModuleList([nn.Identity(), nn.Identity()])
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
@@ -62,39 +78,42 @@ class Detector(nn.Module):
         self.coarse = nn.Sequential(_down(72, 128), _Block(128))
         self.to_middle, self.to_fine = nn.Conv2d(128, 72, 1), nn.Conv2d(72, 32, 1)
         self.merge = _Block(32)
-        self.head = nn.Conv2d(32, 1 + 4 + len(KINDS) + len(COLOURS), 1)
-        channels = self.feature_channels
-        self.register_buffer("feature_mean", torch.zeros(channels))
-        self.register_buffer("feature_std", torch.ones(channels))
+        self.head = nn.Conv2d(32, CLOSENESS + 1, 1)
         with torch.no_grad():
             self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
+
+    def frozen(self) -> "Detector":
+        """Return a copy that is not to be trained and takes three quarters of the time: norms within convolutions,
+        channels last."""
+        copied = deepcopy(self).eval().requires_grad_(False)
+        for part in copied.modules():
+            if isinstance(part, _Block):
+                part.fold()
+            elif isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv2d):
+                part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+        return copied.to(memory_format=torch.channels_last)
 
     @property
     def feature_channels(self) -> int:
         """Channels of `features`."""
-        return self.merge.first.in_channels + self.head.out_channels
+        return self.head.out_channels
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the
-        frame, before softplus), kind logits, colour logits."""
+        frame, before softplus), kind logits, colour logits, closeness of the nearest that the cell shows (1/m)."""
         return self.head(self._merged(image))
 
     def features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
-        """Return what there is in each cell of 4x4 pixels, for networks that stand on it: the last hidden layer and
-        the maps, each channel with mean 0 and variance 1 on the frames that `measure_features` saw."""
-        mean, std = self.get_buffer("feature_mean")[:, None, None], self.get_buffer("feature_std")[:, None, None]
-        return (self._raw_features(frames) - mean) / std
+        """Return what it believes of each cell of 4x4 pixels, for networks that stand on it: closeness, and, times
+        the chance that a thing has its middle there, 1, how far its box reaches, and the chances of kinds and colours.
 
-    @torch.no_grad()
-    def measure_features(self, frames: UInt8[Tensor, "b h w 3"]) -> None:
-        """Take mean and deviation of each channel from frames."""
-        seen = torch.cat([self._raw_features(part) for part in frames.split(64)])
-        self.get_buffer("feature_mean").copy_(seen.mean((0, 2, 3)))
-        self.get_buffer("feature_std").copy_(seen.std((0, 2, 3)).clamp_min(1e-3))
-
-    def _raw_features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
-        hidden = self._merged(frames.permute(0, 3, 1, 2).float() / 255)
-        return torch.cat([hidden, self.head(hidden)], dim=1)
+        Not its hidden layers: with them networks learn the looks of the names that training shows, and no others.
+        """
+        maps = self(frames.permute(0, 3, 1, 2).float() / 255)
+        presence = torch.sigmoid(maps[:, :1])
+        kind, colour = (torch.softmax(maps[:, part], dim=1) for part in (KIND, COLOUR))
+        there = torch.cat([torch.ones_like(presence), F.softplus(maps[:, REACH]), kind, colour], dim=1)
+        return torch.cat([_LOUD * presence * there, maps[:, CLOSENESS:]], dim=1)
 
     def _merged(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 32 i j"]:
         fine = self.fine(image - 0.5)
@@ -116,11 +135,11 @@ def _found(maps: Float[Tensor, "c i j"], least: float, most: int) -> list[Found]
     cells = maps.flatten(1)[:, place].T  # (k, c)
     rows, columns = maps.shape[1:]
     centre = torch.stack([(place % columns + 0.5) / columns, (place // columns + 0.5) / rows], dim=1)
-    reach = F.softplus(cells[:, 1:5])
+    reach = F.softplus(cells[:, REACH])
     box = torch.cat([centre - reach[:, :2], centre + reach[:, 2:]], dim=1).clamp(0, 1)
-    kind, colour = cells[:, 5 : 5 + len(KINDS)].argmax(1), cells[:, 5 + len(KINDS) :].argmax(1)
+    kind, colour = cells[:, KIND].argmax(1), cells[:, COLOUR].argmax(1)
     return [
-        Found(f"{COLOURS[int(c)]} {KINDS[int(k)]}", (b[0], b[1], b[2], b[3]), float(s))
+        Found(f"{COLOURS[int(c)]} {SEEN_KINDS[int(k)]}", (b[0], b[1], b[2], b[3]), float(s))
         for s, c, k, b in zip(score, colour, kind, box.tolist(), strict=True)
         if s >= least and b[2] > b[0] and b[3] > b[1]
     ]

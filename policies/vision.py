@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import NavVlaTinyConfig
-from embodied_cf.policies.detector import Detector, load_detector
+from embodied_cf.policies.detector import STRIDE, Detector, load_detector
 
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
@@ -66,8 +66,9 @@ class LearnedEye(Eye):
 
 
 class PretrainedEye(Eye):
-    """Frozen features of the shipped detector, which knows kinds and colours from segmented frames of other layouts,
-    and a small part that learns what matters of them for what was said: as a VLA stands on a vision-language model.
+    """Frozen features of the shipped detector, which knows kinds, colours and distances from segmented frames of other
+    layouts, and a small part that learns what matters of them for what was said: as a VLA stands on a vision-language
+    model. One token per column of cells, since a robot that drives chooses a bearing.
 
     Each distinct frame is seen once, however many instructions it comes with.
     """
@@ -76,24 +77,23 @@ class PretrainedEye(Eye):
         super().__init__()
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
         self._frozen = frozen_detector
-        last = config.channels[-1]
-        seen = frozen_detector().feature_channels * config.history
-        self.coarse = nn.Conv2d(seen, last, 3, stride=2, padding=1)
+        last, seen = config.channels[-1], frozen_detector().feature_channels * config.history
+        self.coarse = nn.Conv2d(seen, last, 3, stride=(2, 1), padding=1)
         self.film = nn.Linear(config.text_width, 2 * last)
         self.mix = nn.Conv2d(last, last, 1)
-        self.to_tokens = nn.Conv2d(last, config.width, 1)
-        places = -(-(self.rows.stop - self.rows.start) // 8) * (config.size // 8)
-        self.place = nn.Parameter(0.1 * torch.randn(places, config.width))
+        height = -(-(self.rows.stop - self.rows.start) // (2 * STRIDE))
+        self.to_tokens = nn.Conv1d(last * height, config.width, 1)
+        self.place = nn.Parameter(0.1 * torch.randn(config.size // STRIDE, config.width))
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
-        """Return the tokens, row by row."""
+        """Return the tokens, from left to right."""
         row, of = _distinct(image)
         with torch.no_grad():
             seen = self._frozen().to(image.device).features(image[row][:, :, self.rows].flatten(0, 1))
-        x = self.coarse(seen.unflatten(0, (len(row), -1)).flatten(1, 2))[of]  # (d t, c, i, j) -> (b, last, i', j')
+        x = self.coarse(seen.unflatten(0, (len(row), -1)).flatten(1, 2))[of]  # (d t, c, i, j) -> (b, last, i', j)
         scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)
-        x = self.to_tokens(F.relu(x + self.mix(F.relu(x * (1 + scale) + shift))))
-        return x.flatten(2).transpose(1, 2) + self.place
+        x = F.relu(x + self.mix(F.relu(x * (1 + scale) + shift)))
+        return self.to_tokens(x.flatten(1, 2)).transpose(1, 2) + self.place
 
 
 def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], Int64[Tensor, " b"]]:
@@ -106,7 +106,7 @@ def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], I
 @functools.cache
 def frozen_detector() -> Detector:
     """Return the shipped detector, loaded once per process."""
-    return load_detector().requires_grad_(False)
+    return load_detector().frozen()
 
 
 def build_eye(config: NavVlaTinyConfig) -> Eye:

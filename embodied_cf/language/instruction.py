@@ -15,6 +15,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black
 KINDS = ("chair", "table", "box", "cone", "barrel", "plant", "tree", "bin", "ball", "lamp")
 DOOR, WALL = "door", "wall"
 """Further nouns: a door has a colour and a place; the wall is whichever is nearest to the other thing named."""
+SEEN_KINDS = (*KINDS, DOOR)
+"""What a box can be drawn around."""
 TIME_LIMIT_S: dict[Family, float] = {"object": 40.0, "referential": 45.0, "continuous": 45.0, "chained": 90.0}
 """Time from the start within which an instruction must be carried out, s."""
 

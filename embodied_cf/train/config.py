@@ -195,7 +195,7 @@ def seeing() -> TrainConfig:
     300 steps (`benchmarks/presets.py`): 82 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
     0.32 m counterfactual, sensitivity 0.21 m.
     """
-    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, channels=(16, 32, 64))
+    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, rows=(0.25, 1.0), channels=(16, 32, 64))
     return replace(tiny(), model=model)
 
 

@@ -5,7 +5,7 @@ never seen. Time taken and numbers reached stand in docs/results/simulator.md.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from embodied_cf.envs.layouts.scenes import WORLDS
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import Snapshots, take_snapshots
 from embodied_cf.envs.splits import Split
-from embodied_cf.language.instruction import COLOURS, KINDS
-from embodied_cf.policies.detector import SIZE, STRIDE, Detector, Found, save_detector
+from embodied_cf.language.instruction import COLOURS, SEEN_KINDS
+from embodied_cf.policies.detector import CLOSENESS, COLOUR, KIND, REACH, SIZE, STRIDE, Detector, Found, save_detector
 
 LEAST_PIXELS = 37
 """Smaller objects, at 96x96 (0.4 % of the frame), are neither taught nor asked for."""
-_MEASURED = 20
-"""Frames of each chunk from which the features' mean and deviation are taken."""
+_CLOSEST = 2.5
+"""What is closer is taught as so close, 1/m."""
 _AGREE = 0.5
 """Overlap (intersection over union) from which a found box counts."""
 
@@ -41,8 +41,11 @@ class DetectorRecipe:
     """Training layouts per world."""
     poses: int = 12
     """Frames of each."""
-    epochs: int = 4
+    epochs: int = 6
     """Passes over the frames; each frame is mirrored at random."""
+    recoloured: float = 0.5
+    """Share of frames whose colours are exchanged at random, and from which only places and kinds are learnt: a kind
+    is to be known in colours that training never showed it in."""
     batch: int = 64
     """Frames per step."""
     rate: float = 3e-3
@@ -65,6 +68,8 @@ class Scores:
     """Share of right kinds among boxes that lie right."""
     colour: float
     """Share of right colours among boxes that lie right."""
+    distance: float
+    """Share of the cells nearer than 4 m whose distance is at most a tenth off."""
 
 
 def train_detector(recipe: DetectorRecipe) -> Detector:
@@ -81,15 +86,14 @@ def train_detector(recipe: DetectorRecipe) -> Detector:
         task = progress.add_task("training", total=steps)
         for _ in range(recipe.epochs):
             for batch in _batches(data, recipe.batch, rng):
-                loss = detection_loss(model.train(), batch)
+                loss = detection_loss(model.train(), recolour(batch, recipe.recoloured, rng))
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
                 optimizer.step()
                 schedule.step()
                 progress.update(task, advance=1, description=f"loss {loss.item():.2f}")
-            model.eval().measure_features(torch.from_numpy(np.concatenate([part.rgb[:_MEASURED] for part in data])))
-            save_detector(model, recipe.out)
+            save_detector(model.eval(), recipe.out)
     return model
 
 
@@ -113,6 +117,29 @@ class Batch:
     """From the cell's centre to the box's left, upper, right and lower edge, in shares of the frame."""
     kind: Tensor
     colour: Tensor
+    """-1 where it is not to be learnt."""
+    closeness: Float[Tensor, "b i j"]
+    """Of the nearest that each cell shows, 1/m."""
+
+
+def recolour(batch: Batch, share: float, rng: np.random.Generator) -> Batch:
+    """Return a batch in a share of whose frames the colours are exchanged at random and not to be learnt."""
+    rows = np.flatnonzero(rng.random(len(batch.image)) < share)
+    image, colour = batch.image.clone(), batch.colour.clone()
+    for row in rows.tolist():
+        image[row] = _tinted(image[row], rng)
+    colour[torch.isin(batch.index[0], torch.from_numpy(rows))] = -1
+    return replace(batch, image=image, colour=colour)
+
+
+def _tinted(image: Float[Tensor, "3 h w"], rng: np.random.Generator) -> Float[Tensor, "3 h w"]:
+    """Return a frame with its channels exchanged, some of them inverted, scaled, and greyed by some share."""
+    inverted = rng.random(3) < 0.25
+    matrix = np.eye(3)[rng.permutation(3)] * (np.where(inverted, -1, 1) * rng.uniform(0.6, 1.2, 3))[:, None]
+    grey, offset = 0.5 * rng.random(), inverted + rng.uniform(-0.1, 0.1, 3)
+    mix = (1 - grey) * np.eye(3) + grey / 3
+    tint, shift = (torch.from_numpy(part).to(image) for part in (mix @ matrix, mix @ offset))
+    return (torch.einsum("ij,jhw->ihw", tint, image) + shift[:, None, None]).clamp(0, 1)
 
 
 def _batches(data: list[Snapshots], size: int, rng: np.random.Generator) -> Iterator[Batch]:
@@ -129,9 +156,9 @@ def make_batch(part: Snapshots, frames: np.ndarray, mirror: bool) -> Batch:
     place = np.full(len(part.rgb), -1)
     place[frames] = np.arange(len(frames))
     rows = np.flatnonzero((place[part.frame] >= 0) & (part.pixels >= LEAST_PIXELS))
-    box, image = part.box[rows].astype(np.float32), part.rgb[frames]
+    box, image, closeness = part.box[rows].astype(np.float32), part.rgb[frames], part.closeness[frames]
     if mirror:
-        image = image[:, :, ::-1]
+        image, closeness = image[:, :, ::-1], closeness[:, :, ::-1]
         box = np.stack([1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=1)
     cells = SIZE // STRIDE
     middle = (box[:, :2] + box[:, 2:]) / 2
@@ -148,6 +175,7 @@ def make_batch(part: Snapshots, frames: np.ndarray, mirror: bool) -> Batch:
         torch.from_numpy(reach).clamp_min(1e-3),
         as_long[3],
         torch.from_numpy(part.colour[rows].astype(np.int64)),
+        F.max_pool2d(torch.from_numpy(closeness.astype(np.float32)), STRIDE).clamp_max(_CLOSEST),
     )
 
 
@@ -174,10 +202,12 @@ def detection_loss(model: Detector, batch: Batch) -> Float[Tensor, ""]:
     count = max(len(batch.reach), 1)
     frame, row, column = batch.index
     cells = maps[frame, :, row, column]
-    reach = F.l1_loss(F.softplus(cells[:, 1:5]), batch.reach, reduction="sum") / count
-    kind = F.cross_entropy(cells[:, 5 : 5 + len(KINDS)], batch.kind, reduction="sum") / count
-    colour = F.cross_entropy(cells[:, 5 + len(KINDS) :], batch.colour, reduction="sum") / count
-    return torch.where(hit, found, quiet).sum() / count + 5 * reach + 0.5 * (kind + colour)
+    reach = F.l1_loss(F.softplus(cells[:, REACH]), batch.reach, reduction="sum") / count
+    kind = F.cross_entropy(cells[:, KIND], batch.kind, reduction="sum") / count
+    colour = F.cross_entropy(cells[:, COLOUR], batch.colour, reduction="sum", ignore_index=-1)
+    colour = colour / (batch.colour >= 0).sum().clamp_min(1)
+    close = F.l1_loss(maps[:, CLOSENESS], batch.closeness)
+    return torch.where(hit, found, quiet).sum() / count + 5 * reach + 0.5 * (kind + colour) + 4 * close
 
 
 def score_detector(model: Detector, part: Snapshots) -> Scores:
@@ -196,10 +226,23 @@ def score_detector(model: Detector, part: Snapshots) -> Scores:
             if row is not None:
                 placed += 1
                 colour, kind = thing.name.split()
-                right = kind == KINDS[part.kind[row]], colour == COLOURS[part.colour[row]]
+                right = kind == SEEN_KINDS[part.kind[row]], colour == COLOURS[part.colour[row]]
                 tally[[3, 4]] += right
                 tally[1] += all(right)
-    return Scores(*(tally[[1, 1, 3, 4]] / np.maximum([tally[0], tally[2], placed, placed], 1)).tolist())
+    shares = tally[[1, 1, 3, 4]] / np.maximum([tally[0], tally[2], placed, placed], 1)
+    return Scores(*shares.tolist(), _distances_right(model, part))
+
+
+@torch.no_grad()
+def _distances_right(model: Detector, part: Snapshots, near: float = 4.0) -> float:
+    true, told = [], []
+    for rows in np.array_split(np.arange(len(part.rgb)), -(-len(part.rgb) // 64)):
+        batch = make_batch(part, rows, mirror=False)
+        true.append(batch.closeness)
+        told.append(model(batch.image)[:, CLOSENESS])
+    truth, seen = torch.cat(true), torch.cat(told)
+    counted = truth >= 1 / near
+    return float((((seen - truth).abs() / truth.clamp_min(1e-3)) <= 0.1)[counted].float().mean())
 
 
 def _match(thing: Found, part: Snapshots, rows: np.ndarray) -> int | None:
