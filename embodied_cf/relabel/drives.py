@@ -12,7 +12,7 @@ from embodied_cf.relabel.lanes import ALONG, lane_drives
 from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.ways import way_left
 
-ROOM_M, LEAST_ROOM_M = 0.25, 0.08
+ROOM_M, LEAST_ROOM_M = 0.4, 0.08
 """Room beside things that a drive should keep, and must keep."""
 _CAUTION = 3.0
 """What each metre of missing room costs, in metres of way."""
@@ -47,8 +47,8 @@ def chosen_drives(fan: Fan, standing: Standing) -> Drives:
     along = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
     if len(along):
         rule, side, pose = standing.aims.rule[along], standing.aims.side[along], standing.track[standing.start[along]]
-        free = np.isfinite(cost[along, :, -1])
-        drive[along], feasible[along] = lane_drives(fan, rule, side, pose, standing.obstacles, free)
+        free = np.isfinite(cost[along, : len(fan.fast.yaw), -1])
+        drive[along], feasible[along] = lane_drives(fan.fast, rule, side, pose, standing.obstacles, free)
         stop[along] = points - 1
     at = np.minimum(np.arange(1, points), stop[:, None])
     return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)

@@ -22,6 +22,7 @@ from embodied_cf.relabel.ground import from_world, to_world
 from embodied_cf.relabel.lanes import ALONG
 from embodied_cf.relabel.naming import thing_named
 from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.ways import way_left
 
 LEAST_SHARE = 0.5
 """Share of the progress that the chunk's length allows, at least."""
@@ -29,20 +30,23 @@ _BEGUN_SHARE = 0.6
 """Share of a chunk that is left for going around a thing, or along a wall, once the robot has turned to do so."""
 _ASIDE_M = 0.3
 """Who comes from afar to drive around a thing heads past its middle by so much, at least."""
+_LONGER_M = 0.05
+"""By so much what stands in the way makes the way longer, at least."""
 _STILL_M = 1e-3
 
 
 def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.ndarray, " p"]:
     """Judge P goals by their predicates, on the robot's real way since it was told and then its chunk.
 
-    PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` metres, or for
-    being there at the end; FAIL for less; UNKNOWN where the words say something else, or a thing stands on no ground.
+    PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` metres, or, where
+    something stands in the way, of that length along a way around it, or for being there at the end; FAIL for less; UNKNOWN where the words say something else, or a thing stands on no ground.
     """
     pose = chunk_poses(standing.track[standing.start], labels)
     before, after = standing.tracker, _after(standing, pose)
     gain = (after.progress - before.progress) * standing.asked.count
     possible = np.minimum(1.0 - before.progress * standing.asked.count + before.clause, reach * _slope(standing))
     passed = after.success | (gain >= LEAST_SHARE * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
+    passed |= _rounds(standing, pose, reach)
     known = np.isfinite(standing.circle[..., 0]) | (standing.asked.landmark < 0)
     said = np.array([*_as_said(standing, labels.instruction)], bool)
     return np.where(known.all(axis=(1, 2)) & said, verdict(passed, ~said), UNKNOWN).astype(np.int8)
@@ -103,6 +107,18 @@ def _approaches(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: f
     aside = -aims.side * cross(np.stack([np.cos(yaw), np.sin(yaw)], axis=1), toward)
     far = length(toward) - aims.circle[:, 0, 2] > RING_M[1]
     return (aims.rule == Rule.ARC_AROUND) & far & (nearer >= LEAST_SHARE * reach) & (aside >= _ASIDE_M)
+
+
+def _rounds(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: float) -> Bool[np.ndarray, " p"]:
+    """Return which have something before them on the way to a place, and come along a way around it."""
+    aims, here = standing.aims, standing.track[standing.start]
+    end = from_world(here, pose[:, -1, :2])[:, None]
+    turned = pose[:, -1:, 2] - here[:, 2:]
+    begin = np.zeros_like(end)
+    before, after = way_left(aims, begin, np.zeros_like(turned)), way_left(aims, end, turned)
+    straight = way_left(replace(aims, other=aims.other[:, :0]), begin, np.zeros_like(turned))
+    blocked = np.isin(aims.rule, (Rule.GO_TO, Rule.STOP_BESIDE)) & (before > straight + _LONGER_M)[:, 0]
+    return blocked & ((before - after)[:, 0] >= LEAST_SHARE * reach)
 
 
 def _as_said(standing: Standing, texts: tuple[str, ...]) -> Iterator[bool]:

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from embodied_cf.language.predicate import Programs, Tracker, advance, begin
+from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import Asked, programs_of
@@ -98,7 +99,20 @@ class Standing:
             np.zeros((len(each), 2)),
             tracker.swept[:, 0],
             tracker.crossed[:, 0],
+            self._others(circle),
         )
+
+    def _others(self, own: Float[np.ndarray, "p 2 3"]) -> Float[np.ndarray, "p n 3"]:
+        """Return what stands there but for the clause's own things, in the robot's frame at the branch step."""
+        standing, here = self.obstacles.circle, self.track[self.start]
+        count = len(standing)
+        centre = from_world(np.repeat(here, count, axis=0), np.tile(standing[:, :2], (len(here), 1)))
+        place = np.concatenate(
+            [centre.reshape(len(here), count, 2), np.tile(standing[:, 2:], (len(here), 1, 1))], axis=2
+        )
+        apart = length(standing[:, None, :2] - own[:, None, :, :2]) - standing[:, None, 2] - own[:, None, :, 2]
+        place[(apart < 0).any(axis=2)] = np.nan
+        return place
 
 
 def _boxes(context: Context, proposals: Proposals) -> Landmarks:

@@ -30,6 +30,8 @@ _NEAR_M = 0.6
 """Nearer than this to where it goes, the heading matters less and less."""
 _SLANT = np.tan(np.radians(40))
 """Sideways per forward distance up to which a gap is entered without a run-up."""
+DETOUR_M = 0.55
+"""From the surface of what stands in the way to the middle of the robot that drives around it."""
 _OUTSIDE_M = 4.0
 """What it costs to have crossed a gap's line beside the gap."""
 
@@ -51,6 +53,8 @@ class Aims(Columns):
     """Angle swept around the thing up to now, rad, positive as asked."""
     crossed: Bool[np.ndarray, " p"]
     """Whether the gap has been crossed up to now."""
+    other: Float[np.ndarray, "p n 3"]
+    """What else stands there: centre x, y and radius; nan for none."""
 
     def __len__(self) -> int:
         return len(self.rule)
@@ -66,23 +70,51 @@ def way_left(aims: Aims, place: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarra
     return left
 
 
-def _bend(toward: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p k"]:
-    return _BEND_M * np.abs(wrap(np.arctan2(toward[..., 1], toward[..., 0]) - yaw))
-
-
 def _to_point(
-    aim: Float[np.ndarray, "p 2"], place: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"]
+    aim: Float[np.ndarray, "p 2"], place: Float[np.ndarray, "p k 2"], yaw: Float[np.ndarray, "p k"], other: np.ndarray
 ) -> Float[np.ndarray, "p k"]:
+    away, heading = _clear_way(aim, place, other)
+    return away + _BEND_M * np.abs(wrap(heading - yaw)) * np.minimum(away / _NEAR_M, 1.0)
+
+
+def _clear_way(
+    aim: Float[np.ndarray, "p 2"], place: Float[np.ndarray, "p k 2"], other: Float[np.ndarray, "p n 3"]
+) -> tuple[Float[np.ndarray, "p k"], Float[np.ndarray, "p k"]]:
+    """Return length and first heading of the way to an aim that keeps DETOUR_M from what stands most in its way.
+
+    That way is a tangent to a ring around the thing, an arc of it, and the tangent that leads on. Worked example: from
+    (0, 0) to (4, 0) around a ring of radius 1 about (2, 0): both tangents are sqrt(3) long and turn by 30 degrees, the
+    arc spans 180 - 2 * 60 degrees, in all 2 sqrt(3) + pi / 3 = 4.51.
+    """
     toward = aim[:, None] - place
-    away = length(toward)
-    return away + _bend(toward, yaw) * np.minimum(away / _NEAR_M, 1.0)
+    straight, heading = length(toward), np.arctan2(toward[..., 1], toward[..., 0])
+    if not other.shape[1]:
+        return straight, heading
+    centre, ring = other[:, None, :, :2], other[:, None, :, 2] + DETOUR_M
+    spoke = centre - place[:, :, None]  # (p, k, n, 2)
+    along = dot(spoke, toward[:, :, None]) / np.maximum(straight, 1e-9)[..., None]
+    side = cross(toward[:, :, None], spoke)
+    off = np.abs(side) / np.maximum(straight, 1e-9)[..., None]
+    blocks = (along > 0) & (along < straight[..., None]) & (off < ring)
+    near, far = np.maximum(length(spoke), ring), np.maximum(length(aim[:, None, None] - centre), ring)
+    onward = aim[:, None, None] - centre
+    angle = np.abs(np.arctan2(cross(-spoke, onward), dot(-spoke, onward)))
+    arc = np.maximum(angle - np.arccos(ring / near) - np.arccos(ring / far), 0.0)
+    around = np.sqrt(near**2 - ring**2) + np.sqrt(far**2 - ring**2) + ring * arc
+    around = np.where(blocks, np.maximum(around, straight[..., None]), -np.inf)
+    worst = around.argmax(axis=2)[..., None]
+    longest = np.take_along_axis(around, worst, axis=2)[..., 0]
+    tangent = np.arctan2(spoke[..., 1], spoke[..., 0]) - np.where(side < 0, -1, 1) * np.arcsin(ring / near)
+    turned = np.take_along_axis(tangent, worst, axis=2)[..., 0]
+    blocked = np.isfinite(longest)
+    return np.where(blocked, longest, straight), np.where(blocked, turned, heading)
 
 
 def _going(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     """To STOP_SHORT_M before the thing, facing it."""
-    toward = aims.circle[:, :1, :2] - place
-    away = length(toward) - aims.circle[:, :1, 2] - STOP_SHORT_M
-    facing_it = np.abs(wrap(np.arctan2(toward[..., 1], toward[..., 0]) - yaw))
+    way, heading = _clear_way(aims.circle[:, 0, :2], place, aims.other)
+    away = way - aims.circle[:, :1, 2] - STOP_SHORT_M
+    facing_it = np.abs(wrap(heading - yaw))
     return np.maximum(away, 0.0) + _BEND_M * np.where(away > 0, facing_it, np.maximum(facing_it - np.pi / 6, 0.0))
 
 
@@ -92,7 +124,7 @@ def _beside(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     sight = centre - aims.origin[:, :2]
     normal = aims.side[:, None] * np.stack([-sight[:, 1], sight[:, 0]], axis=1)
     normal = normal / np.maximum(length(sight), 1e-9)[:, None]
-    return _to_point(centre + (radius + BESIDE_M / 2)[:, None] * normal, place, yaw)
+    return _to_point(centre + (radius + BESIDE_M / 2)[:, None] * normal, place, yaw, aims.other)
 
 
 def _between(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
@@ -107,8 +139,8 @@ def _between(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     offset = place - middle[:, None]
     before, aside = -dot(offset, across[:, None]), np.abs(dot(offset, along[:, None]))
     past = middle + RUN_OUT_M * across
-    straight = _to_point(past, place, yaw)
-    run_up = _to_point(middle - RUN_UP_M * across, place, yaw) + RUN_UP_M + RUN_OUT_M
+    straight = _to_point(past, place, yaw, aims.other)
+    run_up = _to_point(middle - RUN_UP_M * across, place, yaw, aims.other) + RUN_UP_M + RUN_OUT_M
     left = np.where(aside <= _SLANT * before + 0.1, straight, run_up)
     through = aims.crossed[:, None] | (aside <= width[:, None] / 2)
     return np.where(before > 0, left, straight + np.where(through, 0.0, _OUTSIDE_M))

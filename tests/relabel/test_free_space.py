@@ -97,7 +97,7 @@ def test_what_is_asked_of_walls():
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_lane_lies_on_the_side_that_is_asked_for(rule, side):
     """In a corridor 2 m wide both lanes lie on the side: 0.72 m from its wall, or 0.58."""
-    fan = Fan.of(PROFILE.scale, 8)
+    fan = Fan.of(PROFILE.scale, 8).fast
     here = np.array([[0.0, 0.0, 0.0], [0.0, side * 0.3, 0.0]])
     rules, sides = np.full(2, rule), np.full(2, side)
     drive, good = lane_drives(fan, rules, sides, here, corridor(), np.ones((2, len(fan.yaw)), bool))

@@ -147,6 +147,34 @@ def test_a_chunk_is_judged_by_the_place_of_the_thing(box, chunk, judged):
     assert _verdict(_goal(box), _row(chunk)) == [judged]
 
 
+def _blocked(chunk):
+    """A row that is told of a post 3.6 m ahead, with a barrel 1.1 m ahead between them that all frames show."""
+    post, barrel = (30, 10, 34, 37.33), (24, 24, 40, 53.8)
+    seen = [SeenObject(step, name, box) for step in range(3) for name, box in
+            (("red post", post), ("green barrel", barrel))]  # fmt: skip
+    context = _context(np.zeros((10, 3)), seen)
+    return context, _goal(post), _row(chunk)
+
+
+def test_what_blocks_the_way_is_driven_around_and_that_is_judged_by_the_way_around():
+    context, goal, _ = _blocked((0, 0))
+    assert len(context.landmarks) == 2
+    made = SYNTHESIZER.synthesize(context, goal)
+    assert made.reason == ("",)
+    path = np.concatenate([np.zeros((1, 2)), made.action[0]])
+    turned = np.arctan2(*(path[-1] - path[-2])[::-1])
+    assert abs(turned) > np.radians(30), "it turns aside"
+    assert context.obstacles.room(np.zeros((1, 3)), path[None]).min() > 0.0
+    row = replace(_row((0, 0)), action=made.action)
+    assert goal_verdicts(Standing.of(context, goal), row, 0.96).tolist() == [PASS]
+
+
+@pytest.mark.parametrize(("chunk", "judged"), [((0.0, 0.0), FAIL), ((-0.5, 0.1), FAIL), ((-0.2, 0.9), FAIL)])
+def test_not_everything_is_a_way_around(chunk, judged):
+    context, goal, row = _blocked(chunk)
+    assert goal_verdicts(Standing.of(context, goal), row, 0.96).tolist() == [judged]
+
+
 def test_words_that_say_more_are_not_judged():
     goal = _goal((24, 10, 40, 40))
     careful = replace(goal, instruction=("go to the red post without touching the wall",))

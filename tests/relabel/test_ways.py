@@ -6,17 +6,17 @@ import pytest
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.relabel.fan import SHARPEST, Fan
-from embodied_cf.relabel.ways import Aims, way_left
+from embodied_cf.relabel.ways import DETOUR_M, Aims, way_left
 
 THING = (3.0, 0.0, 0.4)
 GATE = ((2.0, 1.5, 0.5), (2.0, -1.5, 0.5))
 
 
-def way(rule, pose, side=0, circles=(THING,), swept=0.0, crossed=False):
+def way(rule, pose, side=0, circles=(THING,), swept=0.0, crossed=False, others=()):
     circle = np.full((1, 2, 3), np.nan)
     circle[0, : len(circles)] = circles
     aims = Aims(np.array([rule]), np.array([side]), circle, np.zeros((1, 3)), np.zeros((1, 2)), np.array([swept]),
-                np.array([crossed]))  # fmt: skip
+                np.array([crossed]), np.array(others, np.float64).reshape(1, -1, 3))  # fmt: skip
     place = np.array([[pose[:2]]], np.float64)
     return float(way_left(aims, place, np.array([[pose[2]]], np.float64))[0, 0])
 
@@ -33,6 +33,32 @@ def way(rule, pose, side=0, circles=(THING,), swept=0.0, crossed=False):
 )
 def test_going_to_a_thing(pose, metres):
     assert way(Rule.GO_TO, pose) == pytest.approx(metres)
+
+
+def test_what_stands_in_the_way_is_driven_around():
+    """A ring of radius 1 m half way to a thing 4 m off: 2 sqrt(3) of tangents and 60 degrees of arc; the way starts
+    30 degrees aside. A little to the right of the line it is passed on the left, and the other way round."""
+    target, ahead = ((4.0, 0.0, 0.0),), 1.0 - DETOUR_M
+    around = 2 * np.sqrt(3) + np.pi / 3 - 0.6
+    for side in (1, -1):
+        blocked = way(Rule.GO_TO, (0, 0, side * np.pi / 6), circles=target, others=[(2.0, -side * 1e-6, ahead)])
+        assert blocked == pytest.approx(around, abs=1e-4)
+        wrong = way(Rule.GO_TO, (0, 0, -side * np.pi / 6), circles=target, others=[(2.0, -side * 1e-6, ahead)])
+        assert wrong == pytest.approx(around + 0.5 * np.pi / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize("other", [(2.0, 1.1, 0.45), (-2.0, 0.0, 0.45), (6.0, 0.0, 0.45), (np.nan, np.nan, np.nan)])
+def test_what_stands_elsewhere_changes_nothing(other):
+    target = ((4.0, 0.0, 0.0),)
+    assert way(Rule.GO_TO, (0, 0, 0), circles=target, others=[other]) == pytest.approx(3.4)
+
+
+def test_the_way_around_has_no_jump_at_the_ring():
+    """Just outside the ring of what blocks the way and just inside it, the way is as long."""
+    target, other = ((4.0, 0.0, 0.0),), [(2.0, -0.1, 0.45)]
+    outside, inside = (way(Rule.GO_TO, (x, 0, np.pi / 2), circles=target, others=other) for x in (1.0049, 1.0051))
+    assert outside == pytest.approx(inside, abs=0.05)
+    assert outside > 3.0 - 0.6
 
 
 def test_beside_is_on_the_normal_of_the_line_of_sight():
@@ -77,7 +103,9 @@ def test_around_a_thing():
 
 
 def test_the_fan_drives_arcs_at_the_typical_step():
-    fan = Fan.of(MotionScale(step=0.2, turn=0.8), 8)
+    every = Fan.of(MotionScale(step=0.2, turn=0.8), 8)
+    fan = every.fast
+    np.testing.assert_allclose(every.place[len(fan.yaw) :], 0.5 * fan.place, err_msg="the slow ones bend as much")
     moved = np.linalg.norm(np.diff(fan.place, axis=1), axis=2)
     assert moved.max() == pytest.approx(0.2)
     assert moved.min() > 0.199
