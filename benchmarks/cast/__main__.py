@@ -135,7 +135,7 @@ def show(cells: Sequence[Cell], results: Path) -> None:
             seconds = estimate(cell, lines)
             left += seconds
             state = f"about {seconds / 60:.0f} min"
-        print(f"{cell.arm:12} bias {cell.bias!s:4} {cell.steps:6} steps  seed {cell.seed}  {state}")
+        print(f"{cell.arm:16} bias {cell.bias!s:4} {cell.steps:6} steps  seed {cell.seed}  {state}")
     print(
         f"{len(cells)} cells, {sum(cell in lines for cell in cells)} done; about {left / 3600:.1f} h left on one core"
     )

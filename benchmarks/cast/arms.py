@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from embodied_cf.evaluate.demo import ARMS as DEMO
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
-ORACLE, PLANNER, BLIND = "oracle", "planner", "blind"
-LABELLED, CAST, EXACT, DEMOS, EXACT_DEMOS = "labelled", "cast", "exact", "demos", "exact-demos"
+ORACLE, PLANNER, BLIND, ATOMIC = "oracle", "planner", "blind", "atomic"
+LABELLED, LEARNED, CAST, EXACT = "labelled", "learned", "cast", "exact"
+DEMOS, EXACT_DEMOS = "demos", "exact-demos"
 """Datasets, see `benchmarks.cast.data`."""
 DECISION, MATCHED, ALL = "decision", "matched", "all"
 """Label sets, beside the default one."""
@@ -40,8 +41,10 @@ class Arm:
     """None for who is not trained."""
     settings: tuple[str, ...] = ()
     """Of training, beside those of all arms."""
-    deaf: bool = False
-    """Whether it is told nothing when it drives."""
+    driver: str = ""
+    """Who tells it what to do when it drives (`benchmarks.cast.drivers.DRIVERS`); "": it hears the instruction."""
+    trained_as: str = ""
+    """The arm whose training it shares; "": its own."""
 
     @property
     def trained(self) -> bool:
@@ -104,14 +107,27 @@ ARMS: dict[str, Arm] = {
             "`embodied-cf`, told nothing in training and in driving: the language-blind twin",
             _mix(LABELLED),
             ("loss.instruction_dropout=1.0",),
-            deaf=True,
+            driver="deaf",
         ),
         Arm(PLANNER, "the expert, who knows the map; not trained", ()),
         Arm(
-            "atomic",
+            "learned-captions",
+            "`embodied-cf` with the learned captioner's answers, which come from pixels alone",
+            _mix(LEARNED),
+        ),
+        Arm(
+            ATOMIC,
             "the motion of each segment under the words of its atomic command and nothing else; told the instruction "
             "as it is, which names no command unless a chain begins with one",
             (Share(LABELLED, "atomic", 1),),
+        ),
+        Arm(
+            "atomic+captioner",
+            "the policy of `atomic`, told at every decision which command comes next, by the learned captioner, which "
+            "understands every wording",
+            (Share(LABELLED, "atomic", 1),),
+            driver="captioned",
+            trained_as=ATOMIC,
         ),
     )
 }

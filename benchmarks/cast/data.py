@@ -4,6 +4,7 @@
 |---|---|---|
 | logs | robots that know no language drive about | |
 | labelled | logs, by `embodied-cf relabel` as the demonstration has it | labels, decision, matched |
+| learned | logs, as labelled, by the learned captioner | labels |
 | cast | logs, by the published recipe (`benchmarks.cast.published`) | labels |
 | exact | labelled, and what the true map says (`benchmarks.cast.oracle`) | those of labelled, all |
 | demos | an expert, one instruction an episode (`benchmarks.cast.demonstrations`) | labels |
@@ -13,7 +14,7 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.cast.arms import ALL, DECISION, DEMOS, EXACT_DEMOS, MATCHED, Arm
@@ -72,6 +73,8 @@ class Shelf:
             case "labelled":
                 options = self._options(name, "second", MATCHED)
                 write_labels(options, derived(options, matched_rows, {"rows": "matched"}))
+            case "learned":
+                relabel(replace(self._options(name, "logs"), captioner="learned"))
             case "cast":
                 options = self._options(name, "logs")
                 write_labels(options, published(options))

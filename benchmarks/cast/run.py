@@ -6,7 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.cast.arms import ARMS, Arm
 from benchmarks.cast.cells import Cell, Line, Scope
 from benchmarks.cast.data import alone, sources
-from embodied_cf.datasets.embodiment import Embodiment
+from benchmarks.cast.drivers import DRIVERS
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.record import Record, Sight
@@ -27,7 +27,6 @@ from embodied_cf.evaluate.sight import sight_of
 from embodied_cf.evaluate.statistics import rate
 from embodied_cf.evaluate.suites import Suite
 from embodied_cf.evaluate.summary import CHANCE, NONE, SHUFFLED
-from embodied_cf.policies.contract import ActionChunk, Observation, Policy
 from embodied_cf.train.command import make_trainer
 from embodied_cf.train.config import change, load_preset
 from embodied_cf.train.run import LOG, Run, refuse_other_plan
@@ -39,28 +38,6 @@ SIGHT_CODES: Mapping[Sight, str] = {"nearest": "n", "far": "f", "unseen": "u"}
 SETTINGS = ("data.per_observation=4",)
 """Of training, for all arms: those of the demonstration."""
 Watch = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Deaf:
-    """A policy that hears nothing."""
-
-    policy: Policy
-
-    @property
-    def camera(self) -> tuple[int, int]:
-        return self.policy.camera
-
-    @property
-    def history(self) -> int:
-        return self.policy.history
-
-    @property
-    def embodiment(self) -> Embodiment:
-        return self.policy.embodiment
-
-    def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
-        return self.policy.act(observation, ("",) * len(instruction), rng)
 
 
 def make(cell: Cell, work: Path, watch: Watch) -> Line:
@@ -77,7 +54,7 @@ def make(cell: Cell, work: Path, watch: Watch) -> Line:
     if arm.trained:
         plan = Training(configuration(arm, cell), sources(arm, cell, work))
         done("data")
-        validation = train(Run(work / "cells" / cell.name / "run"), plan, watch)
+        validation = train(run_of(arm, cell, work), plan, watch)
         done("train")
         outcomes = drive(arm, cell, work, watch)
     else:
@@ -87,6 +64,11 @@ def make(cell: Cell, work: Path, watch: Watch) -> Line:
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     shown = {"success": successes(outcomes), "outcomes": outcomes, "episode_seed": SEED, "validation": validation}
     return {**about, "machine": machine, "revision": revision(), "seconds": seconds, **shown}
+
+
+def run_of(arm: Arm, cell: Cell, work: Path) -> Run:
+    """Return the run of a cell's training, which arms that only differ in how they drive share."""
+    return Run(work / "cells" / replace(cell, arm=arm.trained_as or arm.name).name / "run")
 
 
 def revision() -> str:
@@ -119,8 +101,8 @@ def train(run: Run, plan: Training, watch: Watch) -> list[Line]:
 def drive(arm: Arm, cell: Cell, work: Path, watch: Watch) -> dict[str, dict[str, str]]:
     """Let the policy of a cell drive under each control; what chance gives is found once for all cells."""
     directory, scope = work / "cells" / cell.name, cell.scope
-    loaded = load(str(directory / "run"))
-    policy, suite = Deaf(loaded) if arm.deaf else loaded, Suite(scope.places)
+    loaded, suite = load(str(run_of(arm, cell, work).path)), Suite(scope.places)
+    policy = DRIVERS[arm.driver](loaded) if arm.driver else loaded
     plan = Plan(cell.arm, suite, scope.episodes, SEED, (NONE, SHUFFLED))
     records = evaluate(policy, plan, directory / "evaluation", lambda told, drives: watch(f"evaluate {told}"))
     known = work / "chance" / replace(cell, arm=CHANCE, bias=None, steps=0, seed=0).name

@@ -27,8 +27,6 @@ the same seeds and episodes, in points. *Far*: the thing named first is in view 
 share of the margin over chance that is lost when another thing is named; intervals can be made from the file. *To
 oracle*, *to planner*: the share of the distance from `hindsight` that is closed. *Settling*: by how much the held-out
 error changed in the last quarter of training.
-
-Not built: an atomic policy that the captioner drives at every step, and a row with the learned captioner.
 """
 COLUMNS = ("arm", "seeds", "success", "gain", "far", "following", "to oracle", "to planner", "settling")
 NEAR, FAR, ANY = "n", "f", "nfu"

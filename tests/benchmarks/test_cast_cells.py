@@ -17,8 +17,8 @@ def test_arms_differ_in_what_they_are_about():
     ]
     assert {share.label_set for share in matched.shares} == {"labels", "matched"}
     assert blind.shares == ours.shares
-    assert blind.deaf
-    assert not ours.deaf
+    assert blind.driver == "deaf"
+    assert not ours.driver
     assert not ARMS[PLANNER].trained
     assert [name for name, arm in ARMS.items() if arm.trained and not arm.logs] == ["demos"]
     readers = [name for name, arm in ARMS.items() if any("exact" in share.data for share in arm.shares)]
