@@ -1,4 +1,4 @@
-"""The drives among which a way is chosen: two arcs each, at the data's own speed or slower, within the turns it shows."""
+"""The drives among which a way is chosen: two arcs each, at the data's speed or half of it, within its turns."""
 
 from dataclasses import dataclass
 

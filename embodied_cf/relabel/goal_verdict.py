@@ -39,7 +39,8 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
     """Judge P goals by their predicates, on the robot's real way since it was told and then its chunk.
 
     PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` metres, or, where
-    something stands in the way, of that length along a way around it, or for being there at the end; FAIL for less; UNKNOWN where the words say something else, or a thing stands on no ground.
+    something stands in the way, of that length along a way around it, or for being there at the end; FAIL for less;
+    UNKNOWN where the words say something else, or a thing stands on no ground.
     """
     pose = chunk_poses(standing.track[standing.start], labels)
     before, after = standing.tracker, _after(standing, pose)
