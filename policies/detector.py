@@ -58,9 +58,14 @@ class _Block(nn.Module):
 
     def fold(self) -> None:
         """Put the norms' part of the work into the convolutions."""
-        self.first = fuse_conv_bn_eval(self.first, self.norms[0])
-        self.second = fuse_conv_bn_eval(self.second, self.norms[1])
+        self.first = _fused(self.first, self.norms[0])
+        self.second = _fused(self.second, self.norms[1])
         self.norms = nn.ModuleList([nn.Identity(), nn.Identity()])
+
+
+def _fused(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
+    assert isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(conv, norm)
 
 
 def _down(inputs: int, outputs: int) -> nn.Sequential:
@@ -90,8 +95,11 @@ class Detector(nn.Module):
             if isinstance(part, _Block):
                 part.fold()
             elif isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv2d):
-                part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
-        return copied.to(memory_format=torch.channels_last)
+                part[0], part[1] = _fused(part[0], part[1]), nn.Identity()
+        for value in copied.parameters():
+            if value.ndim == 4:
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        return copied
 
     @property
     def feature_channels(self) -> int:
