@@ -229,10 +229,8 @@ def score_detector(model: Detector, part: Snapshots) -> Scores:
                 right = kind == SEEN_KINDS[part.kind[row]], colour == COLOURS[part.colour[row]]
                 tally[[3, 4]] += right
                 tally[1] += all(right)
-    recall, precision, kind, colour = (
-        tally[[1, 1, 3, 4]] / np.maximum([tally[0], tally[2], placed, placed], 1)
-    ).tolist()
-    return Scores(recall, precision, kind, colour, _distances_right(model, part))
+    share = (tally[[1, 1, 3, 4]] / np.maximum([tally[0], tally[2], placed, placed], 1)).tolist()
+    return Scores(share[0], share[1], share[2], share[3], _distances_right(model, part))
 
 
 @torch.no_grad()
