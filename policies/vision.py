@@ -1,4 +1,5 @@
-"""Eyes: from frames to tokens, in the light of what was said. One is learned whole, one stands on frozen features."""
+"""Eyes: from frames to tokens, in the light of what was said. One is learned whole, one stands on a
+frozen detector."""
 
 import functools
 
@@ -66,8 +67,8 @@ class LearnedEye(Eye):
 
 
 class PretrainedEye(Eye):
-    """Frozen features of the shipped detector, which knows kinds, colours and distances from segmented frames of other
-    layouts, and a small part that learns what matters of them for what was said: as a VLA stands on a vision-language
+    """What the shipped detector believes, which knows kinds, colours and distances from segmented frames of other
+    layouts, and a small part that learns what matters of it for what was said: as a VLA stands on a vision-language
     model. One token per column of cells, since a robot that drives chooses a bearing.
 
     Each distinct frame is seen once, however many instructions it comes with.

@@ -187,7 +187,7 @@ def synonyms() -> TrainConfig:
 
 
 def seeing() -> TrainConfig:
-    """`embodied-cf train … --preset seeing`: frozen features of the shipped detector and of MiniLM words.
+    """`embodied-cf train … --preset seeing`: what the shipped detector believes, and frozen MiniLM words.
 
     1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take 6 minutes on one
     shared core and reach 25 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
