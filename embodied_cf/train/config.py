@@ -192,8 +192,8 @@ def seeing() -> TrainConfig:
     1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take 6 minutes on one
     shared core and reach 25 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
 
-    300 steps (`benchmarks/presets.py`): 82 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
-    0.32 m counterfactual, sensitivity 0.21 m.
+    300 steps (`benchmarks/presets.py`): 95 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
+    0.31 m counterfactual, sensitivity 0.21 m.
     """
     model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, rows=(0.25, 1.0), channels=(16, 32, 64))
     return replace(tiny(), model=model)
