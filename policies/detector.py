@@ -88,8 +88,7 @@ class Detector(nn.Module):
             self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
 
     def frozen(self) -> "Detector":
-        """Return a copy that is not to be trained and takes three quarters of the time: norms within convolutions,
-        channels last."""
+        """Return a copy that is not to be trained and takes less time: norms within convolutions, channels last."""
         copied = deepcopy(self).eval().requires_grad_(False)
         for part in copied.modules():
             if isinstance(part, _Block):

@@ -11,14 +11,14 @@ from embodied_cf.datasets.spec import CameraModel, DatasetSpec
 from embodied_cf.errors import SpecError
 from embodied_cf.language import nav
 from embodied_cf.language.predicate_program import Rule
-from embodied_cf.relabel.drives import Drives, chosen_drives
+from embodied_cf.relabel.drives import ROOM_M, Drives, chosen_drives
 from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
 from embodied_cf.relabel.stages import Context, Proposals, Synthesis
 from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import RUNS_INTO, PrimitiveSynthesizer, first_reason
-from embodied_cf.relabel.ways import STOP_SHORT_M
+from embodied_cf.relabel.ways import DETOUR_M, STOP_SHORT_M
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class GoalSynthesizer:
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
-        return {"synthesizer": "goal", "stop_short_m": STOP_SHORT_M, **vars(self.camera)}
+        return {"synthesizer": "goal", "stop_short_m": STOP_SHORT_M, "room_m": ROOM_M, "detour_m": DETOUR_M,
+                **vars(self.camera)}  # fmt: skip
 
     @cached_property
     def fan(self) -> Fan:

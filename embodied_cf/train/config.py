@@ -189,8 +189,8 @@ def synonyms() -> TrainConfig:
 def seeing() -> TrainConfig:
     """`embodied-cf train … --preset seeing`: what the shipped detector believes, and frozen MiniLM words.
 
-    1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take 6 minutes on one
-    shared core and reach 25 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
+    1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take some 7 minutes
+    on one shared core and reach 26 % of `rooms/object/dev` after 400 biased logs (docs/results/cast.md).
 
     300 steps (`benchmarks/presets.py`): 95 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
     0.31 m counterfactual, sensitivity 0.21 m.
