@@ -33,7 +33,7 @@ class SearchOptions:
     polish: int = 10
     """Mode dual: rounds of an eighth of the iterations that may follow if the check fails."""
     confirm: int = 400
-    """Fresh episodes that must agree before a policy is accepted."""
+    """Fresh episodes that must agree, and then as many again, before a policy is accepted."""
     rank: int | None = None
     """Change each weight matrix by a matrix of this rank only; 0: freely. Default 0, and 4 for navigation policies."""
 

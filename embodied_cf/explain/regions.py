@@ -24,7 +24,7 @@ class Regions:
     """Effects of single regions, and the smallest set of them that changes the action."""
 
     moved: Float64[np.ndarray, "g g"]
-    """m: effect of blanking each region, by row and column."""
+    """m: effect of blanking each region, by row and column: the greater of two, see `blanked`."""
     swapped: Float64[np.ndarray, "g g"]
     """m: effect of showing there what the distractor frame shows."""
     traced: Float64[np.ndarray, "g g"] | None
@@ -44,12 +44,29 @@ def probe_regions(
 ) -> Regions:
     """Blank and swap each region of all frames alike; `chunk` is what the policy does with `seen`."""
     cells = [(row, column) for row in range(GRID) for column in range(GRID)]
-    blank = np.broadcast_to(seen.reshape(-1, 3).mean(axis=0).astype(np.uint8), seen.shape)
     single: list[set[Cell]] = [{cell} for cell in cells]
-    moved, swapped = (_effects(asker, seen, single, fill, told, chunk) for fill in (blank, distractor))
+    blanks = blanked(seen)
+    effects = [_effects(asker, seen, single, fill, told, chunk) for fill in blanks]
+    moved, swapped = np.maximum(*effects), _effects(asker, seen, single, distractor, told, chunk)
+    blank = filled(blanks[0], {cells[at] for at in np.flatnonzero(effects[1] > effects[0])}, blanks[1])
     smallest = _smallest(asker, seen, blank, told, chunk, threshold, [cells[at] for at in np.argsort(-moved)])
     traced = _divergences(asker, seen, single, blank, told)
     return Regions(moved.reshape(GRID, GRID), swapped.reshape(GRID, GRID), traced, smallest)
+
+
+def blanked(seen: UInt8[np.ndarray, "t h w 3"]) -> tuple[UInt8[np.ndarray, "t h w 3"], UInt8[np.ndarray, "t h w 3"]]:
+    """Return frames without content: all in their mean colour, and each region in the colour least like its own.
+
+    The mean looks most like the data, but a region that has about that colour is not missed under it. The other has,
+    of each channel, 0 or 255, whichever is further from the region's mean.
+    """
+    middle = seen.reshape(-1, 3).mean(axis=0).astype(np.uint8)
+    unlike = np.empty_like(seen)
+    for row in range(GRID):
+        for column in range(GRID):
+            region = _region(seen, (row, column))
+            unlike[region] = np.where(seen[region].reshape(-1, 3).mean(axis=0) < 128, 255, 0)
+    return np.broadcast_to(middle, seen.shape).copy(), unlike
 
 
 @runtime_checkable
@@ -106,12 +123,16 @@ def filled(
     seen: UInt8[np.ndarray, "t h w 3"], cells: set[Cell], fill: UInt8[np.ndarray, "t h w 3"]
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Return frames with regions taken from other frames."""
-    image, (height, width) = seen.copy(), seen.shape[1:3]
-    for row, column in cells:
-        rows = slice(height * row // GRID, height * (row + 1) // GRID)
-        columns = slice(width * column // GRID, width * (column + 1) // GRID)
-        image[:, rows, columns] = fill[:, rows, columns]
+    image = seen.copy()
+    for cell in cells:
+        image[_region(seen, cell)] = fill[_region(seen, cell)]
     return image
+
+
+def _region(seen: UInt8[np.ndarray, "t h w 3"], cell: Cell) -> tuple[slice, slice, slice]:
+    (row, column), (height, width) = cell, seen.shape[1:3]
+    rows = slice(height * row // GRID, height * (row + 1) // GRID)
+    return slice(None), rows, slice(width * column // GRID, width * (column + 1) // GRID)
 
 
 def _smallest(

@@ -27,6 +27,8 @@ _FIRST_LOOK = 40
 """Fresh episodes after which a candidate that is clearly off is dropped."""
 _SLOW = 0.95
 """Memory of running means over batches."""
+_SLOWEST = 0.05
+"""Least share of the learning rate."""
 _PULL, _CREEP = 2.0, 0.05
 """Dual ascent: proportional and integral gain, in units of one over the variance of returns."""
 
@@ -108,6 +110,7 @@ class _Search:
         self.baseline: Baseline | None = None
         self.iterations = self.steps = 0
         self.nearest: tuple[Estimate, nn.Module] | None = None
+        self.seen = Estimate(math.nan, math.inf, 0)
 
     def paper(self) -> Found:
         pivot = copy.deepcopy(self.policy)
@@ -124,20 +127,20 @@ class _Search:
         return self._found(self._confirm(self.policy), None)
 
     def dual(self) -> Found:
-        ascent = _Ascent(self.target)
-        rounds = [self.options.iterations] + [max(1, self.options.iterations // 8)] * self.options.polish
-        for number, length in enumerate(rounds):
-            averaged = self._descend(ascent, length, falling=number == 0)
+        ascent, share = _Ascent(self.target), 1.0
+        for length in [self.options.iterations] + [max(1, self.options.iterations // 8)] * self.options.polish:
+            averaged = self._descend(ascent, length, share)
             if self._confirm(averaged):
                 return self._found(True, ascent.multiplier)
+            share = min(1.0, abs(self.seen.mean - self.target) / ascent.gap)  # steps as large as what is left
         return self._found(False, ascent.multiplier)
 
-    def _descend(self, ascent: "_Ascent", length: int, *, falling: bool) -> nn.Module:
-        """Descend for a round; return the policy with the weights' mean over its last half."""
+    def _descend(self, ascent: "_Ascent", length: int, share: float) -> nn.Module:
+        """Descend for a round, at a share of the rate that falls; return the weights' mean over its last half."""
         sums, taken = [torch.zeros_like(weight) for weight in self.weights], 0
         for at in range(0, length, self.options.reuse):
-            share = (1 + math.cos(math.pi * at / length)) / 2 if falling else 0.0
-            self.optimizer.param_groups[0]["lr"] = self.options.rate * max(share, 0.05)
+            falling = share * (1 + math.cos(math.pi * at / length)) / 2
+            self.optimizer.param_groups[0]["lr"] = self.options.rate * max(falling, _SLOWEST)
             batch = self._play()
             ascent.see(batch.returns, self.options.reuse)
             self._learn(self.original, batch, -ascent.pulled, 1.0)
@@ -195,21 +198,28 @@ class _Search:
         return told
 
     def _confirm(self, candidate: nn.Module) -> bool:
-        """Judge on fresh episodes: a few at first, all of them if those are not clearly off."""
-        returns = self._judge(candidate, self.judges[0])
-        check = Estimate.of(returns)
-        if abs(check.mean - self.target) <= max(self.delta, 2 * check.error) and len(returns) < self.options.confirm:
-            check = Estimate.of(torch.cat([returns, self._judge(candidate, self.judges[1])]))
-        gap = abs(check.mean - self.target)
-        if self.nearest is None or gap < abs(self.nearest[0].mean - self.target):
-            self.nearest = check, copy.deepcopy(candidate)
-        # Half of what is allowed: a second look, at other episodes, should agree too.
-        valid = check.episodes >= self.options.confirm and gap <= max(self.delta / 2, check.error)
-        if valid:
-            self.nearest = check, copy.deepcopy(candidate)
+        """Judge on fresh episodes: a few at first, all of them if those are not clearly off, and then as many again:
+        of several candidates one passes a single look by luck.
+        """
+        valid, self.seen = self._judged(candidate)
+        if valid or self.nearest is None or self._gap(self.seen) < self._gap(self.nearest[0]):
+            self.nearest = self.seen, copy.deepcopy(candidate)
         return valid
 
-    def _judge(self, candidate: nn.Module, envs: VectorEnv) -> Tensor:
+    def _judged(self, candidate: nn.Module) -> tuple[bool, Estimate]:
+        returns, check = torch.zeros(0, dtype=torch.float64), Estimate(math.nan, math.inf, 0)
+        for envs in (*self.judges, *self.judges):
+            returns = torch.cat([returns, self._returns(candidate, envs)])
+            check = Estimate.of(returns)
+            if self._gap(check) > max(self.delta, 2 * check.error):
+                return False, check
+        # Half of what is allowed: a later look, at other episodes, should agree too.
+        return self._gap(check) <= max(self.delta / 2, check.error), check
+
+    def _gap(self, check: Estimate) -> float:
+        return abs(check.mean - self.target)
+
+    def _returns(self, candidate: nn.Module, envs: VectorEnv) -> Tensor:
         batch = play(candidate, envs, self.rng)
         self.steps += len(batch.reward)
         return batch.returns
@@ -217,6 +227,7 @@ class _Search:
     def _found(self, valid: bool, multiplier: float | None) -> Found:
         assert self.nearest is not None
         check, policy = self.nearest
+        valid |= check.episodes >= self.options.confirm and self._gap(check) <= max(self.delta, 2 * check.error)
         merge_low_rank(policy)
         for name, weight in self.original.named_parameters():
             policy.get_parameter(name).requires_grad_(weight.requires_grad)
@@ -230,13 +241,14 @@ class _Ascent:
 
     def __init__(self, target: float) -> None:
         self.target, self.multiplier = target, 0.0
-        self.mean = self.variance = math.nan
+        self.mean = self.variance = self.gap = math.nan
 
     def see(self, returns: Tensor, steps: int) -> None:
         """Take in the returns of one batch, on which so many gradient steps are taken."""
         mean, variance = float(returns.mean()), float(returns.var())
         if math.isnan(self.mean):
             self.mean, self.variance = mean, variance
+            self.gap = max(abs(self.target - mean), 1e-12)
         slow = _SLOW**steps
         self.mean = slow * self.mean + (1 - slow) * mean
         self.variance = slow * self.variance + (1 - slow) * variance

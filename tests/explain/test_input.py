@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sights import BLUE, GREEN, RED, Constant, view
 
-from embodied_cf.explain.asking import frames
+from embodied_cf.explain.asking import Asker, frames
 from embodied_cf.explain.concepts import concept_effects
 from embodied_cf.explain.edits import edits_of, names_what_is_there
 from embodied_cf.explain.input import explain_input
 from embodied_cf.explain.input_text import sentences
 from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.regions import filled
+from embodied_cf.explain.regions import blanked, filled, probe_regions
 from embodied_cf.policies.contract import ActionChunk, Observation
 
 FEW = InputOptions(nearby=2)
@@ -134,6 +134,17 @@ def test_a_region_is_taken_from_the_other_frame():
     assert (image[0, :2, 2:4] == 9).all()
     assert (image[0, 14:, 14:] == 9).all()
     assert int((image == 9).sum()) == 2 * 4 * 3
+
+
+def test_a_region_of_the_frames_mean_colour_is_missed_all_the_same():
+    seen = np.full((1, 16, 16, 3), 100, np.uint8)
+    asker = Asker(CornerReader(corner=(7, 2)), samples=1, seed=0)
+    chunk = asker.chunks(seen[None], [""])[0]
+    told = probe_regions(asker, seen, seen, "", chunk, threshold=0.1)
+    assert told.smallest == ((7, 2),)
+    mean, unlike = blanked(seen)
+    assert (mean == seen).all()
+    assert (unlike == 255).all()
 
 
 @dataclass(frozen=True)
