@@ -2,7 +2,8 @@
 
 Each cell of a map with a stride of 4 pixels says whether an object's visible box is centred there, how far the
 box reaches, and what the object is ("objects as points", arXiv 1904.07850). Kind and colour are told apart, so
-that a colour and a kind which training never showed together can still be named.
+that a colour and a kind which training never showed together can still be named: the layers that know shapes choose
+where a thing's colour is read, but what colour is there is told by single pixels.
 """
 
 from copy import deepcopy
@@ -41,6 +42,9 @@ REACH, KIND = slice(1, 5), slice(5, 5 + len(SEEN_KINDS))
 COLOUR = slice(KIND.stop, KIND.stop + len(COLOURS))
 CLOSENESS = COLOUR.stop
 """Which of the maps tell what; the first tells presence."""
+_WINDOW, _APART = 5, 2
+"""Cells around a thing's middle whose colour is read: so many a side, every second one."""
+_LEAST_CHANCE = 1e-4
 _LOUD = 3.0
 """By how much features are raised that are 0 in most cells."""
 
@@ -73,8 +77,29 @@ def _down(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
+class _ColourReader(nn.Module):
+    """Tells a thing's colour by the colours of cells around its middle, weighted by what the shapes there are."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pixel = nn.Sequential(nn.Conv2d(3, 24, 1), nn.ReLU(), nn.Conv2d(24, 24, 1), nn.ReLU(),
+                                   nn.Conv2d(24, len(COLOURS), 1))  # fmt: skip
+        self.where = nn.Conv2d(channels, _WINDOW**2, 1)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"], shape: Float[Tensor, "b c i j"]) -> Float[Tensor, "b k i j"]:
+        """Return the log of the mixture of the cells' chances of colours."""
+        chance = torch.softmax(self.pixel(F.avg_pool2d(image, STRIDE // 2, ceil_mode=True)), dim=1)
+        cells = F.pad(F.avg_pool2d(chance, 2, ceil_mode=True), [_APART * (_WINDOW // 2)] * 4)
+        weight, (height, width) = torch.softmax(self.where(shape), dim=1), shape.shape[2:]
+        mixture = torch.zeros_like(cells[:, :, :height, :width])
+        for offset in range(_WINDOW**2):
+            down, right = (_APART * part for part in divmod(offset, _WINDOW))
+            mixture = mixture + weight[:, offset, None] * cells[:, :, down : down + height, right : right + width]
+        return torch.log(mixture + _LEAST_CHANCE)
+
+
 class Detector(nn.Module):
-    """Three scales down, two up, one 1x1 head; 0.6 M parameters."""
+    """Three scales down, two up, one 1x1 head, and a reader of colours; 0.6 M parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +108,8 @@ class Detector(nn.Module):
         self.coarse = nn.Sequential(_down(72, 128), _Block(128))
         self.to_middle, self.to_fine = nn.Conv2d(128, 72, 1), nn.Conv2d(72, 32, 1)
         self.merge = _Block(32)
-        self.head = nn.Conv2d(32, CLOSENESS + 1, 1)
+        self.head = nn.Conv2d(32, CLOSENESS + 1 - len(COLOURS), 1)
+        self.colour = _ColourReader(32)
         with torch.no_grad():
             self.head.weight[0], self.head.get_parameter("bias")[0] = 0.0, -3.0  # most cells hold nothing
 
@@ -93,7 +119,8 @@ class Detector(nn.Module):
         for part in copied.modules():
             if isinstance(part, _Block):
                 part.fold()
-            elif isinstance(part, nn.Sequential) and isinstance(part[0], nn.Conv2d):
+            elif isinstance(part, nn.Sequential) and isinstance(part[1], nn.BatchNorm2d):
+                assert isinstance(part[0], nn.Conv2d)
                 part[0], part[1] = _fused(part[0], part[1]), nn.Identity()
         for value in copied.parameters():
             if value.ndim == 4:
@@ -103,12 +130,14 @@ class Detector(nn.Module):
     @property
     def feature_channels(self) -> int:
         """Channels of `features`."""
-        return self.head.out_channels
+        return CLOSENESS + 1
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the
         frame, before softplus), kind logits, colour logits, closeness of the nearest that the cell shows (1/m)."""
-        return self.head(self._merged(image))
+        shape = self._merged(image)
+        told = self.head(shape)
+        return torch.cat([told[:, : COLOUR.start], self.colour(image, shape), told[:, COLOUR.start :]], dim=1)
 
     def features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
         """Return what it believes of each cell of 4x4 pixels, for networks that stand on it: closeness, and, times

@@ -2,6 +2,8 @@
 frozen detector."""
 
 import functools
+import hashlib
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import NavVlaTinyConfig
-from embodied_cf.policies.detector import STRIDE, Detector, load_detector
+from embodied_cf.policies.detector import STRIDE, Detector, load_detector, weights_path
 
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
@@ -71,13 +73,17 @@ class PretrainedEye(Eye):
     layouts, and a small part that learns what matters of it for what was said: as a VLA stands on a vision-language
     model. One token per column of cells, since a robot that drives chooses a bearing.
 
-    Each distinct frame is seen once, however many instructions it comes with.
+    Each distinct frame is seen once, however many instructions it comes with. A checkpoint holds a digest of the
+    detector, and is not loaded beside another one.
     """
+
+    detector: Tensor
 
     def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
         self._frozen = frozen_detector
+        self.register_buffer("detector", torch.tensor(detector_digest()))
         last, seen = config.channels[-1], frozen_detector().feature_channels * config.history
         self.coarse = nn.Conv2d(seen, last, 3, stride=(2, 1), padding=1)
         self.film = nn.Linear(config.text_width, 2 * last)
@@ -85,6 +91,12 @@ class PretrainedEye(Eye):
         height = -(-(self.rows.stop - self.rows.start) // (2 * STRIDE))
         self.to_tokens = nn.Conv1d(last * height, config.width, 1)
         self.place = nn.Parameter(0.1 * torch.randn(config.size // STRIDE, config.width))
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *told: Any) -> None:
+        known = state.get(f"{prefix}detector")
+        if known is not None and known.item() != self.detector.item():
+            told[-1].append("its eye learnt to stand on another detector than this version ships")
+        super()._load_from_state_dict(state, prefix, *told)
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
         """Return the tokens, from left to right."""
@@ -108,6 +120,12 @@ def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], I
 def frozen_detector() -> Detector:
     """Return the shipped detector, loaded once per process."""
     return load_detector().frozen()
+
+
+@functools.cache
+def detector_digest() -> int:
+    """Return a number that tells the shipped detector from others: 7 bytes of the sha256 of its file."""
+    return int.from_bytes(hashlib.sha256(weights_path().read_bytes()).digest()[:7], "big")
 
 
 def build_eye(config: NavVlaTinyConfig) -> Eye:

@@ -12,6 +12,8 @@ from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 from embodied_cf.explain.search import Estimate
 
 _LANES = 400
+_GREEDY = 100
+"""Episodes of the likeliest actions: reported beside, never judged."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class Visits:
 
 
 def measure_returns(policy: nn.Module, make: MakeEnvs, episodes: int, rng: np.random.Generator) -> Returns:
-    """Play so many fresh episodes each way."""
+    """Play so many fresh episodes with drawn actions, and up to _GREEDY with the likeliest ones."""
     drawn = _play(policy, make, episodes, rng)
-    greedy = _play(policy, make, episodes, rng, greedy=True)
+    greedy = _play(policy, make, min(episodes, _GREEDY), rng, greedy=True)
     returns = torch.cat([batch.returns for batch in drawn])
     best = torch.cat([batch.returns for batch in greedy])
     return Returns(Estimate.of(returns), Estimate.of(best), tuple(returns.tolist()))

@@ -12,7 +12,7 @@ from embodied_cf.errors import DatasetError
 from embodied_cf.language.instruction import COLOURS, SEEN_KINDS
 from embodied_cf.language.nav import VOCABULARY
 from embodied_cf.language.segments import Segments
-from embodied_cf.policies.detector import CLOSENESS, SIZE, Detector, load_detector, save_detector, weights_path
+from embodied_cf.policies.detector import SIZE, Detector, load_detector, save_detector, weights_path
 from embodied_cf.train.detector import detection_loss, make_batch, overlap, recolour, score_detector
 from embodied_cf.vlm.learned import LearnedCaptioner
 
@@ -105,11 +105,27 @@ def test_from_recoloured_frames_no_colour_is_learnt():
     assert changed.image.min() >= 0
     assert changed.image.max() <= 1
     model = Detector().eval()
-    model.head.weight.grad = None
     detection_loss(model, changed).backward()
-    colours = model.head.weight.grad[CLOSENESS - len(COLOURS) : CLOSENESS]
-    assert not colours.any(), "the maps of colours learn nothing from it"
-    assert model.head.weight.grad[:CLOSENESS].any()
+    assert not any(value.grad.any() for value in model.colour.parameters()), "the colours learn nothing from it"
+    assert model.head.weight.grad.any()
+
+
+def test_what_colour_there_is_is_told_by_pixels_where_it_is_read_by_shapes():
+    torch.manual_seed(0)
+    reader = Detector().colour
+    shape = torch.randn(1, 32, 6, 6)
+    uniform = torch.rand(1, 3, 1, 1).expand(1, 3, 24, 24)
+    told = reader(uniform, shape)[0, :, 2:4, 2:4].flatten(1)
+    chance = torch.softmax(reader.pixel(uniform), dim=1)[0, :, 0, 0]
+    seen = reader.where(shape).softmax(dim=1)[0, :, 2:4, 2:4].flatten(1)
+    inside = seen.unflatten(0, (5, 5))[1:4, 1:4].sum(dim=(0, 1))
+    torch.testing.assert_close(told.exp() - 1e-4, chance[:, None] * inside, atol=1e-5, rtol=1e-4)
+    other = reader(uniform, torch.randn(1, 32, 6, 6))[0, :, 2:4, 2:4].flatten(1)
+    torch.testing.assert_close(other.softmax(0), told.softmax(0), atol=1e-2, rtol=1e-2)
+
+
+def test_maps_of_frames_that_do_not_divide_into_cells():
+    assert Detector().eval()(torch.rand(1, 3, 18, 30)).shape[2:] == (5, 8)
 
 
 def test_frozen_it_says_the_same():

@@ -55,3 +55,11 @@ def test_the_left_of_a_frame_is_seen_by_the_tokens_on_the_left():
     changed[:, :, 40:80, :12] = 255
     moved = (eye(frame, text) - eye(changed, text)).abs().amax(2)[0]
     assert moved[:6].max() > 10 * moved[18:].max()
+
+
+def test_it_is_not_loaded_beside_another_detector():
+    eye = build_eye(config())
+    state = eye.state_dict()
+    eye.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="another detector than this version ships"):
+        eye.load_state_dict(state | {"detector": state["detector"] + 1})
