@@ -25,6 +25,8 @@ from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 
 _FIRST_LOOK = 40
 """Fresh episodes after which a candidate that is clearly off is dropped."""
+_BETWEEN = 10
+"""Mode paper: gradient steps after a failed look before the next one: few change little, and a look is dear."""
 _SLOW = 0.95
 """Memory of running means over batches."""
 _SLOWEST = 0.05
@@ -113,12 +115,14 @@ class _Search:
         self.seen = Estimate(math.nan, math.inf, 0)
 
     def paper(self) -> Found:
-        pivot = copy.deepcopy(self.policy)
+        pivot, rested = copy.deepcopy(self.policy), 0
         while self.iterations < self.options.iterations:
             batch = self._play()
             gap = float(batch.returns.mean()) - self.target
-            if abs(gap) < self.delta and self._confirm(self.policy):
-                return self._found(True, None)
+            if abs(gap) < self.delta and self.iterations >= rested:
+                if self._confirm(self.policy):
+                    return self._found(True, None)
+                rested = self.iterations + _BETWEEN
             length = len(batch.reward) / batch.count
             done = self.iterations
             self._learn(pivot, batch, 2 * gap / self.scale**2, self.options.proximity / length)
