@@ -45,6 +45,7 @@ CLOSENESS = COLOUR.stop
 _WINDOW, _APART = 5, 2
 """Cells around a thing's middle whose colour is read: so many a side, every second one."""
 _LEAST_CHANCE = 1e-4
+"""Of every colour, so that none has a logarithm of -inf."""
 _LOUD = 3.0
 """By how much features are raised that are 0 in most cells."""
 
@@ -87,9 +88,9 @@ class _ColourReader(nn.Module):
         self.where = nn.Conv2d(channels, _WINDOW**2, 1)
 
     def forward(self, image: Float[Tensor, "b 3 h w"], shape: Float[Tensor, "b c i j"]) -> Float[Tensor, "b k i j"]:
-        """Return the log of the mixture of the cells' chances of colours."""
+        """Return the log of the mixture of the cells' chances of colours, which are told at half the frame's size."""
         chance = torch.softmax(self.pixel(F.avg_pool2d(image, STRIDE // 2, ceil_mode=True)), dim=1)
-        cells = F.pad(F.avg_pool2d(chance, 2, ceil_mode=True), [_APART * (_WINDOW // 2)] * 4)
+        cells = F.pad(F.avg_pool2d(chance, STRIDE // 2, ceil_mode=True), [_APART * (_WINDOW // 2)] * 4)
         weight, (height, width) = torch.softmax(self.where(shape), dim=1), shape.shape[2:]
         mixture = torch.zeros_like(cells[:, :, :height, :width])
         for offset in range(_WINDOW**2):

@@ -94,7 +94,7 @@ class PretrainedEye(Eye):
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *told: Any) -> None:
         known = state.get(f"{prefix}detector")
-        if known is not None and known.item() != self.detector.item():
+        if known is None or known.item() != self.detector.item():
             told[-1].append("its eye learnt to stand on another detector than this version ships")
         super()._load_from_state_dict(state, prefix, *told)
 

@@ -39,6 +39,7 @@ def dual():
 
 def test_the_dual_is_within_one_percent_of_the_oracle(dual):
     assert dual.valid
+    assert dual.check.episodes == 2 * DUAL.confirm, "it was looked at twice"
     beyond, value = excess(dual.policy)
     assert value == pytest.approx(TARGET, abs=0.05)
     assert 0 <= beyond < 0.01

@@ -63,3 +63,6 @@ def test_it_is_not_loaded_beside_another_detector():
     eye.load_state_dict(state)
     with pytest.raises(RuntimeError, match="another detector than this version ships"):
         eye.load_state_dict(state | {"detector": state["detector"] + 1})
+    del state["detector"]
+    with pytest.raises(RuntimeError, match="another detector than this version ships"):
+        eye.load_state_dict(state)
