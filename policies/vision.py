@@ -95,7 +95,7 @@ class PretrainedEye(Eye):
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *told: Any) -> None:
         known = state.get(f"{prefix}detector")
         if known is None or known.item() != self.detector.item():
-            told[-1].append("its eye learnt to stand on another detector than this version ships")
+            told[-1].append("its eye stands on another detector than this version ships: train it again")
         super()._load_from_state_dict(state, prefix, *told)
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:

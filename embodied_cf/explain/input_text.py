@@ -18,7 +18,7 @@ def change(group: tuple[Effect, ...]) -> str:
 
 def _smallest(told: InputExplanation) -> tuple[str, ...]:
     if not told.smallest:
-        return ("Nothing that was tried, alone or two or three at a time, changes what it does.",)
+        return ("Nothing that was tried of scene and words, alone or two or three at a time, changes what it does.",)
     size = len(told.smallest[0])
     if size > 1:
         return (f"No single change makes it act otherwise. These {size} together do: {change(told.smallest[0])}.",)
@@ -52,7 +52,8 @@ def _regions(told: InputExplanation) -> tuple[str, ...]:
     count = len(told.regions.smallest)
     if not count:
         return ("Blanking regions of the frame, even all of them, does not change what it does.",)
-    return (f"Of the frame's 64 regions, {count} blanked together are enough to change what it does.",)
+    blanking = "blanking one" if count == 1 else f"blanking {count} together"
+    return (f"Of the frame's 64 regions, {blanking} is enough to change what it does.",)
 
 
 def _is_words(effect: Effect) -> bool:
