@@ -49,7 +49,7 @@ class CollectOptions:
     """How strongly the robot prefers to drive to the nearest object; 1: always."""
     steps: int = 60
     """Longest episode, in steps of 0.25 s; lengths vary down to 60 % of it."""
-    size: int = 96
+    size: int = 144
     """Pixels a side."""
     people: tuple[int, int] = (0, 2)
     """Least and most people in a scene."""

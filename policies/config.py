@@ -71,7 +71,7 @@ class NavVlaTinyConfig(VlaConfig):
     """The network `nav-vla-tiny`."""
 
     eye: Literal["learned", "pretrained"] = "learned"
-    """`learned` from the data alone; `pretrained`: on what the shipped detector believes, best at size 96."""
+    """`learned` from the data alone; `pretrained`: on what the shipped detector believes, best at size 144."""
     rows: tuple[float, float] = (0.25, 0.75)
     """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
     much as the rest."""

@@ -23,7 +23,7 @@ from embodied_cf.errors import DatasetError
 from embodied_cf.language.instruction import COLOURS, SEEN_KINDS
 
 STRIDE = 4
-SIZE = 96
+SIZE = 144
 """Frames are scaled to this many pixels a side, the size that training used."""
 
 
@@ -42,10 +42,12 @@ REACH, KIND = slice(1, 5), slice(5, 5 + len(SEEN_KINDS))
 COLOUR = slice(KIND.stop, KIND.stop + len(COLOURS))
 CLOSENESS = COLOUR.stop
 """Which of the maps tell what; the first tells presence."""
-_WINDOW, _APART = 5, 2
-"""Cells around a thing's middle whose colour is read: so many a side, every second one."""
+_WINDOW, _APART = 5, 3
+"""Cells around a thing's middle whose colour is read: so many a side, every third one."""
 _LEAST_CHANCE = 1e-4
 """Of every colour, so that none has a logarithm of -inf."""
+_UNLIKELY = 0.02
+"""Chance of a thing's middle that counts as none."""
 _LOUD = 3.0
 """By how much features are raised that are 0 in most cells."""
 
@@ -147,7 +149,7 @@ class Detector(nn.Module):
         Not its hidden layers: with them networks learn the looks of the names that training shows, and no others.
         """
         maps = self(frames.permute(0, 3, 1, 2).float() / 255)
-        presence = torch.sigmoid(maps[:, :1])
+        presence = F.threshold(torch.sigmoid(maps[:, :1]), _UNLIKELY, 0.0)
         kind, colour = (torch.softmax(maps[:, part], dim=1) for part in (KIND, COLOUR))
         there = torch.cat([torch.ones_like(presence), F.softplus(maps[:, REACH]), kind, colour], dim=1)
         return torch.cat([_LOUD * presence * there, maps[:, CLOSENESS:]], dim=1)
@@ -163,6 +165,13 @@ class Detector(nn.Module):
         """Return for each frame the objects found with a score of at least `least`, best first."""
         images = F.interpolate(frames.permute(0, 3, 1, 2).float() / 255, size=(SIZE, SIZE), mode="area")
         return [_found(maps, least, most) for maps in self(images)]
+
+
+def mirror_features(features: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
+    """Return what `Detector.features` would tell of frames with left and right exchanged, had it no side itself."""
+    order = torch.arange(features.shape[1])
+    order[[REACH.start, REACH.start + 2]] = order[[REACH.start + 2, REACH.start]]
+    return features[:, order].flip(3)
 
 
 def _found(maps: Float[Tensor, "c i j"], least: float, most: int) -> list[Found]:

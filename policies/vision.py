@@ -11,8 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import NavVlaTinyConfig
-from embodied_cf.policies.detector import STRIDE, Detector, load_detector, weights_path
+from embodied_cf.policies.detector import COLOUR, KIND, STRIDE, Detector, load_detector, weights_path
+from embodied_cf.policies.memory import Memory
+from embodied_cf.policies.sightings import FACTS, NAMES, facts, matches
 
+_ROWS = 3
+"""Rows of cells that are read together."""
+_KINDS, _COLOURS = KIND.stop - KIND.start, COLOUR.stop - COLOUR.start
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
 
@@ -35,15 +40,15 @@ class FilmBlock(nn.Module):
 
 
 class Eye(nn.Module):
-    """From frames to one token per 8x8 pixels of the part of the frame that is looked at."""
+    """From frames to tokens of the part of the frame that is looked at."""
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
-        """Return the tokens, row by row."""
+        """Return the tokens."""
         raise NotImplementedError
 
 
 class LearnedEye(Eye):
-    """Convolutions that learn everything, and hear what was said from early on."""
+    """Convolutions that learn everything, and hear what was said from early on. One token per 8x8 pixels."""
 
     def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
@@ -70,11 +75,12 @@ class LearnedEye(Eye):
 
 class PretrainedEye(Eye):
     """What the shipped detector believes, which knows kinds, colours and distances from segmented frames of other
-    layouts, and a small part that learns what matters of it for what was said: as a VLA stands on a vision-language
-    model. One token per column of cells, since a robot that drives chooses a bearing.
+    layouts, where it believes what was named, and a small part that learns what matters of it for what was said: as a
+    VLA stands on a vision-language model. One token for each thing that may be named, and one per column of cells,
+    since a robot that drives chooses a bearing.
 
-    Each distinct frame is seen once, however many instructions it comes with. A checkpoint holds a digest of the
-    detector, and is not loaded beside another one.
+    Each distinct frame is seen once, however many instructions it comes with; in training on a CPU, once for all. A
+    checkpoint holds a digest of the detector, and is not loaded beside another one.
     """
 
     detector: Tensor
@@ -82,13 +88,18 @@ class PretrainedEye(Eye):
     def __init__(self, config: NavVlaTinyConfig) -> None:
         super().__init__()
         self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
-        self._frozen = frozen_detector
         self.register_buffer("detector", torch.tensor(detector_digest()))
         last, seen = config.channels[-1], frozen_detector().feature_channels * config.history
-        self.coarse = nn.Conv2d(seen, last, 3, stride=(2, 1), padding=1)
+        self.coarse = nn.Conv2d(seen, last, 3, stride=(_ROWS, 1), padding=1)
+        self.names = nn.Linear(config.text_width, NAMES * (_KINDS + _COLOURS))
+        self.named = nn.Conv2d(NAMES * config.history, last, 3, stride=(_ROWS, 1), padding=1, bias=False)
+        self.sighting = nn.Sequential(
+            nn.Linear(NAMES * FACTS * config.history, config.width), nn.ReLU(),
+            nn.Linear(config.width, NAMES * config.width),
+        )  # fmt: skip
         self.film = nn.Linear(config.text_width, 2 * last)
         self.mix = nn.Conv2d(last, last, 1)
-        height = -(-(self.rows.stop - self.rows.start) // (2 * STRIDE))
+        height = -(-(self.rows.stop - self.rows.start) // (_ROWS * STRIDE))
         self.to_tokens = nn.Conv1d(last * height, config.width, 1)
         self.place = nn.Parameter(0.1 * torch.randn(config.size // STRIDE, config.width))
 
@@ -99,14 +110,25 @@ class PretrainedEye(Eye):
         super()._load_from_state_dict(state, prefix, *told)
 
     def forward(self, image: UInt8[Tensor, "b t h w 3"], text: Float[Tensor, "b e"]) -> Float[Tensor, "b n d"]:
-        """Return the tokens, from left to right."""
+        """Return a token for each thing that may be named, then those of the columns, from left to right."""
         row, of = _distinct(image)
-        with torch.no_grad():
-            seen = self._frozen().to(image.device).features(image[row][:, :, self.rows].flatten(0, 1))
-        x = self.coarse(seen.unflatten(0, (len(row), -1)).flatten(1, 2))[of]  # (d t, c, i, j) -> (b, last, i', j)
+        seen = self._beliefs(image[row][:, :, self.rows].flatten(0, 1)).unflatten(0, (len(row), -1))
+        meant = torch.sigmoid(self.names(text)).unflatten(1, (NAMES, -1)).split([_KINDS, _COLOURS], dim=2)
+        matching = matches(seen[of], *meant)
+        x = (
+            self.named(matching.flatten(1, 2)) + self.coarse(seen.flatten(1, 2))[of]
+        )  # (d, t, c, i, j) -> (b, last, i', j)
         scale, shift = self.film(text)[:, :, None, None].chunk(2, dim=1)
         x = F.relu(x + self.mix(F.relu(x * (1 + scale) + shift)))
-        return self.to_tokens(x.flatten(1, 2)).transpose(1, 2) + self.place
+        columns = self.to_tokens(x.flatten(1, 2)).transpose(1, 2) + self.place
+        sightings = self.sighting(facts(matching, seen[of]).flatten(1)).unflatten(1, (NAMES, -1))
+        return torch.cat([sightings, columns], dim=1)
+
+    @torch.no_grad()
+    def _beliefs(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
+        if self.training and frames.device.type == "cpu":
+            return detector_memory().features(frames)
+        return frozen_detector().to(frames.device).features(frames)
 
 
 def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], Int64[Tensor, " b"]]:
@@ -120,6 +142,12 @@ def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], I
 def frozen_detector() -> Detector:
     """Return the shipped detector, loaded once per process."""
     return load_detector().frozen()
+
+
+@functools.cache
+def detector_memory() -> Memory:
+    """Return what training in this process has seen with the shipped detector."""
+    return Memory(frozen_detector())
 
 
 @functools.cache

@@ -18,14 +18,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from typing import get_args
 
 from benchmarks.cast.arms import ARMS
 from benchmarks.cast.cells import BUDGETS, Cell, Line, Scope, append, budget, combined, planned, read
+from benchmarks.cast.data import Means
 from benchmarks.cast.run import make
 from benchmarks.cast.table import write_tables
 from embodied_cf.datasets.files import exclusive
 from embodied_cf.errors import EmbodiedError, OutputError, UsageError
 from embodied_cf.language.instruction import FAMILIES
+from embodied_cf.policies.config import DeviceName
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results" / "cast.jsonl"
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(cells, told.results)
     elif not told.table:
         for cell in cells:
-            _do(cell, told.work, told.results)
+            _do(cell, Means(told.work, told.workers, told.device), told.results)
     write_tables(told.results)
 
 
@@ -53,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     scope = Scope()
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--work", type=Path, default=Path("cast-work"), help="scratch directory, some GB")
+    options.add_argument("--workers", type=int, default=1, help="processes that make labels")
+    options.add_argument("--device", choices=get_args(DeviceName), default="cpu", help="what trains and drives")
     options.add_argument("--results", type=Path, default=RESULTS)
     options.add_argument("--list", action="store_true", help="show the cells and do nothing")
     options.add_argument("--table", action="store_true", help="write the tables and do nothing else")
@@ -82,22 +87,22 @@ def asked(told: argparse.Namespace) -> list[Cell]:
     return combined(scope, arms, told.bias or (1.0,), steps, (0, 1, 2) if told.seeds is None else told.seeds)
 
 
-def _do(cell: Cell, work: Path, results: Path) -> None:
+def _do(cell: Cell, means: Means, results: Path) -> None:
     """Do a cell, unless it is done or another process is at it."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(exclusive(work / "cells" / f".{cell.name}.claim"))
+            stack.enter_context(exclusive(means.work / "cells" / f".{cell.name}.claim"))
         except OutputError:
             print(f"{cell.arm}, seed {cell.seed}: another process is at it", flush=True)
             return
         if cell not in {done for done, _ in read(results)}:
-            _finish(cell, work, results)
+            _finish(cell, means, results)
 
 
-def _finish(cell: Cell, work: Path, results: Path) -> None:
+def _finish(cell: Cell, means: Means, results: Path) -> None:
     print(f"{cell.arm}, bias {cell.bias}, {cell.steps} steps, seed {cell.seed}", flush=True)
     try:
-        line = make(cell, work, _Told())
+        line = make(cell, means, _Told())
     except EmbodiedError as error:
         raise SystemExit(f"{cell.name}: {error}") from error
     append(results, line)

@@ -17,6 +17,8 @@ DEMOS, EXACT_DEMOS = "demos", "exact-demos"
 """Datasets, see `benchmarks.cast.data`."""
 DECISION, MATCHED, ALL = "decision", "matched", "all"
 """Label sets, beside the default one."""
+_PUBLISHED = (1, 0, 3)
+"""Shares of what was done, commands and counterfactual rows in the published recipe."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Arm:
 def _mix(data: str, *, extra: str = "labels", shares: tuple[float, float, float] = DEMO[OURS]) -> tuple[Share, ...]:
     """Return hindsight labels of a dataset and rows with chunks of their own, in the shares of `embodied-cf`."""
     told, _, otherwise = shares
-    return Share(data, "hindsight", told), Share(data, "counterfactual", otherwise, extra)
+    parts = Share(data, "hindsight", told), Share(data, "counterfactual", otherwise, extra)
+    return tuple(part for part in parts if part.weight)
 
 
 ARMS: dict[str, Arm] = {
@@ -71,10 +74,14 @@ ARMS: dict[str, Arm] = {
             "what was done, in the captioner's words: a standard policy's data",
             (Share(LABELLED, "hindsight", DEMO[THEIRS][0]),),
         ),
-        Arm(OURS, "the same, and at every frame what could have been told instead, verified", _mix(LABELLED)),
+        Arm(
+            OURS,
+            "at every frame what could be told there, driven by the synthesizer and verified; not what was done",
+            _mix(LABELLED),
+        ),
         Arm(
             ORACLE,
-            "instead of the latter what a planner does who knows the map, at states of the logs and of an expert, half "
+            "`embodied-cf`, but driven by a planner who knows the map, at states of the logs and of an expert, half "
             "of the samples each; no captioner, no perception",
             (*_mix(EXACT, extra=ALL), *_mix(EXACT_DEMOS, extra=ALL)),
         ),
@@ -100,7 +107,7 @@ ARMS: dict[str, Arm] = {
             "cast",
             "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
             "nearest, not verified (`benchmarks/cast/published.py`)",
-            _mix(CAST),
+            _mix(CAST, shares=_PUBLISHED),
         ),
         Arm(
             BLIND,

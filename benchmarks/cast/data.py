@@ -26,6 +26,7 @@ from benchmarks.cast.published import published
 from embodied_cf.datasets.streams import Source
 from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.language.instruction import Family
+from embodied_cf.policies.config import DeviceName
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
 
@@ -34,10 +35,22 @@ SEED = 0
 
 
 @dataclass(frozen=True)
+class Means:
+    """Where cells are made, and with what."""
+
+    work: Path
+    """Scratch directory."""
+    workers: int = 1
+    """Processes that make labels."""
+    device: DeviceName = "cpu"
+    """What trains, and what drives."""
+
+
+@dataclass(frozen=True)
 class Shelf:
     """Datasets of one world and bias. Each is made when it is asked for and not there yet."""
 
-    work: Path
+    means: Means
     world: str
     families: tuple[Family, ...]
     logs: int
@@ -100,12 +113,13 @@ class Shelf:
             families=self.families,
             command_share=0.1,
             per_observation=8,
+            workers=self.means.workers,
         )
 
     def _directory(self, name: str) -> Path:
         about = "+".join(self.families) if name != "logs" else "any"
         bias = "" if self.bias is None else f"-bias{self.bias:g}"
-        return self.work / "data" / f"{self.world}-{about}-{self.logs}{bias}" / name / "1.0.0"
+        return self.means.work / "data" / f"{self.world}-{about}-{self.logs}{bias}" / name / "1.0.0"
 
 
 @contextmanager
@@ -117,13 +131,13 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def sources(arm: Arm, cell: Cell, work: Path) -> tuple[Source, ...]:
+def sources(arm: Arm, cell: Cell, means: Means) -> tuple[Source, ...]:
     """Return what a cell is trained on, made first where it is not there; worlds have equal shares."""
     scope, found = cell.scope, []
     for world in scope.worlds:
         for share in arm.shares:
             bias = None if share.data in (DEMOS, EXACT_DEMOS) else cell.bias
-            shelf = Shelf(work, world, scope.families, scope.logs, bias)
+            shelf = Shelf(means, world, scope.families, scope.logs, bias)
             directory = shelf.get(share.data).resolve()
             found.append(Source(directory, None, share.weight, (share.kind,), (share.label_set,)))
     return tuple(found)

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,14 +21,13 @@ from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
+from embodied_cf.relabel.engine_local import Recipe, relabel_in_processes
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.output import Output
 from embodied_cf.relabel.pipeline import Pipeline, Relabelled
 from embodied_cf.relabel.provenance import Provenance
 from embodied_cf.relabel.runner import header
 from embodied_cf.relabel.shard_work import Desk, ShardJob, relabel_shards
-
-Recipe = Callable[[Setting], Pipeline]
 
 
 def write_labels(options: RelabelOptions, recipe: Recipe) -> None:
@@ -44,11 +44,17 @@ def write_labels(options: RelabelOptions, recipe: Recipe) -> None:
                          dataset.episode_id(shard, 0).removesuffix("00000"), sys.maxsize)
                 for shard in shards if not output.done(shard)
             ]  # fmt: skip
-            desk = Desk(setting.reader, pipeline, options.label_set)
-            asyncio.run(relabel_shards(jobs, desk, lambda episodes, steps: None))
+            if options.workers > 1:
+                relabel_in_processes(jobs, setting, options, recipe, _unheard)
+            else:
+                asyncio.run(relabel_shards(jobs, Desk(setting.reader, pipeline, options.label_set), _unheard))
             body = setting.body
             output.finish(dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)
         output.tidy()
+
+
+def _unheard(episodes: int, steps: int) -> None:
+    del episodes, steps
 
 
 @dataclass(frozen=True)
@@ -102,13 +108,13 @@ class Derived(Pipeline):
 
 def derived(options: RelabelOptions, derive: Derive, identity: dict[str, object]) -> Recipe:
     """Return the recipe of a function; `identity` says which function it is, and with which settings."""
+    return partial(_derived, options=options, derive=derive, identity=identity)
 
-    def make(setting: Setting) -> Pipeline:
-        base = build_pipeline(setting, replace(options, captioner="motion", synthesizer="primitive"))
-        parts = {item.name: getattr(base, item.name) for item in fields(Pipeline)}
-        return Derived(**{**parts, "provenance": Provenance(identity)}, derive=derive)
 
-    return make
+def _derived(setting: Setting, options: RelabelOptions, derive: Derive, identity: dict[str, object]) -> Derived:
+    base = build_pipeline(setting, replace(options, captioner="motion", synthesizer="primitive"))
+    parts = {item.name: getattr(base, item.name) for item in fields(Pipeline)}
+    return Derived(**{**parts, "provenance": Provenance(identity)}, derive=derive)
 
 
 def decision_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -> Rows:

@@ -8,15 +8,16 @@ frame. All three favour the recipe.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from benchmarks.cast.labels import Recipe
 from embodied_cf.language import nav
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import REACH_M
 from embodied_cf.language.verdict import PASS
 from embodied_cf.relabel.build import Setting, build_pipeline
+from embodied_cf.relabel.engine_local import Recipe
 from embodied_cf.relabel.ground import from_world
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.pipeline import Pipeline
@@ -27,19 +28,19 @@ from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
 
 def published(options: RelabelOptions) -> Recipe:
     """Return the recipe; the options are those of the labels that it is compared with."""
+    return partial(_published, options=options)
 
-    def make(setting: Setting) -> Pipeline:
-        base = build_pipeline(setting, options)
-        primitive = PrimitiveSynthesizer(setting.profile, setting.body)
-        proposer = AtSegmentStarts(base.proposer, primitive)
-        stages = {**base.provenance.stages, "proposer": proposer.identity, "synthesizer": primitive.identity,
-                  "verifier": "hindsight only"}  # fmt: skip
-        return replace(
-            base, proposer=proposer, synthesizer=primitive, verifier=Trusting(base.verifier),
-            provenance=Provenance(stages),
-        )  # fmt: skip
 
-    return make
+def _published(setting: Setting, options: RelabelOptions) -> Pipeline:
+    base = build_pipeline(setting, options)
+    primitive = PrimitiveSynthesizer(setting.profile, setting.body)
+    proposer = AtSegmentStarts(base.proposer, primitive)
+    stages = {**base.provenance.stages, "proposer": proposer.identity, "synthesizer": primitive.identity,
+              "verifier": "hindsight only"}  # fmt: skip
+    return replace(
+        base, proposer=proposer, synthesizer=primitive, verifier=Trusting(base.verifier),
+        provenance=Provenance(stages),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

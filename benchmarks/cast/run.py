@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.cast.arms import ARMS, Arm
 from benchmarks.cast.cells import Cell, Line, Scope
-from benchmarks.cast.data import alone, sources
+from benchmarks.cast.data import Means, alone, sources
 from benchmarks.cast.drivers import DRIVERS
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.otherwise import drive_otherwise
@@ -27,6 +27,9 @@ from embodied_cf.evaluate.sight import sight_of
 from embodied_cf.evaluate.statistics import rate
 from embodied_cf.evaluate.suites import Suite
 from embodied_cf.evaluate.summary import CHANCE, NONE, SHUFFLED
+from embodied_cf.policies.config import DeviceName
+from embodied_cf.policies.devices import device_of
+from embodied_cf.policies.vla import VlaPolicy
 from embodied_cf.train.command import make_trainer
 from embodied_cf.train.config import change, load_preset
 from embodied_cf.train.run import LOG, Run, refuse_other_plan
@@ -40,7 +43,7 @@ SETTINGS = ("data.per_observation=4",)
 Watch = Callable[[str], None]
 
 
-def make(cell: Cell, work: Path, watch: Watch) -> Line:
+def make(cell: Cell, means: Means, watch: Watch) -> Line:
     """Train and evaluate a cell; return its line of the results."""
     arm, started = ARMS[cell.arm], time.monotonic()
     seconds: dict[str, float] = {}
@@ -52,16 +55,16 @@ def make(cell: Cell, work: Path, watch: Watch) -> Line:
 
     validation: list[Line] = []
     if arm.trained:
-        plan = Training(configuration(arm, cell), sources(arm, cell, work))
+        plan = Training(configuration(arm, cell, means.device), sources(arm, cell, means))
         done("data")
-        validation = train(run_of(arm, cell, work), plan, watch)
+        validation = train(run_of(arm, cell, means.work), plan, watch)
         done("train")
-        outcomes = drive(arm, cell, work, watch)
+        outcomes = drive(arm, cell, means, watch)
     else:
         outcomes = drive_expert(cell.scope)
     done("evaluate")
     about = {"cell": cell.to_json(), "command": cell.command, "when": datetime.now(UTC).isoformat(timespec="seconds")}
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{_accelerator(means.device)}"
     shown = {"success": successes(outcomes), "outcomes": outcomes, "episode_seed": SEED, "validation": validation}
     return {**about, "machine": machine, "revision": revision(), "seconds": seconds, **shown}
 
@@ -77,9 +80,14 @@ def revision() -> str:
     return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
 
 
-def configuration(arm: Arm, cell: Cell) -> Any:
+def _accelerator(name: DeviceName) -> str:
+    device = device_of(name)
+    return f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+
+
+def configuration(arm: Arm, cell: Cell, device: DeviceName = "cpu") -> Any:
     """Return the configuration of an arm's training."""
-    fixed = (*SETTINGS, f"schedule.steps={cell.steps}", f"seed={cell.seed}", *arm.settings)
+    fixed = (*SETTINGS, f"schedule.steps={cell.steps}", f"seed={cell.seed}", f"device={device}", *arm.settings)
     return change(load_preset(cell.scope.preset), fixed)
 
 
@@ -98,10 +106,12 @@ def train(run: Run, plan: Training, watch: Watch) -> list[Line]:
     return [{"step": line["step"], **line["validation"]} for line in lines if "validation" in line]
 
 
-def drive(arm: Arm, cell: Cell, work: Path, watch: Watch) -> dict[str, dict[str, str]]:
+def drive(arm: Arm, cell: Cell, means: Means, watch: Watch) -> dict[str, dict[str, str]]:
     """Let the policy of a cell drive under each control; what chance gives is found once for all cells."""
-    directory, scope = work / "cells" / cell.name, cell.scope
-    loaded, suite = load(str(run_of(arm, cell, work).path)), Suite(scope.places)
+    work, scope, suite = means.work, cell.scope, Suite(cell.scope.places)
+    directory, loaded = work / "cells" / cell.name, load(str(run_of(arm, cell, work).path))
+    if isinstance(loaded, VlaPolicy):
+        loaded.model.to(device_of(means.device))
     policy = DRIVERS[arm.driver](loaded) if arm.driver else loaded
     plan = Plan(cell.arm, suite, scope.episodes, SEED, (NONE, SHUFFLED))
     records = evaluate(policy, plan, directory / "evaluation", lambda told, drives: watch(f"evaluate {told}"))

@@ -34,7 +34,7 @@ from embodied_cf.train.options import TrainOptions
 from embodied_cf.train.run import Run
 
 OURS, THEIRS = "embodied-cf", "hindsight"
-ARMS: Mapping[str, tuple[float, float, float]] = {OURS: (1, 0, 3), THEIRS: (1, 0, 0)}
+ARMS: Mapping[str, tuple[float, float, float]] = {OURS: (0, 0, 1), THEIRS: (1, 0, 0)}
 """Shares of hindsight, atomic and counterfactual samples that each policy is trained on."""
 REPORT = "report.html"
 _CONTROLS = (NONE, SHUFFLED, CHANCE)
@@ -59,7 +59,7 @@ class DemoPlan:
         """Return the plan that takes about so many minutes on two cores. Raises UsageError unless that is above 0."""
         if not 0 < minutes < math.inf:
             raise UsageError(f"--minutes {minutes} is no time", remedy="10 is the default.")
-        return DemoPlan(steps=max(10, round(150 * minutes)), seed=seed)
+        return DemoPlan(steps=max(10, round(80 * minutes)), seed=seed)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ Sight = Callable[[Images], Images]
 """Changes what a policy sees."""
 EXECUTE = 4
 """Control periods of a chunk that are carried out before the policy is asked again."""
-PIXELS = 96
+PIXELS = 144
 """Width and height of the robot's camera, as `collect` has it; policies see its frames at their own size."""
 
 

@@ -2,20 +2,26 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from embodied_cf.relabel.build import Setting, build_pipeline
+from embodied_cf.relabel.build import Setting
 from embodied_cf.relabel.options import RelabelOptions
+from embodied_cf.relabel.pipeline import Pipeline
 from embodied_cf.relabel.shard_work import Desk, Progress, ShardJob, relabel_shards
+
+Recipe = Callable[[Setting], Pipeline]
+"""Makes the pipeline that works on shards; can be sent to other processes."""
 
 
 def relabel_in_processes(
-    jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, progress: Progress
+    jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, recipe: Recipe, progress: Progress
 ) -> None:
-    """Work through the shards in up to `options.workers` processes; each finishes its shards in place."""
+    """Work through the shards in up to `options.workers` processes; each makes a pipeline by the recipe and finishes
+    its shards in place."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, (setting, options)) as pool:
+    told = (setting, options.label_set, recipe)
+    with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, told) as pool:
         try:
             for future in as_completed([pool.submit(_in_worker, job) for job in jobs]):
                 progress(*future.result())
@@ -40,8 +46,8 @@ _DESK: list[Desk] = []
 """A worker process's own desk, set once when it starts."""
 
 
-def _prepare(setting: Setting, options: RelabelOptions) -> None:
-    _DESK.append(Desk(setting.reader, build_pipeline(setting, options), options.label_set))
+def _prepare(setting: Setting, label_set: str, recipe: Recipe) -> None:
+    _DESK.append(Desk(setting.reader, recipe(setting), label_set))
 
 
 def _in_worker(job: ShardJob) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ async def _run(
                 await answer_first(jobs, desk, model.batch)
             await relabel_shards(jobs, desk, progress)
         else:
-            relabel_in_processes(jobs, setting, options, progress)
+            relabel_in_processes(jobs, setting, options, partial(build_pipeline, options=options), progress)
         if not output.complete:
             body = setting.body
             output.finish(setting.dataset, shards, options.label_set, body.chunk_length, body.chunk_dimensions)

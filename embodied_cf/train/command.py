@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -115,14 +116,20 @@ def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,
     )
-    return replace(stream, augment=augmentations(stream)) if config.data.augment else stream
+    return replace(stream, augment=augmentations(stream, config.data.augment))
 
 
-def augmentations(stream: Stream) -> tuple[Augmentation, ...]:
-    """Return the changes that have an exact meaning for the stream's robot and camera."""
+def augmentations(stream: Stream, which: Literal["all", "mirror", "none"]) -> tuple[Augmentation, ...]:
+    """Return those of the changes asked for that have an exact meaning for the stream's robot and camera."""
     body, camera = stream.view.body, stream.view.camera
-    moved = HorizontalShift() if body.kind == "nav" and camera is not None else RandomCrop(pixels=2)
-    return (*([Mirror()] if body.mirrors else []), moved, ColourJitter())
+    mirrored = (Mirror(),) if body.mirrors and which != "none" else ()
+    if which != "all":
+        return mirrored
+    return (
+        *mirrored,
+        HorizontalShift() if body.kind == "nav" and camera is not None else RandomCrop(2),
+        ColourJitter(),
+    )
 
 
 @contextmanager

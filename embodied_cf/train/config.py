@@ -28,8 +28,8 @@ class DataConfig:
     """How chunks are scaled; goes into stats.json with the numbers."""
     holdout: float = 0.05
     """Share of episodes that is never trained on and that validation looks at."""
-    augment: bool = True
-    """Crop, colour, shift and mirror, with the matching correction of chunk and words."""
+    augment: Literal["all", "mirror", "none"] = "all"
+    """Crop, colour, shift and mirror, with the matching correction of chunk and words; or nothing but `mirror`."""
     fit_samples: int = 2048
     """Samples from which bins and the typical step are learnt before training."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -195,8 +195,10 @@ def seeing() -> TrainConfig:
     300 steps (`benchmarks/presets.py`): 95 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
     0.31 m counterfactual, sensitivity 0.21 m.
     """
-    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=96, rows=(0.25, 1.0), channels=(16, 32, 64))
-    return replace(tiny(), model=model)
+    model = NavVlaTinyConfig(
+        text="minilm-words", eye="pretrained", size=144, rows=(0.25, 1.0), channels=(16, 32, 64), width=128, layers=3
+    )
+    return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
 
 
 def chain() -> TrainConfig:

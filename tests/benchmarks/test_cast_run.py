@@ -1,13 +1,14 @@
 """Whole cells in small: three steps of training prove nothing about arms; what is written does not depend on that."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from benchmarks.cast import run
 from benchmarks.cast.__main__ import asked, main, parser
-from benchmarks.cast.data import Shelf
+from benchmarks.cast.data import Means, Shelf
 from benchmarks.cast.demonstrations import Demonstrations, demonstrate
 from benchmarks.label_truth import World
 from embodied_cf.datasets.episodes import read_episodes
@@ -101,8 +102,18 @@ def test_unknown_budgets_end_with_a_message(tmp_path):
         main(["--budgets", "huge", "--results", str(tmp_path / "cast.jsonl")])
 
 
+@pytest.mark.parametrize("name", ["second", "cast"])
+def test_labels_are_the_same_by_any_number_of_processes(done, tmp_path, name):
+    alone = Shelf(Means(done / "work"), "rooms", ("object",), 4, 1.0).get(name)
+    shutil.copytree(done / "work" / "data", tmp_path / "data")
+    shutil.rmtree(tmp_path / alone.relative_to(done / "work"))
+    together = Shelf(Means(tmp_path, workers=2), "rooms", ("object",), 4, 1.0).get(name)
+    (one,), (other,) = (list(directory.glob("*.tfrecord*")) for directory in (alone, together))
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_the_published_recipe_branches_at_segment_starts_into_primitives(done):
-    directory = Shelf(done / "work", "rooms", ("object",), 4, 1.0).get("cast")
+    directory = Shelf(Means(done / "work"), "rooms", ("object",), 4, 1.0).get("cast")
     dataset = open_dataset(directory)
     spec = load_spec(None, dataset.path)
     setting = survey(dataset, spec, dataset.shards(), RelabelOptions(directory, directory))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from embodied_cf.policies.config import NavVlaTinyConfig
+from embodied_cf.policies.sightings import NAMES
 from embodied_cf.policies.vision import PretrainedEye, build_eye, frozen_detector
 
 
@@ -21,15 +22,15 @@ def config(**changes):
 @pytest.mark.parametrize("rows", [(0.25, 1.0), (0.25, 0.75), (0.3, 0.9), (0.0, 1.0)])
 @pytest.mark.parametrize("history", [1, 2])
 @pytest.mark.parametrize("size", [32, 96])
-def test_there_is_a_token_for_each_column_of_cells(rows, history, size):
+def test_there_is_a_token_for_each_name_and_each_column_of_cells(rows, history, size):
     eye = build_eye(config(rows=rows, history=history, size=size))
     assert isinstance(eye, PretrainedEye)
     frames = torch.randint(0, 255, (3, history, size, size, 3), dtype=torch.uint8)
-    assert eye(frames, torch.randn(3, 16)).shape == (3, size // 4, 16)
+    assert eye(frames, torch.randn(3, 16)).shape == (3, NAMES + size // 4, 16)
 
 
 def test_a_frame_that_comes_with_several_sentences_is_seen_once_and_like_any_other(monkeypatch):
-    eye, text = build_eye(config()), torch.randn(4, 16)
+    eye, text = build_eye(config()).eval(), torch.randn(4, 16)
     one, other = torch.randint(0, 255, (2, 1, 32, 32, 3), dtype=torch.uint8)
     seen = []
     features = frozen_detector().features
@@ -39,6 +40,16 @@ def test_a_frame_that_comes_with_several_sentences_is_seen_once_and_like_any_oth
     alone = torch.cat([eye(frame[None], said[None]) for frame, said in zip((one, one, one, other), text, strict=True)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
     assert (together[0] - together[1]).abs().max() > 1e-3, "what was said matters"
+
+
+def test_in_training_frames_are_remembered(monkeypatch):
+    eye, text = build_eye(config(history=2)), torch.randn(3, 16)
+    frames = torch.randint(0, 255, (3, 2, 32, 32, 3), dtype=torch.uint8)
+    first = eye.train()(frames, text)
+    monkeypatch.setattr(frozen_detector(), "features", lambda frames: pytest.fail("looked again"))
+    assert torch.equal(eye(frames, text), first)
+    with pytest.raises(pytest.fail.Exception):
+        eye.eval()(frames, text)
 
 
 def test_only_what_stands_on_the_detector_is_trained():
@@ -53,7 +64,7 @@ def test_the_left_of_a_frame_is_seen_by_the_tokens_on_the_left():
     frame = torch.full((1, 1, 96, 96, 3), 128, dtype=torch.uint8)
     changed = frame.clone()
     changed[:, :, 40:80, :12] = 255
-    moved = (eye(frame, text) - eye(changed, text)).abs().amax(2)[0]
+    moved = (eye(frame, text) - eye(changed, text)).abs().amax(2)[0, NAMES:]
     assert moved[:6].max() > 10 * moved[18:].max()
 
 

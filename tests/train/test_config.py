@@ -32,7 +32,7 @@ def test_dotted_changes():
 
 @pytest.mark.parametrize(("told", "meant"), [("false", False), ("False", False), ("true", True)])
 def test_switches(told, meant):
-    assert change(load_preset("tiny"), [f"data.augment={told}"]).data.augment is meant
+    assert change(load_preset("hf"), [f"model.recompute={told}"]).model.recompute is meant
 
 
 def test_a_preset_fixes_the_kind_of_network():

@@ -13,7 +13,7 @@ from embodied_cf.policies.contract import Observation
 from embodied_cf.train.team import ALONE, joined
 
 PLAIN = (
-    "data.augment=false",
+    "data.augment=none",
     "loss.instruction_dropout=0",
     "optimiser.ema=0",
     "schedule.steps=6",

@@ -7,6 +7,7 @@ import pytest
 from embodied_cf.cli import main
 from embodied_cf.policies.checkpoint import load_policy
 from embodied_cf.policies.contract import Observation
+from embodied_cf.policies.vision import detector_memory
 from embodied_cf.train.config import PRESETS, load_preset
 
 FILES = ("model.safetensors", "config.json", "stats.json", "train_state.safetensors", "train_state.json")
@@ -39,6 +40,7 @@ def test_every_preset_trains_resumes_loads_and_acts(preset, labelled, labelled_a
         ("tiny", ["data.accumulate=2", "data.batch=4"]),
         ("bins", ["data.per_observation=2", "loss.preference=0.1"]),
         ("flow", ["loss.contrastive=0.1", "loss.candidates=1"]),
+        ("seeing", ["data.per_observation=2"]),
     ],
 )
 def test_stopped_and_resumed_is_bit_equal(preset, changes, labelled, tmp_path):
@@ -46,6 +48,7 @@ def test_stopped_and_resumed_is_bit_equal(preset, changes, labelled, tmp_path):
     options = ("--data", labelled, "--preset", f"{preset}-debug", "--set", *settings)
     assert command(*options, "--out", tmp_path / "whole", "--steps", 60) == 0
     assert command(*options, "--out", tmp_path / "parts", "--steps", 30) == 0
+    detector_memory.cache_clear()
     assert command("--out", tmp_path / "parts", "--resume", "--steps", 60) == 0
     for name in FILES:
         whole, parts = ((tmp_path / run / "last" / name).read_bytes() for run in ("whole", "parts"))
