@@ -66,7 +66,7 @@ class Memory:
 
 
 def _key(frame: UInt8[Tensor, "h w 3"]) -> bytes:
-    return hashlib.blake2b(frame.contiguous().numpy(), digest_size=16).digest()
+    return hashlib.blake2b(frame.contiguous().numpy().tobytes(), digest_size=16).digest()
 
 
 def _kept(maps: Float[Tensor, "c i j"]) -> _Kept:

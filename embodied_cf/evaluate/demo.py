@@ -1,7 +1,7 @@
 """The whole story on one machine: logs without language, labels, two policies, and which of them listens.
 
 Robots drive about in rooms, always to the nearest thing, and nobody says a word. From these logs one policy learns
-what was done (`hindsight`), another also what could have been told instead (`embodied-cf`): same logs, same network,
+what was done (`hindsight`), another what could have been told at each moment (`embodied-cf`): same logs, same network,
 same number of steps. Both then drive the same new episodes. Interrupted, the same call goes on.
 """
 

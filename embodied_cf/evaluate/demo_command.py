@@ -11,7 +11,7 @@ from embodied_cf.evaluate.command import points, score, share
 from embodied_cf.evaluate.demo import OURS, REPORT, THEIRS, DemoPlan, Story, stages, tell
 
 _LEARNT = {
-    OURS: "what was done, and what could have been told instead",
+    OURS: "what could have been told at each moment",
     THEIRS: "what was done",
 }
 OWN_DATA = """\

@@ -66,7 +66,7 @@ def train_detector(recipe: DetectorRecipe, frames: Frames) -> Detector:
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     device = device_of(recipe.device)
-    frames, model = frames.to(device), Detector().to(device, memory_format=torch.channels_last)
+    frames, model = frames.to(device), Detector().to(device)
     steps = recipe.epochs * -(-len(frames) // recipe.batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=steps, pct_start=0.1)
@@ -83,8 +83,9 @@ def train_detector(recipe: DetectorRecipe, frames: Frames) -> Detector:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
                 optimizer.step()
                 schedule.step()
-                told = {} if step % 50 else {"description": f"loss {loss.item():.2f}"}  # asking waits for the device
-                progress.update(task, advance=1, **told)
+                progress.advance(task)
+                if step % 50 == 0:  # asking for a number waits for the device
+                    progress.update(task, description=f"loss {loss.item():.2f}")
             save_detector(model.eval(), recipe.out)
     return model.cpu()
 
