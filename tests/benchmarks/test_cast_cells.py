@@ -15,7 +15,7 @@ def test_arms_differ_in_what_they_are_about():
     assert [(share.data, share.kind, share.weight) for share in matched.shares] == [
         (share.data, share.kind, share.weight) for share in ours.shares
     ]
-    assert {share.label_set for share in matched.shares} == {"labels", "matched"}
+    assert {share.label_set for share in matched.shares} == {"matched"}
     assert blind.shares == ours.shares
     assert blind.driver == "deaf"
     assert not ours.driver
@@ -35,9 +35,12 @@ def test_the_plan_has_each_cell_once():
     assert sorted(cell.seed for cell in headline if cell.arm == ORACLE) == [0, 1, 2]
     assert [cell for cell in cells if cell.arm == PLANNER] == [Cell(SCOPE, PLANNER, None, 0, 0)]
     assert {cell.bias for cell in cells if cell.arm == "demos"} == {None}
+    demo, double, converged = BUDGETS.values()
     assert {(cell.bias, cell.steps) for cell in cells if cell.arm == THEIRS} == {
-        (1.0, 1500), (1.0, 3000), (1.0, 12000), (0.8, 1500), (0.8, 3000), (0.8, 12000), (0.5, 3000), (0.0, 3000)
+        (1.0, demo), (1.0, double), (1.0, converged), (0.8, demo), (0.8, double), (0.8, converged),
+        (0.5, double), (0.0, double),
     }  # fmt: skip
+    assert demo < double < converged
 
 
 @pytest.mark.parametrize("arm", list(ARMS))
@@ -53,7 +56,7 @@ def test_what_is_named_narrows_the_plan():
     assert {cell.arm for cell in asked(parser().parse_args(["--only", OURS]))} == {OURS}
     cells = asked(parser().parse_args(["--only", OURS, THEIRS, "--budgets", "demo", "7"]))
     assert [(cell.arm, cell.bias, cell.steps, cell.seed) for cell in cells[:4]] == [
-        (THEIRS, 1.0, 1500, 0), (OURS, 1.0, 1500, 0), (THEIRS, 1.0, 7, 0), (OURS, 1.0, 7, 0)
+        (THEIRS, 1.0, BUDGETS["demo"], 0), (OURS, 1.0, BUDGETS["demo"], 0), (THEIRS, 1.0, 7, 0), (OURS, 1.0, 7, 0)
     ]  # fmt: skip
     assert {cell.seed for cell in cells} == {0, 1, 2}
 
