@@ -189,11 +189,8 @@ def synonyms() -> TrainConfig:
 def seeing() -> TrainConfig:
     """`embodied-cf train … --preset seeing`: what the shipped detector believes, and frozen MiniLM words.
 
-    1 500 steps (`--set schedule.steps=1500 data.per_observation=4 data.kind_weights=1,0,3`) take some 7 minutes
-    on one shared core and reach 26 % of `rooms/object/dev` after 400 biased logs (docs/results/cast.md).
-
-    300 steps (`benchmarks/presets.py`): 95 s of one core; held-out error 0.36 m hindsight, 0.13 m atomic,
-    0.31 m counterfactual, sensitivity 0.21 m.
+    800 steps (`--set schedule.steps=800 data.per_observation=4 data.kind_weights=0,0,1`) take some 6 minutes on one
+    shared core and reach 34 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
     """
     model = NavVlaTinyConfig(
         text="minilm-words", eye="pretrained", size=144, rows=(0.25, 1.0), channels=(16, 32, 64), width=128, layers=3
