@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
@@ -46,10 +47,6 @@ _WINDOW, _APART = 5, 3
 """Cells around a thing's middle whose colour is read: so many a side, every third one."""
 _LEAST_CHANCE = 1e-4
 """Of every colour, so that none has a logarithm of -inf."""
-_UNLIKELY = 0.02
-"""Chance of a thing's middle that counts as none."""
-_LOUD = 3.0
-"""By how much features are raised that are 0 in most cells."""
 
 
 class _Block(nn.Module):
@@ -130,29 +127,12 @@ class Detector(nn.Module):
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         return copied
 
-    @property
-    def feature_channels(self) -> int:
-        """Channels of `features`."""
-        return CLOSENESS + 1
-
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:
         """Return the maps of images in [0, 1]: presence logit, box reach (left, up, right, down; in shares of the
         frame, before softplus), kind logits, colour logits, closeness of the nearest that the cell shows (1/m)."""
         shape = self._merged(image)
         told = self.head(shape)
         return torch.cat([told[:, : COLOUR.start], self.colour(image, shape), told[:, COLOUR.start :]], dim=1)
-
-    def features(self, frames: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b c i j"]:
-        """Return what it believes of each cell of 4x4 pixels, for networks that stand on it: closeness, and, times
-        the chance that a thing has its middle there, 1, how far its box reaches, and the chances of kinds and colours.
-
-        Not its hidden layers: with them networks learn the looks of the names that training shows, and no others.
-        """
-        maps = self(frames.permute(0, 3, 1, 2).float() / 255)
-        presence = F.threshold(torch.sigmoid(maps[:, :1]), _UNLIKELY, 0.0)
-        kind, colour = (torch.softmax(maps[:, part], dim=1) for part in (KIND, COLOUR))
-        there = torch.cat([torch.ones_like(presence), F.softplus(maps[:, REACH]), kind, colour], dim=1)
-        return torch.cat([_LOUD * presence * there, maps[:, CLOSENESS:]], dim=1)
 
     def _merged(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 32 i j"]:
         fine = self.fine(image - 0.5)
@@ -167,20 +147,30 @@ class Detector(nn.Module):
         return [_found(maps, least, most) for maps in self(images)]
 
 
-def mirror_features(features: Float[Tensor, "b c i j"]) -> Float[Tensor, "b c i j"]:
-    """Return what `Detector.features` would tell of frames with left and right exchanged, had it no side itself."""
-    order = torch.arange(features.shape[1])
-    order[[REACH.start, REACH.start + 2]] = order[[REACH.start + 2, REACH.start]]
-    return features[:, order].flip(3)
+class Peaks(NamedTuple):
+    """Where frames most likely have the middles of things, the likeliest first."""
+
+    presence: Float[Tensor, "b n"]
+    """Chance; 0 where there are fewer."""
+    middle: Float[Tensor, "b n 2"]
+    """Column and row, as shares of the frame."""
+    cells: Float[Tensor, "b n c"]
+    """What the maps say there."""
+
+
+def peaks(maps: Float[Tensor, "b c i j"], most: int) -> Peaks:
+    """Return of each frame the cells that are more likely a thing's middle than their neighbours."""
+    presence = torch.sigmoid(maps[:, 0])
+    peak = presence == F.max_pool2d(presence, 3, stride=1, padding=1)
+    (rows, columns), most = presence.shape[1:], min(most, presence[0].numel())
+    score, place = torch.where(peak, presence, 0.0).flatten(1).topk(most)
+    middle = torch.stack([(place % columns + 0.5) / columns, (place // columns + 0.5) / rows], dim=-1)
+    cells = maps.flatten(2).gather(2, place[:, None].expand(-1, maps.shape[1], -1)).transpose(1, 2)
+    return Peaks(score, middle, cells)
 
 
 def _found(maps: Float[Tensor, "c i j"], least: float, most: int) -> list[Found]:
-    presence = torch.sigmoid(maps[0])
-    peak = presence == F.max_pool2d(presence[None], 3, stride=1, padding=1)[0]
-    score, place = torch.where(peak, presence, 0.0).flatten().topk(most)
-    cells = maps.flatten(1)[:, place].T  # (k, c)
-    rows, columns = maps.shape[1:]
-    centre = torch.stack([(place % columns + 0.5) / columns, (place // columns + 0.5) / rows], dim=1)
+    score, centre, cells = (part[0] for part in peaks(maps[None], most))
     reach = F.softplus(cells[:, REACH])
     box = torch.cat([centre - reach[:, :2], centre + reach[:, 2:]], dim=1).clamp(0, 1)
     kind, colour = cells[:, KIND].argmax(1), cells[:, COLOUR].argmax(1)

