@@ -71,18 +71,18 @@ class NavVlaTinyConfig(VlaConfig):
     """The network `nav-vla-tiny`."""
 
     eye: Literal["learned", "pretrained"] = "learned"
-    """`learned` from the data alone; `pretrained`: on what the shipped detector believes, best at size 144."""
+    """`learned` from the data alone; `pretrained`: the things that the shipped detector finds, best at size 144."""
     rows: tuple[float, float] = (0.25, 0.75)
     """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
     much as the rest."""
     channels: tuple[int, int, int] = (16, 32, 96)
-    """Of the convolutions at a half, a quarter and an eighth of the resolution; the first cost the most."""
+    """Of the convolutions of a learned eye, at a half, a quarter and an eighth of the resolution; the first cost most."""
     width: int = 96
     """Of tokens."""
     layers: int = 2
-    """In which the action queries look at the image."""
+    """In which the action queries look at the image; with a pretrained eye, those that see all it tells at once."""
     heads: int = 4
-    """Of attention."""
+    """Of attention, with a learned eye."""
     text: TextName = "words"
     """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`),
     `minilm-words` (frozen embeddings of single words, extra `text`), `commands` (atomic commands only: the atomic

@@ -15,11 +15,10 @@ ORACLE, PLANNER, BLIND, ATOMIC = "oracle", "planner", "blind", "atomic"
 LABELLED, LEARNED, CAST, EXACT = "labelled", "learned", "cast", "exact"
 DEMOS, EXACT_DEMOS = "demos", "exact-demos"
 """Datasets, see `benchmarks.cast.data`."""
-DECISION, MATCHED, ALL = "decision", "matched", "all"
+DECISION, MATCHED = "decision", "matched"
 """Label sets, beside the default one."""
 _WITH_DONE = (1, 0, 3)
-"""Shares of what was done, commands and rows with chunks of their own: for the published recipe, and for the oracle,
-whose rows of their own hardly ever stand still (alone they teach never to stop)."""
+"""Shares of what was done, commands and rows with chunks of their own, for the published recipe."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             ORACLE,
-            "what was done, and what a planner does who knows the map, at states of the logs and of an expert, half "
-            "of the samples each; no captioner, no perception",
-            (*_mix(EXACT, extra=ALL, shares=_WITH_DONE), *_mix(EXACT_DEMOS, extra=ALL, shares=_WITH_DONE)),
+            "`embodied-cf` told exactly what stands where: whatever can be told at states of the logs and of an "
+            "expert, half of the samples each, from what the simulator shows and no captioner's faults",
+            (*_mix(EXACT), *_mix(EXACT_DEMOS)),
         ),
         Arm(
             "hindsight+",

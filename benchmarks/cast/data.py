@@ -6,9 +6,9 @@
 | labelled | logs, by `embodied-cf relabel` as the demonstration has it | labels, decision, matched |
 | learned | logs, as labelled, by the learned captioner | labels |
 | cast | logs, by the published recipe (`benchmarks.cast.published`) | labels |
-| exact | labelled, and what the true map says (`benchmarks.cast.oracle`) | those of labelled, all |
+| exact | logs, as labelled, by a captioner that overlooks, invents and misplaces nothing | labels |
 | demos | an expert, one instruction an episode (`benchmarks.cast.demonstrations`) | labels |
-| exact-demos | demos, and what the true map says | labels, all |
+| exact-demos | the expert's states, as exact | labels |
 """
 
 import fcntl
@@ -17,21 +17,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.cast.arms import ALL, DECISION, DEMOS, EXACT_DEMOS, MATCHED, Arm
+from benchmarks.cast.arms import DECISION, DEMOS, EXACT_DEMOS, MATCHED, Arm
 from benchmarks.cast.cells import Cell
 from benchmarks.cast.demonstrations import Demonstrations, demonstrate
 from benchmarks.cast.labels import decision_rows, derived, matched_rows, told_rows, write_labels
-from benchmarks.cast.oracle import Exact
 from benchmarks.cast.published import published
 from embodied_cf.datasets.streams import Source
 from embodied_cf.envs.collect import CollectOptions, collect
+from embodied_cf.evaluate.demo import LOOK_ROUND
 from embodied_cf.language.instruction import Family
 from embodied_cf.policies.config import DeviceName
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
+from embodied_cf.vlm.faults import Faults
 
 SEED = 0
 """Of logs, demonstrations and labels: cells differ in the seed of training."""
+_FAULTLESS = Faults(omission=0.0, hallucination=0.0, jitter=0.0)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,6 @@ class Shelf:
                 self._label(name)
 
     def _label(self, name: str) -> None:
-        exact = Exact(self.families)
         match name:
             case "first":
                 relabel(self._options(name, "logs"))
@@ -90,16 +91,14 @@ class Shelf:
                 relabel(replace(self._options(name, "logs"), captioner="learned"))
             case "cast":
                 options = self._options(name, "logs")
-                write_labels(options, published(options))
+                write_labels(options, published(replace(options, look_round=0.0)))
             case "exact":
-                options = self._options(name, "labelled", ALL)
-                write_labels(options, derived(options, exact, exact.identity))
+                relabel(replace(self._options(name, "logs"), scene=_FAULTLESS))
             case "demos":
                 options = self._options(name, "spoken")
                 write_labels(options, derived(options, told_rows, {"rows": "told"}))
             case "exact-demos":
-                options = self._options(name, "demos", ALL)
-                write_labels(options, derived(options, exact, exact.identity))
+                relabel(replace(self._options(name, "spoken"), scene=_FAULTLESS))
 
     def _options(self, name: str, source: str, label_set: str = "labels") -> RelabelOptions:
         """Return the options of the demonstration's labels, for the families that are evaluated."""
@@ -113,6 +112,7 @@ class Shelf:
             families=self.families,
             command_share=0.1,
             per_observation=8,
+            look_round=LOOK_ROUND,
             workers=self.means.workers,
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.embodiment import Embodiment
@@ -19,6 +19,11 @@ from embodied_cf.language.vocabulary import mirror_text
 
 _GREY = np.array([0.299, 0.587, 0.114])
 """Luminance of RGB (ITU-R BT.601)."""
+
+
+ABOUT = 1.5
+"""rad: a chunk that turns further turns about."""
+_MOVES_M = 1e-3
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,11 @@ class HorizontalShift(_KeepsTexts):
 
 @dataclass(frozen=True)
 class Mirror:
-    """Exchange left and right, in image, action and instruction together. Only for robots that drive."""
+    """Exchange left and right, in image, action and instruction together. Only for robots that drive.
+
+    Observations at which some chunk turns about stay as they are: whoever looks round for what is not in view turns to
+    a side that no image tells.
+    """
 
     probability: float = 0.5
 
@@ -149,7 +158,17 @@ class Mirror:
 
     def __call__(self, batch: Batch, rng: np.random.Generator, view: View) -> Batch:
         self.check(view)
-        return mirrored(batch, _per_observation(batch, rng.random(len(batch)) < self.probability))
+        chosen = _per_observation(batch, rng.random(len(batch)) < self.probability)
+        return mirrored(batch, chosen & ~np.isin(batch.observation, batch.observation[_turns_about(batch)]))
+
+
+def _turns_about(batch: Batch) -> Bool[np.ndarray, " b"]:
+    """Return which chunks end in a direction that is further than ABOUT from where they began."""
+    way = np.diff(batch.action[..., :2], axis=1, prepend=0.0)
+    moves = batch.mask & (np.hypot(way[..., 0], way[..., 1]) > _MOVES_M)
+    last = np.where(moves, np.arange(way.shape[1]), 0).max(axis=1)
+    end = way[np.arange(len(way)), last]
+    return np.abs(np.arctan2(end[:, 1], end[:, 0])) > ABOUT
 
 
 def _per_observation(batch: Batch, values: np.ndarray) -> np.ndarray:

@@ -36,6 +36,8 @@ from embodied_cf.train.run import Run
 OURS, THEIRS = "embodied-cf", "hindsight"
 ARMS: Mapping[str, tuple[float, float, float]] = {OURS: (0, 0, 1), THEIRS: (1, 0, 0)}
 """Shares of hindsight, atomic and counterfactual samples that each policy is trained on."""
+LOOK_ROUND = 0.3
+"""Share of the observations at which a thing out of view is told of."""
 REPORT = "report.html"
 _CONTROLS = (NONE, SHUFFLED, CHANCE)
 Watch = Callable[[str, int, int], None]
@@ -59,7 +61,7 @@ class DemoPlan:
         """Return the plan that takes about so many minutes on two cores. Raises UsageError unless that is above 0."""
         if not 0 < minutes < math.inf:
             raise UsageError(f"--minutes {minutes} is no time", remedy="10 is the default.")
-        return DemoPlan(steps=max(10, round(80 * minutes)), seed=seed)
+        return DemoPlan(steps=max(10, round(220 * minutes)), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def _relabel(logs: Path, labelled: Path, plan: DemoPlan, watch: Watch) -> None:
             families=("object",),
             command_share=0.1,
             per_observation=8,
+            look_round=LOOK_ROUND,
             workers=2,
         ),
         told,

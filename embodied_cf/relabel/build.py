@@ -106,7 +106,7 @@ def _words(
 ) -> tuple[Captioner, Proposer]:
     families = options.families if options.synthesizer == "goal" else ()
     most = max(2, options.per_observation)
-    grammar = GrammarProposer(options.stride, families, most, options.command_share)
+    grammar = GrammarProposer(options.stride, families, most, options.command_share, options.look_round)
     if model is None:
         return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm

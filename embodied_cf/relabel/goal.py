@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.spec import CameraModel, DatasetSpec
@@ -12,6 +12,7 @@ from embodied_cf.errors import SpecError
 from embodied_cf.language import nav
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.relabel.drives import ROOM_M, Drives, chosen_drives
+from embodied_cf.relabel.elsewhere import look_round
 from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
@@ -47,6 +48,10 @@ class GoalSynthesizer:
         """The drives to choose from."""
         return Fan.of(self.primitive.profile.scale, self.primitive.body.chunk_length)
 
+    @cached_property
+    def _looking(self) -> Float32[np.ndarray, "h 2"]:
+        return look_round(self.primitive.profile.scale, self.primitive.body.chunk_length)
+
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis:
         """Return the best of the fan's drives for goals, and primitives for the rest."""
         base = self.primitive.synthesize(context, proposals)
@@ -56,6 +61,7 @@ class GoalSynthesizer:
             standing = Standing.of(context, proposals.take(rows))
             drive, command = chosen_drives(self.fan, standing), _begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
+            action[rows[standing.elsewhere]] = self._looking
             for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
                 reason[row] = problem
         for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action)).tolist():
@@ -77,15 +83,16 @@ def _problems(standing: Standing, drive: Drives, by_command: Bool[np.ndarray, " 
     circle, tracker = standing.aims.circle[:, 0], standing.tracker
     placed = np.isfinite(standing.circle[..., :2]).all(axis=3) | (standing.asked.landmark < 0)
     away = np.hypot(circle[:, 0], circle[:, 1]) - circle[:, 2]
+    otherwise = by_command | standing.elsewhere
     return first_reason(
         len(circle),
         {
             "the box stands on no ground": ~placed.all(axis=(1, 2)),
             "too far to place on the ground": away > BEYOND_M,
-            "behind the robot": (circle[:, 0] <= 0) & (standing.told == standing.start) & ~by_command,
+            "behind the robot": (circle[:, 0] <= 0) & (standing.told == standing.start) & ~otherwise,
             "carried out already, or failed": tracker.done,
             "the command is half carried out": by_command & (tracker.travel > 0),
-            "no way there keeps clear and makes headway": ~drive.feasible & ~by_command,
+            "no way there keeps clear and makes headway": ~drive.feasible & ~otherwise,
         },
     )
 

@@ -18,6 +18,7 @@ from embodied_cf.language.predicate_rules import BESIDE_M, LENGTH_M, REACH_M, RI
 from embodied_cf.language.verdict import UNKNOWN, verdict
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
+from embodied_cf.relabel.elsewhere import LEAST_TURN, turns_left
 from embodied_cf.relabel.ground import from_world, to_world
 from embodied_cf.relabel.lanes import ALONG
 from embodied_cf.relabel.naming import thing_named
@@ -38,9 +39,10 @@ _STILL_M = 1e-3
 def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.ndarray, " p"]:
     """Judge P goals by their predicates, on the robot's real way since it was told and then its chunk.
 
-    PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` metres, or, where
-    something stands in the way, of that length along a way around it, or for being there at the end; FAIL for less;
-    UNKNOWN where the words say something else, or a thing stands on no ground.
+    PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` m, or, where
+    something stands in the way, of that length along a way around it, or for being there at the end, or, where the
+    thing is out of view to the left, for turning there; FAIL for less; UNKNOWN where the words say something else, or
+    a thing stands on no ground.
     """
     pose = chunk_poses(standing.track[standing.start], labels)
     before, after = standing.tracker, _after(standing, pose)
@@ -48,6 +50,7 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
     possible = np.minimum(1.0 - before.progress * standing.asked.count + before.clause, reach * _slope(standing))
     passed = after.success | (gain >= LEAST_SHARE * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
     passed |= _rounds(standing, pose, reach)
+    passed = np.where(standing.elsewhere, turns_left(pose) >= LEAST_TURN, passed)
     known = np.isfinite(standing.circle[..., 0]) | (standing.asked.landmark < 0)
     said = np.array([*_as_said(standing, labels.instruction)], bool)
     return np.where(known.all(axis=(1, 2)) & said, verdict(passed, ~said), UNKNOWN).astype(np.int8)

@@ -103,6 +103,9 @@ class RelabelOptions:
     (chained). Needs boxes from the captioner, a camera model, and the synthesizer `goal`."""
     command_share: float = 1.0
     """Share of the atomic commands not carried out that is proposed; less leaves more room for goals."""
+    look_round: float = 0.0
+    """Share of the observations for which one thing is proposed, too, that stands to the left, out of view: told to go
+    there, the robot turns left. It teaches a policy to look for what it does not see."""
     limit: int | None = None
     """Only the first N episodes of each split."""
     dry_run: bool = False
@@ -132,8 +135,9 @@ class RelabelOptions:
         for name in ("per_observation", "stride", "workers"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is less than 1")
-        if not 0 <= self.command_share <= 1:
-            raise UsageError(f"--command-share {self.command_share} is not in [0, 1]")
+        for name in ("command_share", "look_round"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)} is not in [0, 1]")
         if self.vlm.batch and self.captioner != "openai":
             raise UsageError(f"--batch asks a server; the captioner {self.captioner} asks none")
         if self.limit is not None and self.limit < 1:

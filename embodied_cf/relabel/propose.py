@@ -10,6 +10,7 @@ from embodied_cf.language.instruction import FAMILIES, Clause, Family, Thing
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asked import CHAINED, CONTINUOUS, REFERENTIAL, Asked
+from embodied_cf.relabel.elsewhere import REASON, goals_elsewhere
 from embodied_cf.relabel.naming import clause_of, going_to_any, in_words, thing_named
 from embodied_cf.relabel.propose_things import Goals, Sights, goals_in_view
 from embodied_cf.relabel.stages import Context, Proposals
@@ -34,12 +35,14 @@ class GrammarProposer:
     """Goals of one family that are proposed for one observation, at most."""
     command_share: float = 1.0
     """Share of the other atomic commands that is proposed."""
+    look_round: float = 0.0
+    """Share of the observations for which one thing that is out of view, to the left, is proposed, too."""
 
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
         return {"proposer": "grammar", "stride": self.stride, "families": list(self.families), "options": self.options,
-                "command_share": self.command_share}  # fmt: skip
+                "command_share": self.command_share, "look_round": self.look_round}  # fmt: skip
 
     async def propose(self, context: Context, rng: np.random.Generator) -> Proposals:
         """Return all alternatives, in random order of preference, phrased at random."""
@@ -55,17 +58,23 @@ class GrammarProposer:
 
     def _goals(self, context: Context, branch: Int64[np.ndarray, " b"], rng: np.random.Generator) -> Proposals:
         sights = Sights(context.landmarks, context.track, branch, context.obstacles)
-        goals = goals_in_view(sights, self.families, self.options, rng)
+        goals, seen = goals_in_view(sights, self.families, self.options, rng), "things in view"
+        reason = [seen] * len(goals)
+        if self.look_round and context.camera is not None:
+            elsewhere = goals_elsewhere(sights, context.camera, rng)
+            elsewhere = elsewhere.take(np.flatnonzero(rng.random(len(elsewhere)) < self.look_round))
+            goals, reason = Goals.joined([goals, elsewhere]), [*reason, *[REASON] * len(elsewhere)]
         count = len(goals)
         start = goals.told + self.stride * (_lags(goals.asked, rng) // self.stride)
         start = np.where(start < len(context.track) - 1, start, goals.told)
+        ago = (start - goals.told).tolist()
         return Proposals(
             start,
             np.full(count, -1),
             tuple(_texts(sights, goals, rng)),
             rng.random(count) - 1.0,
             goals.asked.least(context.landmarks.score),
-            tuple([f"things in view {lag} steps before" if lag else "things in view" for lag in start - goals.told]),
+            tuple([f"{why} {lag} steps before" if lag else why for why, lag in zip(reason, ago, strict=True)]),
             goals.told,
             np.full((count, 4), np.nan),
             ("",) * count,

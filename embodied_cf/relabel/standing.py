@@ -6,11 +6,13 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.language.predicate import Programs, Tracker, advance, begin
 from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import Asked, programs_of
+from embodied_cf.relabel.elsewhere import asks_elsewhere
 from embodied_cf.relabel.ground import frame_size, from_world, standing_circles, to_world
 from embodied_cf.relabel.landmarks import Landmarks, Sightings, single_landmarks
 from embodied_cf.relabel.lanes import ALONG
@@ -29,6 +31,7 @@ class Standing:
     landmarks: Landmarks
     track: Float[np.ndarray, "t 3"]
     obstacles: Obstacles
+    camera: CameraModel | None = None
 
     @staticmethod
     def of(context: Context, proposals: Proposals) -> "Standing":
@@ -40,7 +43,8 @@ class Standing:
             asked.rule[boxed, 0] = Rule.GO_TO
             asked.landmark[boxed, 0, 0] = len(landmarks) + np.arange(len(boxed))
             landmarks = landmarks.with_more(_boxes(context, proposals.take(boxed)))
-        return Standing(proposals.seen, proposals.start, asked, landmarks, context.track, context.obstacles)
+        told, start = proposals.seen, proposals.start
+        return Standing(told, start, asked, landmarks, context.track, context.obstacles, context.camera)
 
     @cached_property
     def circle(self) -> Float[np.ndarray, "p c 2 3"]:
@@ -101,6 +105,14 @@ class Standing:
             tracker.crossed[:, 0],
             self._others(circle),
         )
+
+    @cached_property
+    def elsewhere(self) -> Bool[np.ndarray, " p"]:
+        """Which are to go to a thing that is out of view, to the left (`relabel.elsewhere`)."""
+        if self.camera is None:
+            return np.zeros(len(self.start), bool)
+        place, seen = self.aims.circle[:, 0, :2], self.landmarks.seen
+        return (self.told == self.start) & asks_elsewhere(self.asked, self.told, seen, place, self.camera)
 
     def _others(self, own: Float[np.ndarray, "p 2 3"]) -> Float[np.ndarray, "p n 3"]:
         """Return what stands there but for the clause's own things, in the robot's frame at the branch step."""

@@ -195,9 +195,7 @@ def seeing() -> TrainConfig:
     300 steps (`benchmarks/presets.py`): 154 s of one core; held-out error 0.34 m hindsight, 0.13 m atomic,
     0.30 m counterfactual, sensitivity 0.22 m.
     """
-    model = NavVlaTinyConfig(
-        text="minilm-words", eye="pretrained", size=144, rows=(0.25, 1.0), channels=(16, 32, 64), width=128, layers=3
-    )
+    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, rows=(0.25, 1.0), width=128, layers=3)
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
 
 

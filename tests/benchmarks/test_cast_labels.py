@@ -1,17 +1,9 @@
 import numpy as np
-import pytest
-import scenes
 
 from benchmarks.cast.labels import decision_rows, matched_rows, told_rows
-from benchmarks.cast.oracle import Exact
-from benchmarks.label_truth import World
 from embodied_cf.datasets.contract import EncodedImages, Episode, Labels, Span
 from embodied_cf.datasets.embodiment import load_embodiment
-from embodied_cf.datasets.privileged import KEY, VisibleThing, encode
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.envs.scene_json import to_json
-from embodied_cf.language.grammar import parse
-from embodied_cf.language.instruction import GoTo, Thing
 
 BODY = load_embodiment("nav")
 STEPS = 12
@@ -28,7 +20,7 @@ def table(rows):
                   np.ones(count, np.float32), ("0" * 16,) * count)  # fmt: skip
 
 
-def straight(labels=(), metadata=None, language=()):
+def straight(labels=(), language=()):
     """A robot that drives straight on, 0.1 m a step."""
     pose = np.stack([0.1 * np.arange(STEPS), np.zeros(STEPS), np.zeros(STEPS)], axis=1)
     return Episode(
@@ -41,7 +33,6 @@ def straight(labels=(), metadata=None, language=()):
         pose,
         language=language,
         labels={"labels": table(labels)} if labels else {},
-        metadata=metadata or {},
     )
 
 
@@ -71,38 +62,3 @@ def test_told_rows_are_the_datasets_own_words():
     rows = told_rows(straight(language=(Span(0, STEPS, "go to the red box", "key"),)), BODY, generator(0, "test"))
     assert (rows.start, rows.end, rows.instruction) == ([0], [11], ["go to the red box"])
     assert told_rows(straight(), BODY, generator(0, "test")).labels("0" * 16).kind == ()
-
-
-@pytest.fixture(scope="module")
-def seen():
-    """An episode before a red box to the left and a red cone behind the robot."""
-    scene = scenes.room([("box", "red", 2.0, 2.0), ("cone", "red", -3.0, 0.0)], start=(0.0, 0.0, 0.0))
-    frame = (VisibleThing(0, "red box", (0.0, 0.0, 9.0, 9.0), 81),)
-    return straight(metadata={KEY: encode(to_json(scene), 5, (frame,) * STEPS)})
-
-
-def test_the_oracle_drives_to_what_is_in_sight(seen):
-    rows = Exact(("object",), stride=4)(seen, BODY, generator(0, "test"))
-    assert set(rows.start) == {0, 4, 8}
-    told = {parse(text) for text in rows.instruction}
-    assert told <= {GoTo(Thing("box", "red")), GoTo(Thing("box"))}
-    assert (rows.action[:, -1, 0] > 0.3).all()
-    assert (rows.action[:, -1, 1] > 0.3).all()
-    again = Exact(("object",), stride=4)(seen, BODY, generator(0, "test"))
-    np.testing.assert_array_equal(rows.action, again.action)
-
-
-def test_the_oracle_knows_all_families_and_their_ends(seen):
-    rows = Exact(("object", "continuous", "chained"), stride=6, most=3)(seen, BODY, generator(1, "test"))
-    assert max(list(rows.start).count(step) for step in set(rows.start)) <= 3
-    assert len({type(parse(text)) for text in rows.instruction}) > 1
-    world = World.of(seen, 0)
-    assert world.pose.shape == (STEPS + 1, 3)
-
-
-def test_at_a_thing_the_oracle_stands(seen):
-    scene = scenes.room([("box", "red", 1.0, 0.0)], start=(0.0, 0.0, 0.0))
-    frame = (VisibleThing(0, "red box", (0.0, 0.0, 9.0, 9.0), 81),)
-    standing = straight(metadata={KEY: encode(to_json(scene), 5, (frame,) * STEPS)})
-    rows = Exact(("object",), stride=100)(standing, BODY, generator(0, "test"))
-    np.testing.assert_array_equal(rows.action, 0.0)

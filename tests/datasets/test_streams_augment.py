@@ -57,6 +57,19 @@ def test_a_mirror_twice_is_the_same(seed, words):
     same(mirrored(mirrored(before, which), which), before)
 
 
+def test_who_turns_about_is_not_mirrored_nor_is_the_rest_of_that_observation():
+    """To which side to look round is no matter of what is seen."""
+    before = batch(observation=[0, 0, 1, 2])
+    along = np.arange(1, 9) / 8
+    before.action[:] = np.stack([along, 0.2 * along], axis=1)
+    about = np.stack([np.sin(1.8 * along), 1 - np.cos(1.8 * along)], axis=1)
+    before.action[1], before.action[3] = 0.3 * about, 0.0
+    after = Mirror(1.0)(before, np.random.default_rng(0), VIEW)
+    same(after, mirrored(before, np.array([False, False, True, True])))
+    before.mask[1, 4:] = False
+    same(Mirror(1.0)(before, np.random.default_rng(0), VIEW), mirrored(before, np.ones(4, bool)))
+
+
 def test_a_shift_turns_the_chunk_by_hand():
     """90 degrees over 8 pixels: f = 4. Moved 4 pixels right is a robot turned 45 degrees to the left."""
     before = batch(size=1)

@@ -1,0 +1,78 @@
+"""What stands out of view, to the left: when the robot is told to go there, what it does, and how that is judged."""
+
+import asyncio
+
+import numpy as np
+import pytest
+from seen import CAMERA, NAV, PROFILE, SCALE, context_of
+
+from embodied_cf.datasets.contract import Labels
+from embodied_cf.language.verdict import FAIL, PASS
+from embodied_cf.relabel.elsewhere import REASON, is_elsewhere, look_round, turns_left
+from embodied_cf.relabel.goal import GoalSynthesizer
+from embodied_cf.relabel.goal_verdict import chunk_poses, goal_verdicts
+from embodied_cf.relabel.propose import GrammarProposer
+from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
+
+ROOM = {"red chair": (3.0, 0.0, 0.3), "blue box": (-2.0, 2.0, 0.3), "green ball": (-2.0, -2.0, 0.2)}
+"""Ahead; behind to the left; behind to the right."""
+SYNTHESIZER = GoalSynthesizer(PrimitiveSynthesizer(PROFILE, NAV), CAMERA)
+
+
+def turning():
+    """A robot that looks ahead, then at what is behind it to the left, and to the right, and then ahead again."""
+    yaw = np.radians([0, 0, 0, 0, 135, 135, 135, 135, 225, 225, 225, 225, 0, 0, 0, 0])
+    return np.stack([np.zeros(16), np.zeros(16), yaw], axis=1)
+
+
+def proposed(room=ROOM, **options):
+    context = context_of(room, turning())
+    proposer = GrammarProposer(families=("object",), command_share=0.0, **options)
+    made = asyncio.run(proposer.propose(context, np.random.default_rng(0)))
+    return context, made.take(np.flatnonzero([why == REASON for why in made.reason]))
+
+
+def labels(proposals, action):
+    count, start = len(proposals), proposals.start.astype(np.int32)
+    return Labels(("counterfactual",) * count, start, start + 8, proposals.instruction, ("",) * count,
+                  action.astype(np.float32), np.ones(action.shape[:2], bool), np.ones(count, np.float32),
+                  ("",) * count)  # fmt: skip
+
+
+def test_beyond_the_left_edge_and_behind_to_the_left():
+    places = np.array([(1.0, 0.0), (1.0, 1.0), (1.0, -3.0), (0.1, 1.0), (-1.0, 0.1), (-1.0, -0.1), (0.0, -1.0)])
+    assert is_elsewhere(places, CAMERA).tolist() == [False, False, False, True, True, False, False]
+
+
+def test_only_when_asked_for():
+    assert len(proposed()[1]) == 0
+
+
+def test_told_of_what_stands_to_the_left_it_turns_there():
+    context, asked = proposed(look_round=1.0)
+    ahead = asked.take(np.flatnonzero(asked.start == 1))
+    assert len(ahead) == 1, "one for each observation"
+    assert "box" in ahead.instruction[0].lower()
+    made = SYNTHESIZER.synthesize(context, ahead)
+    assert made.reason == ("",)
+    np.testing.assert_allclose(made.action[0], look_round(SCALE, 8))
+    turn = turns_left(chunk_poses(np.zeros((1, 3)), labels(ahead, made.action)))
+    assert turn[0] == pytest.approx(2 * SCALE.turn * 15 / 16, abs=1e-3), "the heading is that of the last piece"
+    assert np.hypot(*made.action[0].T).max() < 0.7, "nearly on the spot"
+
+
+def test_what_stands_to_the_right_is_never_told():
+    _, asked = proposed(look_round=1.0)
+    at = dict(zip(asked.start.tolist(), asked.instruction, strict=True))
+    assert not any("ball" in at[step] for step in (0, 1, 2, 3)), "it is behind to the right there"
+    assert any("ball" in at[step] for step in (4, 5, 6, 7) if step in at), "and to the left here"
+
+
+def test_turning_left_is_good_and_turning_right_or_driving_on_is_bad():
+    context, asked = proposed(look_round=1.0)
+    asked = asked.take(np.flatnonzero(asked.start == 1))
+    action = SYNTHESIZER.synthesize(context, asked).action
+    ahead = np.stack([np.arange(1, 9) * SCALE.step, np.zeros(8)], axis=1)[None]
+    for chunk, verdict in ((action, PASS), (action * [1, -1], FAIL), (ahead, FAIL), (0 * action, FAIL)):
+        assert goal_verdicts(Standing.of(context, asked), labels(asked, chunk), 8 * SCALE.step).tolist() == [verdict]
