@@ -76,7 +76,7 @@ class NavVlaTinyConfig(VlaConfig):
     """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
     much as the rest."""
     channels: tuple[int, int, int] = (16, 32, 96)
-    """Of the convolutions of a learned eye, at a half, a quarter and an eighth of the resolution; the first cost most."""
+    """Of a learned eye's convolutions, at a half, a quarter and an eighth of the resolution; the first costs most."""
     width: int = 96
     """Of tokens."""
     layers: int = 2

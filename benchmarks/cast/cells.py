@@ -17,7 +17,7 @@ from embodied_cf.evaluate.suites import Cell as Place
 from embodied_cf.language.instruction import FAMILIES, Family
 
 DEMO_STEPS = DemoPlan.of(10, 0).steps
-BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 8 * DEMO_STEPS}
+BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 4 * DEMO_STEPS}
 """Steps of training. The last is a fixed length, the same for all arms; each line of the results holds the held-out
 errors on the way, which tell whether it was long enough."""
 PAIR = (THEIRS, OURS)

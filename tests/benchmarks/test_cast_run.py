@@ -16,6 +16,7 @@ from embodied_cf.datasets.files import exclusive
 from embodied_cf.datasets.motion import track_of
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
+from embodied_cf.evaluate.demo import LOOK_ROUND
 from embodied_cf.relabel.build import survey
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.segment import ThresholdSegmenter
@@ -141,3 +142,15 @@ def test_demonstrations_replay_and_end_with_a_stop(tmp_path):
         assert episode.language[0].text in {plan.task(0).text, plan.task(1).text}
         assert away.max() > 0.5
         np.testing.assert_array_equal(episode.action[-7:, 0], 0.0)
+
+
+@pytest.mark.parametrize("name", ["exact", "exact-demos"])
+def test_the_oracle_is_told_what_is_so(done, name):
+    directory = Shelf(Means(done / "work"), "rooms", ("object",), 4, None if name == "exact-demos" else 1.0).get(name)
+    header = lines(directory / "labels" / "manifest.jsonl")[0]
+    faults = header["stages"]["captioner"]["faults"]
+    assert faults == {"hallucination": 0, "jitter": 0, "omission": 0, "persistent": False}
+    assert header["stages"]["proposer"]["look_round"] == LOOK_ROUND
+    told = [episode.labels["labels"] for episode in read(directory)]
+    rows = [row for labels in told for row, kind in enumerate(labels.kind) if kind == "counterfactual"]
+    assert len(rows) > 100
