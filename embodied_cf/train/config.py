@@ -187,13 +187,13 @@ def synonyms() -> TrainConfig:
 
 
 def seeing() -> TrainConfig:
-    """`embodied-cf train … --preset seeing`: what the shipped detector believes, and frozen MiniLM words.
+    """`embodied-cf train … --preset seeing`: things that the shipped detector finds, and frozen MiniLM words.
 
-    800 steps (`--set schedule.steps=800 data.per_observation=4 data.kind_weights=0,0,1`) take some 6 minutes on one
-    shared core and reach 34 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
+    2 200 steps (`--set schedule.steps=2200 data.per_observation=4 data.kind_weights=0,0,1`) take some 5 minutes on one
+    shared core and reach 32 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
 
-    300 steps (`benchmarks/presets.py`): 154 s of one core; held-out error 0.34 m hindsight, 0.13 m atomic,
-    0.30 m counterfactual, sensitivity 0.22 m.
+    300 steps (`benchmarks/presets.py`): 75 s of one core; held-out error 0.34 m hindsight, 0.14 m atomic,
+    0.24 m counterfactual, sensitivity 0.25 m.
     """
     model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, rows=(0.25, 1.0), width=128, layers=3)
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
