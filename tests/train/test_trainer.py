@@ -74,7 +74,7 @@ def test_stops_early_and_saves(tmp_path):
 def test_a_loss_that_is_not_finite_is_told(tmp_path):
     trainer = Trainer.new(load_preset("tiny-debug"), toy.Toy(TRAIN, batch=8), None)
     with torch.no_grad():
-        trainer.model.query.fill_(float("nan"))
+        trainer.model.trunk.query.fill_(float("nan"))
     with pytest.raises(UsageError, match=r"step 1: the loss is not finite\. Lower schedule\.rate"):
         trainer.fit(1, begun(tmp_path, trainer.config))
 
