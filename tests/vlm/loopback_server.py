@@ -157,17 +157,17 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(content)
         asked = Asked(body)
         number, fault, latency = self.server.draw()
-        try:
-            time.sleep(latency)
-            self.answer(fault, asked)
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-        self.server.log({
+        time.sleep(latency)
+        self.server.log({  # before the answer: who has it may look at the log at once
             "n": number, "arrived": arrived, "fault": fault, "name": asked.name, "digest": asked.digest,
             "structured": asked.structured, "colours": asked.colours, "text": asked.texts[0],
             "repair": asked.repair, "said": asked.said, "schema": asked.schema, "path": self.path,
             "model": body["model"],
         })  # fmt: skip
+        try:
+            self.answer(fault, asked)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
 
     def do_GET(self) -> None:
         """Batches and files; anything else is where a followed redirect would land."""

@@ -130,13 +130,11 @@ def test_tasks_on_ray_share_one_file_of_answers(coloured, start_server, tmp_path
     assert done.returncode == 0, done.stderr
     assert digest(tmp_path / "ray") == digest(tmp_path / "local")
     usage = json.loads(told.read_text())["usage"]
-    asked = len(shared.requests())
-    # on a busy machine a connection may fail before the server hears of the request
-    assert 0 < usage["requests"] - usage["retries"] <= asked <= usage["requests"]
+    assert usage["requests"] == len(shared.requests()) > 0
     assert usage["questions"] == usage["requests"] - usage["retries"] + usage["cached"] + usage["shared"]
     again = run(coloured, tmp_path / "again", shared.base_url, "--cache", f"{tmp_path / 'ray'}.vlm-cache.sqlite")
     assert again.returncode == 0, again.stderr
-    assert len(shared.requests()) == asked, "every answer came from the file"
+    assert len(shared.requests()) == usage["requests"], "every answer came from the file"
 
 
 def test_no_file_and_no_message_holds_the_key(coloured, start_server, tmp_path):
