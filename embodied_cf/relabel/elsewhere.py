@@ -19,8 +19,9 @@ from embodied_cf.relabel.synthesize import arcs
 
 _MARGIN = np.radians(10)
 """Beyond the edge of the frame, so that no part of the thing is seen."""
-_SPEED, _TURNS = 0.4, 2.0
-"""At which share of the data's speed it looks round, and by how many typical turns in one chunk."""
+_SPEED, _TURN = 0.4, 1.8
+"""At which share of the data's speed it looks round, and by how much in one chunk, rad: further than robots turn that
+see where they go, whatever the data's typical turn (`datasets.streams.augment.ABOUT` tells it from them)."""
 LEAST_TURN = 1.2
 """rad, by which a chunk that looks round turns to the left, at least."""
 REASON = "out of view, to the left"
@@ -34,7 +35,7 @@ def is_elsewhere(place: Float[np.ndarray, "n 2"], camera: CameraModel) -> Bool[n
 
 def look_round(scale: MotionScale, steps: int) -> Float32[np.ndarray, "h 2"]:
     """Return the chunk: a slow and narrow bend to the left."""
-    return arcs(np.array([_SPEED * scale.step * steps]), np.array([_TURNS * scale.turn]), steps)[0]
+    return arcs(np.array([_SPEED * scale.step * steps]), np.array([_TURN]), steps)[0]
 
 
 def goals_elsewhere(sights: Sights, camera: CameraModel, rng: np.random.Generator) -> Goals:

@@ -7,12 +7,16 @@ import pytest
 from seen import CAMERA, NAV, PROFILE, SCALE, context_of
 
 from embodied_cf.datasets.contract import Labels
+from embodied_cf.datasets.streams.augment import ABOUT
+from embodied_cf.errors import UsageError
 from embodied_cf.language.grammar import parse
 from embodied_cf.language.instruction import clauses, named
+from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.verdict import FAIL, PASS
-from embodied_cf.relabel.elsewhere import REASON, is_elsewhere, look_round, turns_left
+from embodied_cf.relabel.elsewhere import LEAST_TURN, REASON, is_elsewhere, look_round, turns_left
 from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.goal_verdict import chunk_poses, goal_verdicts
+from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.propose import GrammarProposer
 from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
@@ -40,9 +44,15 @@ def kinds(proposals):
     return [named(clauses(parse(text))[0])[0].kind for text in proposals.instruction]
 
 
+def labels_of(chunk):
+    """One label with this chunk."""
+    _, asked = proposed(look_round=1.0)
+    return labels(asked.take(np.array([0])), chunk[None])
+
+
 def labels(proposals, action):
     count, start = len(proposals), proposals.start.astype(np.int32)
-    return Labels(("counterfactual",) * count, start, start + 8, proposals.instruction, ("",) * count,
+    return Labels(("counterfactual",) * count, start, start + action.shape[1], proposals.instruction, ("",) * count,
                   action.astype(np.float32), np.ones(action.shape[:2], bool), np.ones(count, np.float32),
                   ("",) * count)  # fmt: skip
 
@@ -65,8 +75,24 @@ def test_told_of_what_stands_to_the_left_it_turns_there():
     assert made.reason == ("",)
     np.testing.assert_allclose(made.action[0], look_round(SCALE, 8))
     turn = turns_left(chunk_poses(np.zeros((1, 3)), labels(ahead, made.action)))
-    assert turn[0] == pytest.approx(2 * SCALE.turn * 15 / 16, abs=1e-3), "the heading is that of the last piece"
+    assert turn[0] == pytest.approx(1.8 * 15 / 16, abs=1e-3), "the heading is that of the last piece"
     assert np.hypot(*made.action[0].T).max() < 0.7, "nearly on the spot"
+
+
+@pytest.mark.parametrize("scale", [MotionScale(0.05, 0.2), SCALE, MotionScale(1.0, 1.5)])
+@pytest.mark.parametrize("steps", [4, 8, 16])
+def test_it_turns_about_at_any_scale(scale, steps):
+    """Else a robot whose data turns slowly would have no such labels, or see them mirrored."""
+    chunk = look_round(scale, steps)
+    assert turns_left(chunk_poses(np.zeros((1, 3)), labels_of(chunk)))[0] >= LEAST_TURN
+    end = chunk[-1] - chunk[-2]
+    assert np.arctan2(end[1], end[0]) > ABOUT
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_that_is_none_is_named(share, tmp_path):
+    with pytest.raises(UsageError, match=rf"--look-round {share} is not in \[0, 1\]"):
+        RelabelOptions(tmp_path, tmp_path / "out", look_round=share)
 
 
 def test_what_stands_to_the_right_is_never_told():
