@@ -13,11 +13,15 @@ _TOGETHER = 8
 """Frames that are looked at in one go, always: what is said of one then depends on no other."""
 
 
-class Memory:
-    """Views of frames on the CPU, rounded to half precision whether they are remembered or new: some 2 KB each."""
+_ROOM = 1 << 19
+"""Frames that are kept, some 2 KB each; what comes later is looked at each time."""
 
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
+
+class Memory:
+    """Views of frames on the CPU, rounded to half precision whether they are remembered or new."""
+
+    def __init__(self, detector: Detector, room: int = _ROOM) -> None:
+        self._detector, self._room = detector, room
         self._kept: dict[bytes, View] = {}
 
     def view(self, frames: UInt8[Tensor, "b h w 3"]) -> View:
@@ -28,8 +32,10 @@ class Memory:
         looked = [int(pair[1] < pair[0]) for pair in keys]
         first = [pair[side] for pair, side in zip(keys, looked, strict=True)]
         rows = {key: row for row, key in enumerate(first) if key not in self._kept}
-        self._kept.update(zip(rows, self._look([pairs[row, looked[row]] for row in rows.values()]), strict=True))
-        seen = View(*(torch.stack(part).float() for part in zip(*(self._kept[key] for key in first), strict=True)))
+        new = dict(zip(rows, self._look([pairs[row, looked[row]] for row in rows.values()]), strict=True))
+        views = [self._kept.get(key) or new[key] for key in first]
+        self._kept.update(list(new.items())[: self._room - len(self._kept)])
+        seen = View(*(torch.stack(part).float() for part in zip(*views, strict=True)))
         other = torch.tensor(looked).bool()[:, None, None]
         return View(*(torch.where(other, *pair) for pair in zip(seen.mirrored(), seen, strict=True)))
 

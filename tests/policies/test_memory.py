@@ -73,3 +73,17 @@ def test_a_frame_is_the_same_in_any_company_new_or_remembered(detector, frames):
     memory = Memory(detector)
     for some in ([4], [4, 1], [9, 4, 10, 2], list(range(11))):
         assert same(memory.view(frames[some]), take(whole, some))
+
+
+def test_without_room_frames_are_looked_at_again_and_are_the_same(detector, frames, shown):
+    whole, memory = Memory(detector).view(frames), Memory(detector, room=0)
+    for _ in range(2):
+        assert same(memory.view(frames[:2]), take(whole, slice(2)))
+    assert shown == [8, 8, 8, 8]
+
+
+def test_what_has_room_is_kept(detector, frames, shown):
+    memory = Memory(detector, room=2)
+    for some in (slice(3), slice(2), slice(2, 3), slice(3)):
+        memory.view(frames[some])
+    assert shown == [8, 8, 8], "the first two are kept, the third is not"
