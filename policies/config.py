@@ -73,8 +73,8 @@ class NavVlaTinyConfig(VlaConfig):
     eye: Literal["learned", "pretrained"] = "learned"
     """`learned` from the data alone; `pretrained`: the things that the shipped detector finds, best at size 144."""
     rows: tuple[float, float] = (0.25, 0.75)
-    """Part of the frame's height that is looked at: most of what lies above and below is sky and floor, and costs as
-    much as the rest."""
+    """Part of the frame's height that a learned eye looks at: most of what lies above and below is sky and floor, and
+    costs as much as the rest."""
     channels: tuple[int, int, int] = (16, 32, 96)
     """Of a learned eye's convolutions, at a half, a quarter and an eighth of the resolution; the first costs most."""
     width: int = 96

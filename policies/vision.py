@@ -84,7 +84,8 @@ class PretrainedEye(Eye):
     their order and number do not matter (arXiv 1703.06114). Four tokens: the most and the sum of what things say, where
     those named are, and how near everything is, whatever it is called.
 
-    Each distinct frame is seen once, however many instructions it comes with; in training on a CPU, once for all. A
+    It looks at whole frames: the detector has learned from whole ones, and a part of one leads it astray. Each distinct
+    frame is seen once, however many instructions it comes with; in training on a CPU, once for all. A
     checkpoint holds a digest of the detector, and is not loaded beside another one.
     """
 
@@ -92,10 +93,9 @@ class PretrainedEye(Eye):
 
     def __init__(self, config: NavVlaTinyConfig, text: TextEncoder) -> None:
         super().__init__()
-        self.rows = slice(round(config.rows[0] * config.size), round(config.rows[1] * config.size))
         self.register_buffer("detector", torch.tensor(detector_digest()))
         width, history = config.width, config.history
-        cells = -(-(self.rows.stop - self.rows.start) // (ROWS * STRIDE)) * (config.size // STRIDE)
+        cells = -(-config.size // (ROWS * STRIDE)) * (config.size // STRIDE)
         self.naming = Naming(text, config.text_width)
         self.thing = nn.Linear(FACTS + NAMES, width)
         self.beside = nn.Linear(NAMES * (FACTS + 1) * history + config.text_width, width)
@@ -114,7 +114,7 @@ class PretrainedEye(Eye):
     def forward(self, image: UInt8[Tensor, "b t h w 3"], said: Said) -> Float[Tensor, "b n d"]:
         """Return the tokens."""
         row, of = _distinct(image)
-        view = self._view(image[row][:, :, self.rows].flatten(0, 1))
+        view = self._view(image[row].flatten(0, 1))
         things, near = (part.unflatten(0, (len(row), -1))[of] for part in view)  # (d t, ...) -> (b, t, ...)
         told, matching = facts(things), matches(things, *self.naming(said))
         sightings = named(matching, told).flatten(1)

@@ -35,11 +35,10 @@ def eye_of(**changes):
     return build_eye(config(**changes), TEXT)
 
 
-@pytest.mark.parametrize("rows", [(0.25, 1.0), (0.25, 0.75), (0.3, 0.9), (0.0, 1.0)])
 @pytest.mark.parametrize("history", [1, 2])
-@pytest.mark.parametrize("size", [32, 96])
-def test_there_are_few_tokens_however_large_the_frame_and_long_the_history(rows, history, size):
-    eye = eye_of(rows=rows, history=history, size=size)
+@pytest.mark.parametrize("size", [32, 40, 96])
+def test_there_are_few_tokens_however_large_the_frame_and_long_the_history(history, size):
+    eye = eye_of(history=history, size=size)
     assert isinstance(eye, PretrainedEye)
     frames = torch.randint(0, 255, (3, history, size, size, 3), dtype=torch.uint8)
     assert eye(frames, said(3)).shape == (3, eye.places, 16) == (3, 4, 16)
@@ -52,9 +51,9 @@ def test_a_frame_that_comes_with_several_sentences_is_seen_once_and_like_any_oth
     one, other = frames[fullest, None]
     seen = []
     forward = frozen_detector().forward
-    monkeypatch.setattr(frozen_detector(), "forward", lambda image: (seen.append(len(image)), forward(image))[1])
+    monkeypatch.setattr(frozen_detector(), "forward", lambda image: (seen.append(image.shape), forward(image))[1])
     together = eye(torch.stack([one, one, one, other]), text)
-    assert seen == [2]
+    assert seen == [(2, 3, 144, 144)], "whole frames: a part of one leads the detector astray"
     each = [Said(*(part[[row]] for part in text)) for row in range(4)]
     alone = torch.cat(
         [eye(frame[None], one_said) for frame, one_said in zip((one, one, one, other), each, strict=True)]
