@@ -84,7 +84,7 @@ def facing(scene: Scene, row: int, rng: np.random.Generator):  # type: ignore[no
     yaw = towards + rng.choice((-1.0, 1.0)) * rng.uniform(0.2, 0.6)
     state: State = initial_state([scene])
     state.pose[0, 2] = yaw
-    view = View.of(scene, (state,), "")
+    view = View.of(scene, (state, state), "")
     return view, render(stack([view.scene]), state, Camera(PIXELS, PIXELS))
 
 

@@ -13,8 +13,8 @@ class Batch:
     """B samples. Time, frame and units of `action` are those of `contract.Labels`: never normalised here."""
 
     image: UInt8[np.ndarray, "b t h w 3"]
-    """Frames of the primary camera, RGB, oldest first; the last is the present one. Before an episode's first frame,
-    that frame is repeated."""
+    """Frames of the primary camera, RGB, oldest first; the last is the present one. Frames from before the robot was
+    told are not shown: the first since then is repeated."""
     instruction: tuple[str, ...]
     action: Float32[np.ndarray, "b k a"]
     """Chunks of K rows; a hindsight row's chunk is the real future of this very step."""
@@ -24,6 +24,9 @@ class Batch:
     """Index into `contract.KINDS`."""
     score: Float32[np.ndarray, " b"]
     """Of the label, in [0, 1]."""
+    odometry: Float32[np.ndarray, "b t1 3"]
+    """Where a robot that drives was when it was told, and then at each frame, in its frame of the present (the last
+    row is 0): x m forward, y m left, yaw rad. Zeros for an arm."""
     observation: Int64[np.ndarray, " b"]
     """Which step of which episode: equal for samples of the same observation, whatever was said."""
 

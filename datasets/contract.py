@@ -23,6 +23,7 @@ from embodied_cf.errors import RecordError
 SCHEMA_VERSION = 1
 KINDS = ("hindsight", "atomic", "counterfactual")
 DEFAULT_LABEL_SET = "labels"
+_AS_START = np.zeros(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,13 @@ class Labels:
     score: Float32[np.ndarray, " n"]
     source: tuple[str, ...]
     """First 16 hex digits of the sha256 of the row's provenance."""
+    told: Int32[np.ndarray, " n"] = field(default_factory=lambda: _AS_START)
+    """Step at which the robot is told, at or before `start`: what it saw and did since then tells how much is done.
+    As `start` where it is not given."""
 
     def __post_init__(self) -> None:
+        if self.told is _AS_START:
+            object.__setattr__(self, "told", self.start)
         for problem, broken in self._problems().items():
             if broken:
                 raise RecordError(f"labels break the data contract: {problem}")
@@ -98,6 +104,7 @@ class Labels:
             f"a kind outside {KINDS}": not set(self.kind) <= set(KINDS),
             "an empty instruction": "" in self.instruction,
             "start < 0 or end <= start": bool(np.any((self.start < 0) | (self.end <= self.start))),
+            "told < 0 or told > start": bool(np.any((self.told < 0) | (self.told > self.start))),
             "a score outside [0, 1]": not bool(np.all((self.score >= 0) & (self.score <= 1))),
             "an action that is not finite": not bool(np.isfinite(self.action).all()),
             "a mask that is not a prefix": bool(np.any(self.action_mask[:, 1:] & ~self.action_mask[:, :-1])),

@@ -64,6 +64,7 @@ def encode_labels(name: str, labels: Labels, step_texts: Sequence[str]) -> bytes
             f"{prefix}/action_mask": wire.int64_feature(labels.action_mask.astype(np.int64)),
             f"{prefix}/score": wire.float_feature(labels.score),
             f"{prefix}/source": wire.text_feature(labels.source),
+            f"{prefix}/told": wire.int64_feature(labels.told),
             step_text_key(name): wire.text_feature(step_texts),
         }
     )
@@ -103,6 +104,7 @@ def decode_labels(columns: Columns, name: str) -> Labels:
         action_mask=array("action_mask"),
         score=array("score"),
         source=text("source"),
+        told=array("told" if columns.has(f"{prefix}/told") else "start"),
     )
 
 
@@ -130,6 +132,7 @@ def label_features(name: str, horizon: int, dimensions: int) -> Mapping[str, "Fe
         "action_mask": number(np.bool_, "Rows of `action` that count.", (horizon,)),
         "score": number(np.float32, "Verifier's confidence in [0, 1]."),
         "source": text("First 16 hex digits of the sha256 of the row in labels/provenance.jsonl."),
+        "told": number(np.int32, "Step at which the robot is told, at or before start."),
     }
     doc = f"embodied-cf label set, schema version {SCHEMA_VERSION}."
     return {set_key(name): tf.Sequence(table, doc=doc)}

@@ -44,6 +44,16 @@ def future_chunks(
     return chunk.astype(np.float32), mask
 
 
+def odometry(poses: Float[np.ndarray, "n k 3"]) -> Float32[np.ndarray, "n k 3"]:
+    """Return where a robot was, in its frame at the last of K poses: x m forward, y m left, yaw rad, unwrapped.
+
+    Worked example: from (1, 1, 90 degrees), (1, 0, 0) lay one metre behind, and looked to the right.
+    """
+    here = poses[:, -1:]
+    turned = poses[..., 2:] - here[..., 2:]
+    return np.concatenate([_nav_offset(here, poses), turned], axis=-1).astype(np.float32)
+
+
 def typical_scale(tracks: list[Float[np.ndarray, "_ d"]], body: Embodiment) -> MotionScale:
     """Return the median moving step and the 90th percentile of turning over a chunk, over all tracks.
 

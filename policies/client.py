@@ -41,6 +41,8 @@ class _Card:
     camera: tuple[int, int]
     history: int
     embodiment: Embodiment
+    stride: int = 1
+    needs_odometry: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class RemotePolicy:
         return self._card.history
 
     @property
+    def stride(self) -> int:
+        """It looks at every so manieth of them."""
+        return self._card.stride
+
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether it must be told where the robot was."""
+        return self._card.needs_odometry
+
+    @property
     def embodiment(self) -> Embodiment:
         """The body that its chunks are for."""
         return self._card.embodiment
@@ -77,7 +89,8 @@ class RemotePolicy:
         """Return a chunk for each observation; the generator gives the seed that the server draws with."""
         seed = np.array(rng.integers(2**63))
         said = np.array(list(instruction), np.str_)
-        content = self._ask("act", pack(image=observation.image, instruction=said, seed=seed))
+        past = {} if observation.odometry is None else {"odometry": observation.odometry}
+        content = self._ask("act", pack(image=observation.image, instruction=said, seed=seed, **past))
         try:
             return _checked(unpack(content), len(observation))
         except (ValueError, KeyError) as error:

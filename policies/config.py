@@ -43,14 +43,22 @@ class VlaConfig:
     size: int = 64
     """Pixels a side of the square frames it wants."""
     history: int = 1
-    """Frames. More than one tells speed and progress, but also what the robot was doing anyway."""
+    """Frames, none from before the robot was told. More than one tells speed and progress, but also what the robot was
+    doing anyway."""
+    stride: int = 1
+    """Control periods between them."""
     head: HeadConfig = field(default_factory=HeadConfig)
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.history < 1:
-            raise SpecError("size and history must be at least 1", where="model")
-        if self.size > _LARGEST_SIZE or self.history > _LONGEST_HISTORY:
+        if min(self.size, self.history, self.stride) < 1:
+            raise SpecError("size, history and stride must be at least 1", where="model")
+        if self.size > _LARGEST_SIZE or self.span > _LONGEST_HISTORY:
             raise SpecError(f"size or history beyond {_LARGEST_SIZE} and {_LONGEST_HISTORY}", where="model")
+
+    @property
+    def span(self) -> int:
+        """Control periods from the oldest frame to the present, both counted."""
+        return (self.history - 1) * self.stride + 1
 
     def fake_batch(self, samples: int, embodiment: Embodiment, seed: int = 0) -> Batch:
         """Return random samples that the model can be trained on: each observation twice, told different things."""
@@ -63,7 +71,9 @@ class VlaConfig:
         observation = np.arange(samples) // 2
         kind = np.array([KINDS.index(("hindsight", "counterfactual")[row % 2]) for row in range(samples)], np.uint8)
         score = rng.random(samples, np.float32)
-        return Batch(image[observation], tuple(said), action, mask, kind, score, observation)
+        odometry = np.cumsum(rng.normal(0, 0.1, (samples, self.history + 1, 3)), axis=1).astype(np.float32)
+        odometry = (odometry - odometry[:, -1:])[observation]
+        return Batch(image[observation], tuple(said), action, mask, kind, score, odometry, observation)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ class NavVlaTinyConfig(VlaConfig):
 
     eye: Literal["learned", "pretrained"] = "learned"
     """`learned` from the data alone; `pretrained`: the things that the shipped detector finds, best at size 144."""
+    field_of_view_deg: float = 90.0
+    """Of the camera, across: a pretrained eye tells by it where things stand."""
     rows: tuple[float, float] = (0.25, 0.75)
     """Part of the frame's height that a learned eye looks at: most of what lies above and below is sky and floor, and
     costs as much as the rest."""
@@ -96,6 +108,8 @@ class NavVlaTinyConfig(VlaConfig):
         first, last = self.rows
         if not (0 <= first < last <= 1):
             raise SpecError(f"rows {self.rows} are not a part of [0, 1]", where="model")
+        if not 0 < self.field_of_view_deg < 180:
+            raise SpecError(f"a field of view of {self.field_of_view_deg} degrees", where="model")
         if self.size % 8:
             raise SpecError("size must be a multiple of 8", where="model")
         inner = (self.layers * self.width**2, *(width**2 for width in (*self.channels, self.text_width)))

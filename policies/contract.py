@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.errors import UsageError
@@ -15,10 +15,18 @@ class Observation:
     """B observations, each a short history of the primary camera."""
 
     image: UInt8[np.ndarray, "b t h w 3"]
-    """RGB, oldest frame first; the last is the present one. Before an episode's first frame, that one is repeated."""
+    """RGB, oldest frame first; the last is the present one. Frames from before the robot was told are not shown: the
+    first since then is repeated."""
+    odometry: Float32[np.ndarray, "b t1 3"] | None = None
+    """Where the robot was when it was told, and then at each frame, in its frame of the present: x m forward, y m left,
+    yaw rad. None where nobody knows."""
 
     def __len__(self) -> int:
         return len(self.image)
+
+    def take(self, rows: Int64[np.ndarray, " n"]) -> "Observation":
+        """Return some of the observations."""
+        return Observation(self.image[rows], None if self.odometry is None else self.odometry[rows])
 
 
 @dataclass(frozen=True)
@@ -64,5 +72,14 @@ def check_observation(policy: Policy, observation: Observation, instruction: tup
             f"frames of shape (t, h, w) = {given} where the policy wants {wanted}",
             remedy="Scale frames by `datasets.images.resized` and give `history` of them, oldest first.",
         )
+    if observation.odometry is None and getattr(policy, "needs_odometry", False):
+        raise UsageError(
+            "no odometry, which this policy remembers things by",
+            remedy="Give where the robot was told and where each frame was taken (`policies.contract.Observation`), or "
+            "train with --set model.history=1.",
+        )
+    past, places = observation.odometry, (len(observation), policy.history + 1, 3)
+    if past is not None and past.shape != places:
+        raise UsageError(f"odometry of shape {past.shape} where {places} is wanted: where it was told, and each frame")
     if len(instruction) != len(observation):
         raise UsageError(f"{len(instruction)} instructions for {len(observation)} observations")

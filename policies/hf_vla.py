@@ -97,7 +97,12 @@ class HfVla(Vla):
 
     deciding = ("read", "stop", "head")
 
-    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+    def perceive(
+        self,
+        image: UInt8[Tensor, "b t h w 3"],
+        instruction: tuple[str, ...],
+        odometry: Float[Tensor, "b t1 3"] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Return the last states of the action queries (b, k, d)."""
         ids, mask = (part.to(self.device) for part in self._prompt(instruction))
         seen = self.family.inputs(self._pixels(image), (ids == self._image).long())

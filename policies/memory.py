@@ -13,14 +13,14 @@ _TOGETHER = 8
 """Frames that are looked at in one go, always: what is said of one then depends on no other."""
 
 
-_ROOM = 1 << 19
-"""Frames that are kept, some 2 KB each; what comes later is looked at each time."""
+TRAINED_ON, LATELY_SEEN = 1 << 19, 1 << 13
+"""Frames that are kept, some 2 KB each."""
 
 
 class Memory:
-    """Views of frames on the CPU, rounded to half precision whether they are remembered or new."""
+    """Views of the last `room` frames on the CPU, rounded to half precision whether they are remembered or new."""
 
-    def __init__(self, detector: Detector, room: int = _ROOM) -> None:
+    def __init__(self, detector: Detector, room: int = TRAINED_ON) -> None:
         self._detector, self._room = detector, room
         self._kept: dict[bytes, View] = {}
 
@@ -34,7 +34,9 @@ class Memory:
         rows = {key: row for row, key in enumerate(first) if key not in self._kept}
         new = dict(zip(rows, self._look([pairs[row, looked[row]] for row in rows.values()]), strict=True))
         views = [self._kept.get(key) or new[key] for key in first]
-        self._kept.update(list(new.items())[: self._room - len(self._kept)])
+        self._kept |= new
+        for key in list(self._kept)[: max(len(self._kept) - self._room, 0)]:
+            del self._kept[key]
         seen = View(*(torch.stack(part).float() for part in zip(*views, strict=True)))
         other = torch.tensor(looked).bool()[:, None, None]
         return View(*(torch.where(other, *pair) for pair in zip(seen.mirrored(), seen, strict=True)))

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody kno
 
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.text import build_text_encoder
-from embodied_cf.policies.vision import build_eye
+from embodied_cf.policies.vision import PretrainedEye, build_eye
 from embodied_cf.policies.vla import Vla
 
 
@@ -27,10 +27,20 @@ class NavVlaTiny(Vla):
 
     deciding = ("trunk", "stop", "head")
 
-    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+    @property
+    def needs_odometry(self) -> bool:  # type: ignore[override]
+        """Whether it remembers things by where they were."""
+        return isinstance(self.eye, PretrainedEye) and self.card.model.history > 1
+
+    def perceive(
+        self,
+        image: UInt8[Tensor, "b t h w 3"],
+        instruction: tuple[str, ...],
+        odometry: Float[Tensor, "b t1 3"] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Return image tokens (b, n, d) and the sentence vector (b, s)."""
         said = self.text(instruction)
-        return self.eye(image, said), said.vector
+        return self.eye(image, said, odometry), said.vector
 
     def tokens(self, *perceived: Tensor) -> Float[Tensor, "b k d"]:
         """Return what the trunk makes of it."""

@@ -35,6 +35,7 @@ def make_server(policy: Policy, host: str, port: int) -> GuardedServer:
 
         def card(self) -> bytes:
             wanted = {"camera": policy.camera, "history": policy.history, "embodiment": asdict(policy.embodiment)}
+            wanted |= {name: getattr(policy, name) for name in ("stride", "needs_odometry") if hasattr(policy, name)}
             return json.dumps(wanted).encode()
 
     try:
@@ -44,7 +45,7 @@ def make_server(policy: Policy, host: str, port: int) -> GuardedServer:
 
 
 def _act(policy: Policy, asked: dict[str, np.ndarray]) -> bytes:
-    odd = {"image", "instruction", "seed"} ^ asked.keys()
+    odd = {"image", "instruction", "seed"} ^ (asked.keys() - {"odometry"})
     if odd:
         raise ValueError(f"image, instruction and seed are wanted; {', '.join(sorted(odd))} too much or missing")
     image, said = asked["image"], asked["instruction"]
@@ -52,10 +53,13 @@ def _act(policy: Policy, asked: dict[str, np.ndarray]) -> bytes:
         raise ValueError("image must be (b, t, h, w, 3) uint8 and instruction (b) text")
     if asked["seed"].ndim or asked["seed"].dtype.kind not in "iu" or asked["seed"] < 0:
         raise ValueError("seed must be a number of at least 0")
+    past = asked.get("odometry")
+    if past is not None and (past.ndim != 3 or past.dtype != np.float32 or not np.isfinite(past).all()):
+        raise ValueError("odometry must be (b, t + 1, 3) finite float32")
     if said.dtype.itemsize > 4 * _LONGEST:
         raise ValueError(f"an instruction of more than {_LONGEST} characters")
     seed = int(asked["seed"])
-    done = policy.act(Observation(image), tuple(said.tolist()), np.random.default_rng(seed))
+    done = policy.act(Observation(image, past), tuple(said.tolist()), np.random.default_rng(seed))
     law = {} if done.log_probability is None else {"log_probability": done.log_probability}
     return pack(chunk=done.chunk, mask=done.mask, **law)
 

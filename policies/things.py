@@ -21,14 +21,18 @@ REACH = slice(3, 7)
 KIND = slice(8, 8 + len(SEEN_KINDS))
 COLOUR = slice(KIND.stop, KIND.stop + len(COLOURS))
 _CLOSE, _DOOR = 7, KIND.start + SEEN_KINDS.index(DOOR)
-FACTS = 14
+FACTS = 16
 """Numbers that `facts` tells of a thing."""
 ROWS = 3
 """Rows of cells of which the nearest is told."""
+BEARINGS, POINT = 12, 3
+"""Directions in which it is told what stands there, and numbers that tell it."""
+_EYE_LEVEL = slice(4, 6)
+"""Of twelve rows of a view's `near`: what stands there and no floor."""
 _UNLIKELY = 0.02
 """Chance of a thing's middle that counts as none."""
 _LEAST = 1e-3
-_FAR_M, _TYPICAL_M = 10.0, 5.0
+_FAR_M, TYPICAL_M = 10.0, 5.0
 _SHARP = 4
 """Power by which the things that match best outweigh others."""
 
@@ -69,16 +73,44 @@ def see(eyes: detector.Detector, frames: UInt8[Tensor, "b h w 3"]) -> View:
     return View.of(eyes(frames.permute(0, 3, 1, 2).float() / 255))
 
 
-def facts(things: Float[Tensor, "*b n f"]) -> Float[Tensor, "*b n k"]:
+def facts(
+    things: Float[Tensor, "b t n f"], spread: float, pose: Float[Tensor, "b t 3"]
+) -> Float[Tensor, "b t n k"]:
     """Return of each thing what a robot must know to drive to it or around it: all that a view tells but colours and
-    kinds (of these whether it is a door), and its distance and how far its middle and its sides lie to the right, in
-    units of 5 m times the camera's focal length."""
+    kinds (of these whether it is a door), and where its middle and its sides are now, in units of 5 m.
+
+    `spread` is the tangent of half the camera's field of view, `pose` where the robot was when it saw the thing.
+    """
     presence, right, down, *reach, close = things[..., : _CLOSE + 1].unbind(-1)
     left_reach, _, right_reach, down_reach = reach
-    away = 1 / close.clamp_min(1 / _FAR_M) / _TYPICAL_M
-    sides = [(right - 2 * left_reach) * away, right * away, (right + 2 * right_reach) * away]
-    told = [presence, right, down, *reach, close, away, *sides, down + 2 * down_reach, things[..., _DOOR]]
-    return torch.stack(told, dim=-1) * (presence > 0)[..., None]
+    sides = torch.stack([right - 2 * left_reach, right, right + 2 * right_reach], dim=-1)
+    places = _places(sides, close[..., None], spread, pose)
+    told = [presence, right, down, *reach, close, down + 2 * down_reach, things[..., _DOOR]]
+    return torch.cat([torch.stack(told, dim=-1), places.flatten(-2)], dim=-1) * (presence > 0)[..., None]
+
+
+def standing_about(
+    near: Float[Tensor, "b t i j"], spread: float, pose: Float[Tensor, "b t 3"]
+) -> Float[Tensor, "b t n k"]:
+    """Return in some directions where the nearest that is as high as the eye is now, in units of 5 m, and how close it
+    was: walls, too, which are no things."""
+    rows = near.shape[2]
+    level = slice(_EYE_LEVEL.start * rows // BEARINGS, -(-_EYE_LEVEL.stop * rows // BEARINGS))
+    close = F.adaptive_max_pool1d(near[:, :, level].amax(2), BEARINGS)
+    middle = (torch.arange(BEARINGS, device=near.device) + 0.5) * 2 / BEARINGS - 1
+    places = _places(middle.expand_as(close)[..., None], close[..., None], spread, pose)
+    return torch.cat([places.flatten(-2), close[..., None]], dim=-1)
+
+
+def _places(
+    right: Float[Tensor, "b t n m"], close: Float[Tensor, "b t n 1"], spread: float, pose: Tensor
+) -> Float[Tensor, "b t n m 2"]:
+    """Return where that is now what was seen so far to the right, in half frames, and so close."""
+    x = 1 / close.clamp_min(1 / _FAR_M) / TYPICAL_M
+    y = -right * x * spread
+    forward, left, yaw = (part[..., None, None] for part in pose.unbind(-1))
+    cos, sin = torch.cos(yaw), torch.sin(yaw)
+    return torch.stack([cos * x - sin * y + forward / TYPICAL_M, sin * x + cos * y + left / TYPICAL_M], dim=-1)
 
 
 def matches(

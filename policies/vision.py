@@ -3,6 +3,7 @@ frozen detector."""
 
 import functools
 import hashlib
+import math
 from typing import Any
 
 import torch
@@ -12,11 +13,25 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody kno
 
 from embodied_cf.policies.config import NavVlaTinyConfig
 from embodied_cf.policies.detector import STRIDE, Detector, load_detector, weights_path
-from embodied_cf.policies.memory import Memory
+from embodied_cf.policies.memory import LATELY_SEEN, TRAINED_ON, Memory
 from embodied_cf.policies.naming import Naming
 from embodied_cf.policies.text import Said, TextEncoder
-from embodied_cf.policies.things import FACTS, NAMES, ROWS, View, facts, matches, named, see
+from embodied_cf.policies.things import (
+    FACTS,
+    NAMES,
+    POINT,
+    ROWS,
+    TYPICAL_M,
+    View,
+    facts,
+    matches,
+    named,
+    see,
+    standing_about,
+)
 
+ORIGIN = 4
+"""Numbers that tell where the robot was told."""
 _GROUPS = 8
 """Of group norm: unlike batch norm, a sample's features do not depend on its neighbours."""
 
@@ -44,8 +59,10 @@ class Eye(nn.Module):
     places: int
     """How many tokens."""
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], said: Said) -> Float[Tensor, "b n d"]:
-        """Return the tokens."""
+    def forward(
+        self, image: UInt8[Tensor, "b t h w 3"], said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """Return the tokens. Odometry as in `datasets.batch.Batch`; None is a robot that has not moved."""
         raise NotImplementedError
 
 
@@ -65,8 +82,11 @@ class LearnedEye(Eye):
         self.places = -(-(self.rows.stop - self.rows.start) // 8) * (config.size // 8)
         self.place = nn.Parameter(0.1 * torch.randn(self.places, config.width))
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], said: Said) -> Float[Tensor, "b n d"]:
+    def forward(
+        self, image: UInt8[Tensor, "b t h w 3"], said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
+    ) -> Float[Tensor, "b n d"]:
         """Return the tokens, row by row."""
+        del odometry
         x = image[:, :, self.rows].permute(0, 1, 4, 2, 3).flatten(1, 2)  # (b, t, h, w, 3) -> (b, t 3, h, w)
         x = x.float().div_(127.5).sub_(1.0).contiguous(memory_format=torch.channels_last)
         x = F.relu(self.middle(F.relu(self.fine(x))))
@@ -81,12 +101,13 @@ class PretrainedEye(Eye):
     vision-language model.
 
     Each thing is looked at beside those that were named ("is it in the way?"), and what they say is pooled, so that
-    their order and number do not matter (arXiv 1703.06114). Four tokens: the most and the sum of what things say, where
-    those named are, and how near everything is, whatever it is called.
+    their order and number do not matter (arXiv 1703.06114). With a history, odometry says where things are now that
+    were seen before, and where the robot was told. Five tokens: the most and the sum of what things and walls say that
+    are in view, the most of what any say, where those named are, and how near everything in view is.
 
     It looks at whole frames: the detector has learned from whole ones, and a part of one leads it astray. Each distinct
-    frame is seen once, however many instructions it comes with; in training on a CPU, once for all. A
-    checkpoint holds a digest of the detector, and is not loaded beside another one.
+    frame is seen once, however many instructions it comes with; on a CPU, in training or where histories show it again,
+    once for all. A checkpoint holds a digest of the detector, and is not loaded beside another one.
     """
 
     detector: Tensor
@@ -97,13 +118,15 @@ class PretrainedEye(Eye):
         width, history = config.width, config.history
         cells = -(-config.size // (ROWS * STRIDE)) * (config.size // STRIDE)
         self.naming = Naming(text, config.text_width)
-        self.thing = nn.Linear(FACTS + NAMES, width)
-        self.beside = nn.Linear(NAMES * (FACTS + 1) * history + config.text_width, width)
+        sightings = NAMES * (FACTS + 1) * history + ORIGIN
+        self.spread = math.tan(math.radians(config.field_of_view_deg) / 2)
+        self.thing, self.point = nn.Linear(FACTS + NAMES, width), nn.Linear(POINT, width)
+        self.beside = nn.Linear(sightings + config.text_width, width)
         self.says = nn.Linear(width, width)
-        self.named = _two_layers(NAMES * (FACTS + 1) * history, width)
-        self.near = _two_layers(cells * history, width)
+        self.named = _two_layers(sightings, width)
+        self.near = _two_layers(cells, width)
         self.when = nn.Parameter(0.1 * torch.randn(history, 1, width))
-        self.places = 4
+        self.places = 5
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *told: Any) -> None:
         known = state.get(f"{prefix}detector")
@@ -111,22 +134,29 @@ class PretrainedEye(Eye):
             told[-1].append("its eye stands on another detector than this version ships: train it again")
         super()._load_from_state_dict(state, prefix, *told)
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], said: Said) -> Float[Tensor, "b n d"]:
+    def forward(
+        self, image: UInt8[Tensor, "b t h w 3"], said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
+    ) -> Float[Tensor, "b n d"]:
         """Return the tokens."""
-        row, of = _distinct(image)
-        view = self._view(image[row].flatten(0, 1))
-        things, near = (part.unflatten(0, (len(row), -1))[of] for part in view)  # (d t, ...) -> (b, t, ...)
-        told, matching = facts(things), matches(things, *self.naming(said))
-        sightings = named(matching, told).flatten(1)
-        beside = self.beside(torch.cat([sightings, said.vector], dim=1))[:, None, None]
-        each = F.relu(self.thing(torch.cat([told, matching], dim=-1)) + beside + self.when)
-        each = (self.says(each) * (things[..., :1] > 0)).flatten(1, 2)
-        return torch.stack([each.amax(1), each.sum(1), self.named(sightings), self.near(near.flatten(1))], dim=1)
+        frame, of = _distinct(image.flatten(0, 1))
+        things, near = (part[of].unflatten(0, image.shape[:2]) for part in self._view(frame))  # (b t, ...)
+        pose = things.new_zeros(len(image), image.shape[1] + 1, 3) if odometry is None else odometry
+        told, matching = facts(things, self.spread, pose[:, 1:]), matches(things, *self.naming(said))
+        sightings = torch.cat([named(matching, told).flatten(1), _origin(pose[:, 0])], dim=1)
+        beside = self.beside(torch.cat([sightings, said.vector], dim=1))[:, None, None] + self.when
+        seen = F.relu(self.thing(torch.cat([told, matching], dim=-1)) + beside)
+        about = F.relu(self.point(standing_about(near, self.spread, pose[:, 1:])) + beside)
+        there = torch.cat([things[..., :1] > 0, torch.ones_like(about[..., :1], dtype=torch.bool)], dim=2)
+        each = self.says(torch.cat([seen, about], dim=2)) * there
+        said_of = each[:, -1].amax(1), each[:, -1].sum(1), each.flatten(1, 2).amax(1)
+        return torch.stack([*said_of, self.named(sightings), self.near(near[:, -1].flatten(1))], dim=1)
 
     @torch.no_grad()
     def _view(self, frames: UInt8[Tensor, "b h w 3"]) -> View:
-        if self.training and frames.device.type == "cpu":
-            return detector_memory().view(frames)
+        if frames.device.type == "cpu" and self.training:
+            return detector_memory(TRAINED_ON).view(frames)
+        if frames.device.type == "cpu" and len(self.when) > 1:
+            return detector_memory(LATELY_SEEN).view(frames)
         return see(frozen_detector().to(frames.device), frames)
 
 
@@ -134,12 +164,17 @@ def _two_layers(inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width))
 
 
-def _distinct(image: UInt8[Tensor, "b t h w 3"]) -> tuple[Int64[Tensor, " d"], Int64[Tensor, " b"]]:
-    """Return the rows of images that differ from the one before, and for each image which of these it is."""
-    new = torch.ones(len(image), dtype=torch.bool, device=image.device)
-    eight = image.flatten(1).view(torch.int64)  # bytes at once: a side is a multiple of 8 pixels
+def _origin(pose: Float[Tensor, "b 3"]) -> Float[Tensor, "b 4"]:
+    """Return where the robot was told, 5 m or a turn of a radian being about 1."""
+    return torch.cat([pose[:, :2] / TYPICAL_M, torch.cos(pose[:, 2:]), torch.sin(pose[:, 2:])], dim=1)
+
+
+def _distinct(frames: UInt8[Tensor, "b h w 3"]) -> tuple[UInt8[Tensor, "d h w 3"], Int64[Tensor, " b"]]:
+    """Return the frames that differ from the one before, and for each frame which of these it is."""
+    new = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
+    eight = frames.flatten(1).view(torch.int64)  # bytes at once: a side is a multiple of 8 pixels
     new[1:] = (eight[1:] != eight[:-1]).any(1)
-    return torch.nonzero(new)[:, 0], new.cumsum(0) - 1
+    return frames[new], new.cumsum(0) - 1
 
 
 @functools.cache
@@ -149,9 +184,9 @@ def frozen_detector() -> Detector:
 
 
 @functools.cache
-def detector_memory() -> Memory:
-    """Return what training in this process has seen with the shipped detector."""
-    return Memory(frozen_detector())
+def detector_memory(room: int) -> Memory:
+    """Return what was last seen with the shipped detector in this process, up to so many frames."""
+    return Memory(frozen_detector(), room)
 
 
 @functools.cache

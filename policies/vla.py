@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
+from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import UsageError
@@ -45,11 +46,21 @@ class Vla(nn.Module):
         nn.init.constant_(self.stop.bias, -2.0)  # stops are the exception
         self.head = build_head(self.card.model.head, width, body.chunk_length, body.chunk_dimensions)
 
-    def forward(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> Float[Tensor, "b k d"]:
-        """Return one token per chunk row."""
-        return self.tokens(*self.perceive(image, instruction))
+    def forward(
+        self,
+        image: UInt8[Tensor, "b t h w 3"],
+        instruction: tuple[str, ...],
+        odometry: Float[Tensor, "b t1 3"] | None = None,
+    ) -> Float[Tensor, "b k d"]:
+        """Return one token per chunk row. Odometry as in `datasets.batch.Batch`; not all networks use it."""
+        return self.tokens(*self.perceive(image, instruction, odometry))
 
-    def perceive(self, image: UInt8[Tensor, "b t h w 3"], instruction: tuple[str, ...]) -> tuple[Tensor, ...]:
+    def perceive(
+        self,
+        image: UInt8[Tensor, "b t h w 3"],
+        instruction: tuple[str, ...],
+        odometry: Float[Tensor, "b t1 3"] | None = None,
+    ) -> tuple[Tensor, ...]:
         """Return what the eye and the reader of sentences say: tensors of b rows that `tokens` reads."""
         raise NotImplementedError
 
@@ -57,6 +68,8 @@ class Vla(nn.Module):
         """Return one token per chunk row from what is perceived."""
         raise NotImplementedError
 
+    needs_odometry = False
+    """Whether `perceive` must be told where the robot was."""
     deciding: tuple[str, ...] = ("stop", "head")
     """Submodules that come after `perceive`: those that decide what to do about it."""
 
@@ -112,8 +125,18 @@ class VlaPolicy:
 
     @property
     def history(self) -> int:
-        """T, frames it wants."""
-        return self.model.card.model.history
+        """T, frames it wants, one control period apart."""
+        return self.model.card.model.span
+
+    @property
+    def stride(self) -> int:
+        """It looks at every so manieth of them, the present one among them."""
+        return self.model.card.model.stride
+
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether it must be told where the robot was."""
+        return self.model.needs_odometry
 
     @property
     def embodiment(self) -> Embodiment:
@@ -123,7 +146,16 @@ class VlaPolicy:
     @torch.inference_mode()
     def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
         """Return a chunk for each observation. Raises UsageError for frames of another size or history."""
-        features, logit = self._look(observation, instruction)
+        return self._acted(self._look(observation, instruction), rng)
+
+    @torch.inference_mode()
+    def act_on(self, batch: Batch, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
+        """Return a chunk for each sample of training, which holds no frames but those that the network looks at."""
+        image, odometry = (torch.from_numpy(part).to(self.model.device) for part in (batch.image, batch.odometry))
+        return self._acted(self._told(image, odometry, instruction), rng)
+
+    def _acted(self, told: tuple[Features, Tensor], rng: np.random.Generator) -> ActionChunk:
+        features, logit = told
         if not self.sample:
             chunk = self._metric(self.model.head.mean(features), logit > 0)
             return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
@@ -152,12 +184,23 @@ class VlaPolicy:
 
     def _look(self, observation: Observation, instruction: tuple[str, ...]) -> tuple[Features, Tensor]:
         check_observation(self, observation, instruction)
+        return self._told(*self.strided(observation), instruction)
+
+    def _told(self, image: Tensor, odometry: Tensor | None, instruction: tuple[str, ...]) -> tuple[Features, Tensor]:
         self.model.eval()
-        image = torch.from_numpy(np.ascontiguousarray(observation.image)).to(self.model.device)
-        told = self.model(image, instruction)
-        untold = None if self.guidance == 1.0 else self.model(image, ("",) * len(image))
+        told = self.model(image, instruction, odometry)
+        untold = None if self.guidance == 1.0 else self.model(image, ("",) * len(image), odometry)
         features = Features(told, untold, self.guidance)
         return features, features.guided(self.model.stop_logit)
+
+    def strided(self, observation: Observation) -> tuple[Tensor, Tensor | None]:
+        """Return the frames that the network looks at, and the odometry of these."""
+        image = torch.from_numpy(np.ascontiguousarray(observation.image[:, :: self.stride])).to(self.model.device)
+        if observation.odometry is None:
+            return image, None
+        told, frames = np.split(observation.odometry, [1], axis=1)
+        odometry = np.concatenate([told, frames[:, :: self.stride]], axis=1)
+        return image, torch.from_numpy(odometry).to(self.model.device)
 
     def _law(self, features: Features, logit: Tensor, drawn: Tensor, stop: Tensor) -> np.ndarray | None:
         law = self.model.head.log_probability(features, drawn)

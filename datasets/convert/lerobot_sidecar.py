@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path("meta") / "embodied_cf"
 EXPORT = "export.json"
 _TEXTS = ("kind", "instruction", "command", "source")
-_NUMBERS = (("start", "int32"), ("end", "int32"), ("score", "float32"))
+_NUMBERS = (("start", "int32"), ("end", "int32"), ("told", "int32"), ("score", "float32"))
 _COLUMNS = [*_TEXTS, *(name for name, _ in _NUMBERS), "action", "action_mask"]
 
 
@@ -103,7 +103,8 @@ def label_schema() -> Any:
     import pyarrow as pa
 
     texts = [(name, pa.string()) for name in ("label_set", *_TEXTS)]
-    numeric = [("episode_index", pa.int64()), ("start", pa.int32()), ("end", pa.int32()), ("score", pa.float32())]
+    whole = [(name, pa.int32()) for name in ("start", "end", "told")]
+    numeric = [("episode_index", pa.int64()), *whole, ("score", pa.float32())]
     return pa.schema([*texts, *numeric, ("action", pa.list_(pa.float32())), ("action_mask", pa.list_(pa.bool_()))])
 
 

@@ -214,7 +214,9 @@ def turned(batch: Batch, right: Int64[np.ndarray, " b"], camera: CameraModel) ->
     focal = batch.image.shape[3] / 2 / math.tan(math.radians(camera.horizontal_fov_deg) / 2)
     angle = np.arctan(right / focal)
     image = moved(batch.image, np.zeros_like(right), right)
-    return replace(batch, image=image, action=_rotated(batch.action, -angle))
+    place = _rotated(batch.odometry[..., :2], -angle)
+    odometry = np.concatenate([place, batch.odometry[..., 2:]], axis=-1)
+    return replace(batch, image=image, action=_rotated(batch.action, -angle), odometry=odometry)
 
 
 def _rotated(action: Float32[np.ndarray, "b k 2"], angle: Float64[np.ndarray, " b"]) -> Float32[np.ndarray, "b k 2"]:
@@ -225,13 +227,19 @@ def _rotated(action: Float32[np.ndarray, "b k 2"], angle: Float64[np.ndarray, " 
 
 def mirrored(batch: Batch, which: np.ndarray) -> Batch:
     """Return a batch with the chosen samples seen in a mirror."""
-    image, action = batch.image.copy(), batch.action.copy()
-    image[which] = image[which][:, :, :, ::-1]
+    import cv2
+
+    image, action, odometry = batch.image.copy(), batch.action.copy(), batch.odometry.copy()
+    for sample in np.flatnonzero(which).tolist():
+        for frame in image[sample]:
+            frame[:] = cv2.flip(frame, 1)
     action[which, :, 1] *= -1
+    odometry[which, :, 1:] *= -1
     said = zip(batch.instruction, which.tolist(), strict=True)
     return replace(
         batch,
         image=image,
         action=action,
+        odometry=odometry,
         instruction=tuple(mirror_text(text) if flip else text for text, flip in said),
     )

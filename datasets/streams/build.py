@@ -17,7 +17,7 @@ from embodied_cf.datasets.streams.arrays import ArrayWriter
 from embodied_cf.datasets.streams.sources import OpenSource
 from embodied_cf.errors import RecordError
 
-LABEL_COLUMNS = ("episode", "start", "end", "instruction", "kind", "score", "action", "mask")
+LABEL_COLUMNS = ("episode", "start", "end", "instruction", "kind", "score", "action", "mask", "told")
 
 
 def build(opened: OpenSource, size: tuple[int, int], directory: Path, progress: Callable[[int, int], None]) -> None:
@@ -96,6 +96,7 @@ class _Builder:
             labels.score.astype(np.float32),
             labels.action.astype(np.float32),
             labels.action_mask.astype(bool),
+            labels.told.astype(np.int32),
         )
         return dict(zip(LABEL_COLUMNS, columns, strict=True))
 

@@ -18,7 +18,7 @@ from embodied_cf.datasets.streams.build import LABEL_COLUMNS, build
 from embodied_cf.datasets.streams.sources import OpenSource
 from embodied_cf.errors import DatasetError, UsageError
 
-_FORMAT = 1
+_FORMAT = 2
 _LARGEST = 4096
 Progress = Callable[[int, int], None]
 """Called with (records done, records in all) while a cache is built."""
@@ -42,6 +42,7 @@ class LabelColumns:
     score: Float32[np.ndarray, " n"]
     action: Float32[np.ndarray, "n k a"]
     mask: Bool[np.ndarray, "n k"]
+    told: Int32[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)

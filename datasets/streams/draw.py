@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, UInt8
 
 from embodied_cf.datasets.batch import Batch
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.streams.mixed import Mixed
 from embodied_cf.datasets.streams.pools import Pools
 from embodied_cf.datasets.streams.schedule import Slots
@@ -77,6 +78,7 @@ class Gatherer:
 
     mixed: Mixed
     history: int
+    stride: int = 1
 
     @cached_property
     def _texts(self) -> np.ndarray:
@@ -86,10 +88,14 @@ class Gatherer:
         """Return the batch."""
         shape = (len(drawn.row), self.mixed.body.chunk_length, self.mixed.body.chunk_dimensions)
         action, mask, score = np.zeros(shape, np.float32), np.zeros(shape[:2], bool), np.zeros(shape[0], np.float32)
+        past = np.zeros((shape[0], self.history + 2, 3), np.float32)
         for source, own in self._by_source(drawn):
-            table = self.mixed.tables[source]
-            action[own], mask[own] = table.chunks(drawn.row[own], drawn.frame[own])
+            table, frame = self.mixed.tables[source], drawn.frame[own]
+            action[own], mask[own] = table.chunks(drawn.row[own], frame)
             score[own] = table.score[drawn.row[own]]
+            if table.body.kind == "nav":
+                told = table.told[drawn.row[own]][:, None]
+                past[own] = odometry(table.cache.track[np.concatenate([told, self._steps(told, frame)], axis=1)])
         return Batch(
             image=self._images(drawn),
             instruction=tuple(self._texts[drawn.instruction].tolist()),
@@ -97,6 +103,7 @@ class Gatherer:
             mask=mask,
             kind=drawn.kind,
             score=score,
+            odometry=past,
             observation=self.mixed.first_observation[drawn.source] + drawn.frame,
         )
 
@@ -109,14 +116,13 @@ class Gatherer:
         frames = self.mixed.tables[0].cache.frames
         image = np.empty((len(drawn.row), self.history + 1, *frames.shape[1:]), np.uint8)
         for source, own in self._by_source(drawn):
-            cache = self.mixed.tables[source].cache
-            steps = self._steps(cache.first, drawn.frame[own])
+            cache, told = self.mixed.tables[source].cache, self.mixed.tables[source].told[drawn.row[own]]
+            steps = self._steps(told[:, None], drawn.frame[own])
             if isinstance(own, slice):
                 np.take(cache.frames, steps, axis=0, out=image, mode="clip")  # "raise" would copy twice
             else:
                 image[own] = cache.frames[steps]
         return image
 
-    def _steps(self, first: Int64[np.ndarray, " bounds"], frame: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b t"]:
-        begin = first[np.searchsorted(first, frame, side="right") - 1]
-        return np.maximum(frame[:, None] - np.arange(self.history, -1, -1), begin[:, None])
+    def _steps(self, told: Int64[np.ndarray, "b 1"], frame: Int64[np.ndarray, " b"]) -> Int64[np.ndarray, "b t"]:
+        return np.maximum(frame[:, None] - self.stride * np.arange(self.history, -1, -1), told)

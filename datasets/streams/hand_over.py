@@ -19,8 +19,9 @@ def as_tf_dataset(stream: Stream, epoch: int = 0, start_step: int = 0) -> "tf.da
     """Return an epoch's samples as RLDS steps, in the stream's order; `.batch(stream.batch_size)` gives its batches.
 
     Keys as in RLDS (observation, action, language_instruction, reward, discount, flags), with action (K, A) and
-    action_mask (K,), kind, score and observation_index added. Samples are no sequence, so all flags are false. Works
-    with the step functions of `rlds.transformations`. Raises UsageError if TensorFlow is not installed.
+    action_mask (K,), kind, score and observation_index added, and observation/odometry (T + 1, 3) as in
+    `datasets.batch`. Samples are no sequence, so all flags are false. Works with the step functions of
+    `rlds.transformations`. Raises UsageError if TensorFlow is not installed.
     """
     try:
         import tensorflow as tf
@@ -38,7 +39,7 @@ def as_tf_dataset(stream: Stream, epoch: int = 0, start_step: int = 0) -> "tf.da
 def _steps(batch: Batch) -> dict[str, Any]:
     size = len(batch)
     return {
-        "observation": {"image": batch.image},
+        "observation": {"image": batch.image, "odometry": batch.odometry},
         "language_instruction": np.array(batch.instruction, object),
         "action": batch.action,
         "action_mask": batch.mask,
@@ -58,7 +59,10 @@ def _signature(stream: Stream) -> dict[str, Any]:
         return tf.TensorSpec((stream.batch_size, *shape), dtype)
 
     return {
-        "observation": {"image": spec(tf.uint8, stream.history + 1, *stream.size, 3)},
+        "observation": {
+            "image": spec(tf.uint8, stream.history + 1, *stream.size, 3),
+            "odometry": spec(tf.float32, stream.history + 2, 3),
+        },
         "language_instruction": spec(tf.string),
         "action": spec(tf.float32, *stream.chunk_shape),
         "action_mask": spec(tf.bool, stream.chunk_shape[0]),

@@ -43,7 +43,9 @@ class Stream:
     """Samples per step, over all ranks."""
     seed: int = 0
     history: int = 0
-    """Frames before the present one."""
+    """Frames before the present one, none from before the robot was told."""
+    stride: int = 1
+    """Steps between frames of the history."""
     kinds: Mapping[str, float] | None = None
     """Share of each kind; None for as much as there are observations with labels of that kind."""
     per_observation: int = 1
@@ -67,6 +69,7 @@ class Stream:
             f"batch_size {self.batch_size} is not a multiple of per_observation {self.per_observation}, both 1 or more":
             min(self.batch_size, self.per_observation) < 1 or self.batch_size % self.per_observation > 0,
             f"history {self.history} is negative": self.history < 0,
+            f"stride {self.stride} is not 1 or more": self.stride < 1,
             f"holdout {self.holdout} is not in [0, 1)": not 0 <= self.holdout < 1,
         }  # fmt: skip
         problems = [problem for problem, holds in wrong.items() if holds]
@@ -171,7 +174,7 @@ class Stream:
 
     @cached_property
     def _gatherer(self) -> Gatherer:
-        return Gatherer(self._mixed, self.history)
+        return Gatherer(self._mixed, self.history, self.stride)
 
     def _drawn(self, epoch: int, step: int) -> Drawn:
         return draw(self._mixed.pools, self._schedule.slots(epoch).at(step), self.per_observation)

@@ -33,6 +33,7 @@ class Table:
     cache: Cache
     start: Int64[np.ndarray, " n"]
     end: Int64[np.ndarray, " n"]
+    told: Int64[np.ndarray, " n"]
     instruction: Int32[np.ndarray, " n"]
     """Index into `cache.texts`."""
     kind: UInt8[np.ndarray, " n"]
@@ -96,6 +97,7 @@ def _kept(source: Source, cache: Cache, name: str, index: int, episodes: np.ndar
     return {
         "start": first + labels.start[rows],
         "end": first + labels.end[rows],
+        "told": first + labels.told[rows],
         "instruction": labels.instruction[rows],
         "kind": labels.kind[rows],
         "score": labels.score[rows],

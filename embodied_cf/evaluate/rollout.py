@@ -4,13 +4,15 @@ Many episodes run side by side; what happens in one depends on its own seed and 
 draws, on its batch too).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from embodied_cf.datasets.images import resized
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.envs.episodes import LONGEST, Episodes, start_episodes
 from embodied_cf.envs.motion.tracking import follow, seen_from
 from embodied_cf.envs.rendering.render import Camera
@@ -59,9 +61,10 @@ def run_episodes(
     now = start_episodes(tasks)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
     seen = np.repeat(_look(now, policy, backend)[:, None], policy.history, axis=1)
-    poses = [now.state.pose]
+    poses, needed = [now.state.pose], math.gcd(execute, getattr(policy, "stride", 1))
     while not now.over.all():
-        plan, origin = _plan(policy, now, sight(seen), told, rng), now.state.pose
+        asked = Observation(sight(seen), past_odometry(poses, policy.history))
+        plan, origin = _plan(policy, now, asked, told, rng), now.state.pose
         if ensemble is not None:
             ensemble = ensemble.asked(plan, origin)
             plan, ensemble = ensemble.chunk(origin), ensemble.after(execute)
@@ -69,9 +72,18 @@ def run_episodes(
             chunk = seen_from(plan[:, step:], origin, now.state.pose)
             now = backend.move(now, follow(chunk, np.ones(chunk.shape[:2], bool)), noise)
             poses.append(now.state.pose)
-            if step + policy.history >= execute:  # earlier frames are forgotten before they are asked for
-                seen = np.concatenate([seen[:, 1:], _look(now, policy, backend)[:, None]], axis=1)
+            left = execute - 1 - step  # earlier frames are forgotten before they are asked for, others not looked at
+            if policy.history > left:
+                latest = _look(now, policy, backend) if left % needed == 0 else seen[:, -1]
+                seen = np.concatenate([seen[:, 1:], latest[:, None]], axis=1)
     return Drives(now, np.stack(poses, axis=1))
+
+
+def past_odometry(poses: Sequence[Float64[np.ndarray, "b 3"]], frames: int) -> Float32[np.ndarray, "b t1 3"]:
+    """Return the odometry of robots that were told at the first of their poses, with so many frames up to the last; the
+    first pose is repeated before it."""
+    last = len(poses) - 1
+    return odometry(np.stack([poses[0], *(poses[max(last - age, 0)] for age in range(frames - 1, -1, -1))], axis=1))
 
 
 def _look(now: Episodes, policy: Policy, backend: Backend) -> UInt8[np.ndarray, "b h w 3"]:
@@ -81,11 +93,11 @@ def _look(now: Episodes, policy: Policy, backend: Backend) -> UInt8[np.ndarray, 
 
 
 def _plan(
-    policy: Policy, now: Episodes, seen: Images, told: Sequence[str], rng: np.random.Generator
+    policy: Policy, now: Episodes, seen: Observation, told: Sequence[str], rng: np.random.Generator
 ) -> Float64[np.ndarray, "b k 2"]:
     """Ask for the running episodes' chunks; rows beyond the mask keep the last place, all others stand still."""
     rows = np.flatnonzero(~now.over)
-    asked = policy.act(Observation(seen[rows]), tuple(told[row] for row in rows.tolist()), rng)
+    asked = policy.act(seen.take(rows), tuple(told[row] for row in rows.tolist()), rng)
     plan = np.zeros((len(now), *asked.chunk.shape[1:]))
     last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
     held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])

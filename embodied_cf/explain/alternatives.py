@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
 from embodied_cf.explain.replay import Recording
@@ -101,8 +102,9 @@ def _other_way(
     ages = np.maximum(moment - np.arange(driver.history, -1, -1), 0)
     seen = driver.see(recording.moments.worlds.take([decision] * len(ages)), recording.trail.take(ages))
     rng = generator(driver.seed, "explain", "second best", str(decision))
-    told = (driver.told,) * draws
-    drawn = drawing(driver.policy).act(Observation(np.tile(seen, (draws, 1, 1, 1, 1))), told, rng)
+    told, past = (driver.told,) * draws, odometry(recording.trail.pose[[0, *ages]][None])
+    asked = Observation(np.tile(seen, (draws, 1, 1, 1, 1)), np.tile(past, (draws, 1, 1)))
+    drawn = drawing(driver.policy).act(asked, told, rng)
     actions = np.stack([_carried_out(chunk, recording.execute) for chunk in drawn.chunk.astype(np.float64)])
     names = np.array([command_of(row) for row in actions])
     others = np.flatnonzero((names != command_of(recording.done_at(decision))) & (names != ""))

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, UInt8
 
 from embodied_cf.datasets.images import resized
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs import geometry
 from embodied_cf.envs.rendering.render import Camera, render
@@ -28,13 +29,19 @@ class View:
     scene: Scene
     """With the robot's present pose as its start, so that left and right are as seen from there."""
     states: tuple[State, ...]
-    """Of this one world: the present one last, earlier ones before it, one control period apart."""
+    """Of this one world: the present one last, earlier ones before it, one control period apart; and first of all the
+    one in which the robot was told."""
     told: str
 
     @classmethod
     def of(cls, scene: Scene, states: Sequence[State], told: str) -> "View":
         """Look at a scene from where the robot is."""
         return cls(replace(scene, start=states[-1].pose[0]), tuple(states), told)
+
+    @property
+    def odometry(self) -> Float32[np.ndarray, "t1 3"]:
+        """What the robot knows of its way, see `policies.contract.Observation`."""
+        return odometry(np.stack([state.pose for state in self.states], axis=1))[0]
 
     def edited(self, edits: Sequence[Edit]) -> "View":
         """Return the view with edits made one after the other."""
@@ -59,11 +66,16 @@ class View:
         return replace(self, states=tuple(replace(state, pose=state.pose + turn) for state in self.states))
 
 
+def observed(views: Sequence[View], size: tuple[int, int]) -> Observation:
+    """Return what the policy sees in each view, and knows of its way there; all have equally many states."""
+    return Observation(frames(views, size), np.stack([view.odometry for view in views]))
+
+
 def frames(views: Sequence[View], size: tuple[int, int]) -> UInt8[np.ndarray, "n t h w 3"]:
     """Return what the policy sees in each view, all with equally many states."""
     columns = []
     worlds = stack([view.scene for view in views])
-    for at in range(len(views[0].states)):
+    for at in range(1, len(views[0].states)):
         parts = [view.states[at] for view in views]
         state = State(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
         seen = render(worlds, state, Camera(PIXELS, PIXELS)).rgb
@@ -80,20 +92,20 @@ class Asker:
     seed: int
     asked: int = 0
 
-    def chunks(self, images: UInt8[np.ndarray, "n t h w 3"], told: Sequence[str]) -> Float64[np.ndarray, "n k 2"]:
+    def chunks(self, seen: Observation, told: Sequence[str]) -> Float64[np.ndarray, "n k 2"]:
         """Return the mean of `samples` chunks for each question; beyond a chunk's mask its last place holds."""
         rng, parts = generator(self.seed, "explain", "ask", str(self.asked)), []
-        for low in range(0, len(images), _BATCH):
-            rows = slice(low, low + _BATCH)
-            answers = [self._answer(images[rows], tuple(told[rows]), rng) for _ in range(self.samples)]
+        for rows in np.split(np.arange(len(seen)), range(_BATCH, len(seen), _BATCH)):
+            said = tuple(told[row] for row in rows.tolist())
+            answers = [self._answer(seen.take(rows), said, rng) for _ in range(self.samples)]
             parts.append(np.mean(answers, axis=0))
-        self.asked += len(images)
+        self.asked += len(seen)
         return np.concatenate(parts)
 
     def _answer(
-        self, images: UInt8[np.ndarray, "n t h w 3"], told: tuple[str, ...], rng: np.random.Generator
+        self, seen: Observation, told: tuple[str, ...], rng: np.random.Generator
     ) -> Float64[np.ndarray, "n k 2"]:
-        answer = self.policy.act(Observation(images), told, rng)
+        answer = self.policy.act(seen, told, rng)
         last = np.maximum(answer.mask.sum(axis=1) - 1, 0)
         held = np.minimum(np.arange(answer.chunk.shape[1]), last[:, None])
         return np.take_along_axis(answer.chunk, held[..., None], axis=1).astype(np.float64)

@@ -56,7 +56,7 @@ def _views(policy: Policy, options: TaskOptions, decision: int, count: int) -> I
         if count == 1 and decision >= recording.decisions:
             raise UsageError(f"decision {decision} of an episode of {recording.decisions}", where=task.text)
         clock = int(recording.moments.clock[min(decision, recording.decisions - 1)])
-        ages = [max(clock - age, 0) for age in range(policy.history - 1, -1, -1)]
+        ages = [0, *(max(clock - age, 0) for age in range(policy.history - 1, -1, -1))]
         yield View.of(task.scene, [recording.trail.take([at]) for at in ages], task.text)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.explain.asking import Asker, View, apart, frames
+from embodied_cf.explain.asking import Asker, View, apart, frames, observed
 from embodied_cf.explain.edits import Edit, edits_of, names_what_is_there
 from embodied_cf.explain.measure_table import Measures, Reading, diversity, jaccard, simulate
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.regions import Regions, probe_regions
+from embodied_cf.explain.regions import Regions, Shown, probe_regions
 from embodied_cf.policies.contract import Policy
 
 Cause = tuple[str, str]
@@ -116,7 +116,7 @@ def explain_input(
     placebo = (*answers.again.tolist(), *hidden)
     smallest = _smallest(asker, view, seen, threshold)
     image, behind = frames([view, view.turned_round()], policy.camera)
-    regions = probe_regions(asker, image, behind, view.told, answers.chunk, threshold)
+    regions = probe_regions(asker, Shown(image, view.odometry, view.told), behind, answers.chunk, threshold)
     near = [view.nearby(generator(seed, "explain", "nearby", str(at))) for at in range(options.nearby)]
     others = [_nearby(asker, it, edits, smallest, options.tolerance) for it in near]
     measures = _measures(seen, placebo, smallest, others, threshold, asker.asked)
@@ -127,9 +127,8 @@ def explain_input(
 def _ask(asker: Asker, view: View, groups: Sequence[tuple[Edit, ...]], repeats: int = 4) -> _Answers:
     """Ask about the view, about groups of edits, and about the view again."""
     views = [view, *(view.edited(group) for group in groups), *[view] * repeats]
-    images = frames(views, asker.policy.camera)
-    told = [it.told for it in views]
-    chunks = asker.chunks(images, told)
+    seen, told = observed(views, asker.policy.camera), [it.told for it in views]
+    images, chunks = seen.image, asker.chunks(seen, told)
     moved = apart(chunks[1:], chunks[:1])
     pixels = (images[1:] != images[:1]).any(axis=-1).mean(axis=(1, 2, 3))
     count = len(groups)

@@ -12,7 +12,7 @@ from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.film import data_uri
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import stack
-from embodied_cf.explain.asking import Asker, View, apart, frames
+from embodied_cf.explain.asking import Asker, View, apart, observed
 from embodied_cf.explain.concepts import ConceptEffect
 from embodied_cf.explain.input import InputExplanation
 from embodied_cf.explain.input_text import change, sentences
@@ -99,7 +99,7 @@ def _pairs(told: InputExplanation, driving: Policy) -> list[Pair]:
     if not groups:
         return []
     views = [told.view.edited([it.edit for it in group]) for group in groups]
-    chunks = Asker(driving, 1, 0).chunks(frames(views, driving.camera), [view.told for view in views])
+    chunks = Asker(driving, 1, 0).chunks(observed(views, driving.camera), [view.told for view in views])
     return [
         Pair(change(group), float(apart(chunk, told.chunk)), data_uri(picture(view), 220),
              _points(told.chunk), _points(chunk))

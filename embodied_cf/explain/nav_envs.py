@@ -19,11 +19,12 @@ from embodied_cf.envs.motion.tracking import follow, seen_from
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
-from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
+from embodied_cf.evaluate.rollout import EXECUTE, PIXELS, past_odometry
 from embodied_cf.evaluate.suites import Suite
 from embodied_cf.explain.nav_policy import Chunks, perceive, perceived_shapes
 from embodied_cf.explain.rollout import MakeEnvs
 from embodied_cf.explain.situations import context
+from embodied_cf.policies.contract import Observation
 from embodied_cf.policies.vla import VlaPolicy
 
 Measure = Literal["success", "progress"]
@@ -101,7 +102,8 @@ class NavEnvs(VectorEnv):
         rows = np.flatnonzero(~self.now.over)
         if len(rows):
             told = tuple(self.episode_tasks[row].text for row in rows.tolist())
-            self._perceived[rows] = perceive(self._policy, self._seen[rows], told)
+            past = past_odometry([state.pose for state in self.states], self._history)
+            self._perceived[rows] = perceive(self._policy, Observation(self._seen, past).take(rows), told)
         return self._perceived.copy(), {"context": context(self.now, np.array(self.cells))}
 
     def _remember(self, rows: np.ndarray) -> None:

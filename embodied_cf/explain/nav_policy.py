@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from embodied_cf.errors import UsageError
@@ -19,6 +19,7 @@ from embodied_cf.evaluate.load import load
 from embodied_cf.explain.chunk_law import ChunkLaw, chunk_law
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.policies.checkpoint import save_policy
+from embodied_cf.policies.contract import Observation
 from embodied_cf.policies.kept import kept_state
 from embodied_cf.policies.vla import Vla, VlaPolicy
 
@@ -75,18 +76,17 @@ class NavPolicy(nn.Module):
         return chunk_law(self.model.head, tokens, self.model.stop_logit(tokens), self.width)
 
 
-def perceive(
-    policy: VlaPolicy, image: UInt8[np.ndarray, "b t h w 3"], told: tuple[str, ...]
-) -> Float32[np.ndarray, "b o"]:
+def perceive(policy: VlaPolicy, seen: Observation, told: tuple[str, ...]) -> Float32[np.ndarray, "b o"]:
     """Return what a policy's network perceives, flat."""
     with torch.no_grad():
-        parts = policy.model.perceive(torch.from_numpy(np.ascontiguousarray(image)), told)
+        image, odometry = policy.strided(seen)
+        parts = policy.model.perceive(image, told, odometry)
     return torch.cat([part.flatten(1) for part in parts], dim=1).numpy()
 
 
 def perceived_shapes(policy: VlaPolicy) -> list[torch.Size]:
     """Return the shapes of what the network perceives of one observation."""
-    image = torch.zeros((1, policy.history, *policy.camera, 3), dtype=torch.uint8)
+    image = torch.zeros((1, policy.model.card.model.history, *policy.camera, 3), dtype=torch.uint8)
     with torch.no_grad():
         return [part.shape[1:] for part in policy.model.perceive(image, ("",))]
 

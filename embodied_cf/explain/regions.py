@@ -34,23 +34,36 @@ class Regions:
     """Regions that change the action when blanked together, none of them needless; empty if even all do not."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a policy is shown and told."""
+
+    image: UInt8[np.ndarray, "t h w 3"]
+    odometry: Float32[np.ndarray, "t1 3"]
+    told: str
+
+    def instead(self, images: UInt8[np.ndarray, "n t h w 3"]) -> tuple[Observation, tuple[str, ...]]:
+        """Return other images and the same words, seen on the same way."""
+        count = len(images)
+        return Observation(images, np.repeat(self.odometry[None], count, axis=0)), (self.told,) * count
+
+
 def probe_regions(
     asker: Asker,
-    seen: UInt8[np.ndarray, "t h w 3"],
+    shown: Shown,
     distractor: UInt8[np.ndarray, "t h w 3"],
-    told: str,
     chunk: Float64[np.ndarray, "k 2"],
     threshold: float,
 ) -> Regions:
-    """Blank and swap each region of all frames alike; `chunk` is what the policy does with `seen`."""
+    """Blank and swap each region of all frames alike; `chunk` is what the policy does with what it is shown."""
     cells = [(row, column) for row in range(GRID) for column in range(GRID)]
     single: list[set[Cell]] = [{cell} for cell in cells]
-    blanks = blanked(seen)
-    effects = [_effects(asker, seen, single, fill, told, chunk) for fill in blanks]
-    moved, swapped = np.maximum(*effects), _effects(asker, seen, single, distractor, told, chunk)
+    blanks = blanked(shown.image)
+    effects = [_effects(asker, shown, single, fill, chunk) for fill in blanks]
+    moved, swapped = np.maximum(*effects), _effects(asker, shown, single, distractor, chunk)
     blank = filled(blanks[0], {cells[at] for at in np.flatnonzero(effects[1] > effects[0])}, blanks[1])
-    smallest = _smallest(asker, seen, blank, told, chunk, threshold, [cells[at] for at in np.argsort(-moved)])
-    traced = _divergences(asker, seen, single, blank, told)
+    smallest = _smallest(asker, shown, blank, chunk, threshold, [cells[at] for at in np.argsort(-moved)])
+    traced = _divergences(asker, shown, single, blank)
     return Regions(moved.reshape(GRID, GRID), swapped.reshape(GRID, GRID), traced, smallest)
 
 
@@ -82,10 +95,9 @@ class Telling(Protocol):
 
 def _divergences(
     asker: Asker,
-    seen: UInt8[np.ndarray, "t h w 3"],
+    shown: Shown,
     groups: list[set[Cell]],
     fill: UInt8[np.ndarray, "t h w 3"],
-    told: str,
 ) -> Float64[np.ndarray, "g g"] | None:
     """Estimate KL(law as seen, law with a region blanked) for each region by draws as seen, as KL-tracing
     (arXiv 2507.09082) does for the next frame."""
@@ -93,30 +105,28 @@ def _divergences(
     if not isinstance(policy, Telling):
         return None
     rng = generator(asker.seed, "explain", "trace")
-    drawn = drawing(policy).act(Observation(np.stack([seen] * _DRAWS)), (told,) * _DRAWS, rng).chunk
+    drawn = drawing(policy).act(*shown.instead(np.stack([shown.image] * _DRAWS)), rng).chunk
 
     def law(image: UInt8[np.ndarray, "t h w 3"]) -> Float64[np.ndarray, " d"]:
         asker.asked += _DRAWS
-        told_all = (told,) * _DRAWS
-        return policy.log_probability(Observation(np.stack([image] * _DRAWS)), told_all, drawn).astype(np.float64)
+        return policy.log_probability(*shown.instead(np.stack([image] * _DRAWS)), drawn).astype(np.float64)
 
     try:
-        clean = law(seen)
+        clean = law(shown.image)
     except UsageError:
         return None
-    return np.array([(clean - law(filled(seen, group, fill))).mean() for group in groups]).reshape(GRID, GRID)
+    return np.array([(clean - law(filled(shown.image, group, fill))).mean() for group in groups]).reshape(GRID, GRID)
 
 
 def _effects(
     asker: Asker,
-    seen: UInt8[np.ndarray, "t h w 3"],
+    shown: Shown,
     groups: list[set[Cell]],
     fill: UInt8[np.ndarray, "t h w 3"],
-    told: str,
     chunk: Float64[np.ndarray, "k 2"],
 ) -> Float64[np.ndarray, " n"]:
-    images = np.stack([filled(seen, group, fill) for group in groups])
-    return apart(asker.chunks(images, [told] * len(groups)), chunk[None])
+    images = np.stack([filled(shown.image, group, fill) for group in groups])
+    return apart(asker.chunks(*shown.instead(images)), chunk[None])
 
 
 def filled(
@@ -137,22 +147,21 @@ def _region(seen: UInt8[np.ndarray, "t h w 3"], cell: Cell) -> tuple[slice, slic
 
 def _smallest(
     asker: Asker,
-    seen: UInt8[np.ndarray, "t h w 3"],
+    shown: Shown,
     fill: UInt8[np.ndarray, "t h w 3"],
-    told: str,
     chunk: Float64[np.ndarray, "k 2"],
     threshold: float,
     order: list[Cell],
 ) -> tuple[Cell, ...]:
     """Add regions in order of their effect until the action changes, then take back whatever is not needed."""
     growing = [set(order[: count + 1]) for count in range(len(order))]
-    effects = _effects(asker, seen, growing, fill, told, chunk)
+    effects = _effects(asker, shown, growing, fill, chunk)
     enough = np.flatnonzero(effects > threshold)
     if not len(enough):
         return ()
     kept = order[: int(enough[0]) + 1]
     for cell in reversed(kept[:-1]):
         fewer = set(kept) - {cell}
-        if _effects(asker, seen, [fewer], fill, told, chunk)[0] > threshold:
+        if _effects(asker, shown, [fewer], fill, chunk)[0] > threshold:
             kept = [it for it in kept if it != cell]
     return tuple(kept)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
 from embodied_cf.datasets.images import resized
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.driving.driver import Progress
 from embodied_cf.envs.driving.expert import Expert
@@ -87,9 +88,9 @@ class PolicyDriver:
         frames = render(worlds, state, Camera(PIXELS, PIXELS)).rgb
         return np.stack([resized(frame, self.policy.camera) for frame in frames])
 
-    def plan(self, seen: UInt8[np.ndarray, "n t h w 3"], rng: np.random.Generator) -> Float64[np.ndarray, "n k 2"]:
+    def plan(self, seen: Observation, rng: np.random.Generator) -> Float64[np.ndarray, "n k 2"]:
         """Return the policy's chunks; rows beyond its mask keep the last place."""
-        asked = self.policy.act(Observation(seen), (self.told,) * len(seen), rng)
+        asked = self.policy.act(seen, (self.told,) * len(seen), rng)
         last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
         held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
         return np.take_along_axis(asked.chunk, held[..., None], axis=1).astype(np.float64)
@@ -101,6 +102,8 @@ class _PolicyWheel:
         now, past = handover.now, handover.past
         states = (*past[len(past) - driver.history :], now.state)
         self._seen = np.stack([driver.see(now.worlds, state) for state in states], axis=1)
+        told_at = np.repeat(handover.task.scene.start[None], len(now), axis=0)
+        self._poses = np.stack([told_at, *(state.pose for state in states)], axis=1)
         self._periods, self._origin = 0, now.state.pose
         self._plan = np.zeros((len(now), 1, 2))
 
@@ -109,14 +112,15 @@ class _PolicyWheel:
         if self._periods and (phase == 0 or phase > driver.execute - driver.policy.history):
             self._remember(now, rows)
         if phase == 0 and len(rows):
-            chunk = driver.plan(self._seen[rows], self._rng)
+            chunk = driver.plan(Observation(self._seen, odometry(self._poses)).take(rows), self._rng)
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
         self._periods += 1
         return follow_from(self._plan, phase, self._origin, now.state.pose)
 
     def _remember(self, now: Episodes, rows: Int64[np.ndarray, " r"]) -> None:
-        self._seen[:, :-1] = self._seen[:, 1:]
+        self._seen[:, :-1], self._poses[:, 1:-1] = self._seen[:, 1:], self._poses[:, 2:]
+        self._poses[:, -1] = now.state.pose
         if len(rows):
             self._seen[rows, -1] = self._driver.see(now.worlds.take(rows), now.state.take(rows))
 

@@ -70,16 +70,16 @@ class AtomicSynthesizer:
         self, episode: Episode, step: Int64[np.ndarray, " b"], commands: Sequence[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         distinct, place = np.unique(step, return_inverse=True)
-        seen = np.stack([self._history(episode, at) for at in distinct.tolist()])
-        asked = self.policy.act(Observation(seen[place]), tuple(commands), rng)
+        seen = np.stack([self._seen(episode, at) for at in distinct.tolist()])
+        told_here = np.zeros((len(step), self.policy.history + 1, 3), np.float32)
+        asked = self.policy.act(Observation(seen[place], told_here), tuple(commands), rng)
         return asked.chunk, asked.mask
 
-    def _history(self, episode: Episode, step: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """Return the frames up to a step at the policy's size; the first is repeated before it."""
+    def _seen(self, episode: Episode, step: int) -> UInt8[np.ndarray, "t h w 3"]:
+        """Return the frame of a step at the policy's size, repeated: nothing has been seen since the command."""
         frames = next(iter(episode.cameras.values()), None)
         if frames is None:
             raise UsageError(
                 "the dataset has no camera, and the atomic policy must see", remedy="Use --synthesizer primitive."
             )
-        steps = np.maximum(np.arange(step - self.policy.history + 1, step + 1), 0)
-        return np.stack([resized(frames.decode(at), self.policy.camera) for at in steps.tolist()])
+        return np.repeat(resized(frames.decode(step), self.policy.camera)[None], self.policy.history, axis=0)

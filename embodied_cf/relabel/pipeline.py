@@ -29,6 +29,7 @@ from embodied_cf.relabel.stages import (
     Synthesizer,
     Verifier,
 )
+from embodied_cf.relabel.telling import told_before
 from embodied_cf.vlm.captions import Captioner, Captions, Hindsight
 
 
@@ -104,7 +105,7 @@ class Pipeline:
         self, context: Context, proposals: Proposals, synthesis: Synthesis, rng: np.random.Generator
     ) -> Candidates:
         factual, given = self._factual(context, rng)
-        counterfactual = self._counterfactual(proposals, synthesis)
+        counterfactual = self._counterfactual(context, proposals, synthesis, rng)
         given = np.concatenate([given, np.zeros(len(counterfactual), bool)])
         return Candidates(Labels.concatenate([factual, counterfactual]), given, proposals)
 
@@ -131,10 +132,13 @@ class Pipeline:
             action_mask=mask,
             score=np.array([item.score for item in told] + [1.0] * len(named), np.float32),
             source=tuple(source),
+            told=start.astype(np.int32),
         )
         return labels, np.arange(len(labels)) < len(own)
 
-    def _counterfactual(self, proposals: Proposals, synthesis: Synthesis) -> Labels:
+    def _counterfactual(
+        self, context: Context, proposals: Proposals, synthesis: Synthesis, rng: np.random.Generator
+    ) -> Labels:
         names = (*self.meaning.vocabulary.names, "")
         commands = tuple([names[index] for index in proposals.command.tolist()])
         source = self.provenance.of_all("counterfactual", commands, proposals.reason)
@@ -149,6 +153,7 @@ class Pipeline:
             action_mask=synthesis.mask,
             score=(proposals.score * synthesis.score).astype(np.float32),
             source=source,
+            told=told_before(proposals.asked, proposals.seen, context.landmarks.seen, rng).astype(np.int32),
         )
 
     def _collected(self, context: Context, judged: Judged, proposals: Proposals, synthesis: Synthesis) -> Relabelled:

@@ -113,6 +113,7 @@ def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
         config.seed,
         kinds={kind: weight for kind, weight in weights if weight} or None,
         history=config.model.history - 1,
+        stride=config.model.stride,
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,
     )

@@ -195,7 +195,7 @@ def seeing() -> TrainConfig:
     300 steps (`benchmarks/presets.py`): 75 s of one core; held-out error 0.34 m hindsight, 0.14 m atomic,
     0.24 m counterfactual, sensitivity 0.25 m.
     """
-    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, width=128, layers=3)
+    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, history=6, stride=4, width=128, layers=3)
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
 
 

@@ -46,7 +46,7 @@ class Objective:
         """Return the losses of a batch."""
         sample = _Sample(self.model, self.normalizer, batch, int(rng.integers(2**63)))
         dropped = rng.random(len(batch)) < self.config.instruction_dropout
-        tokens = self.model(sample.image, without(batch.instruction, dropped))
+        tokens = sample.tokens(without(batch.instruction, dropped))
         own = sample.loss(tokens, sample.target, sample.mask)
         told = torch.from_numpy(~dropped).to(own.device)
         weight = torch.from_numpy(batch.score**self.config.score_power).to(own)
@@ -60,7 +60,7 @@ class Objective:
     def per_sample(self, batch: Batch, seed: int) -> Float[Tensor, " b"]:
         """Return the head's loss of each sample, every instruction told."""
         sample = _Sample(self.model, self.normalizer, batch, seed)
-        return sample.loss(self.model(sample.image, batch.instruction), sample.target, sample.mask)
+        return sample.loss(sample.tokens(batch.instruction), sample.target, sample.mask)
 
     def _contrastive(
         self, sample: "_Sample", own: Float[Tensor, " b"], told: Bool[Tensor, " b"], rng: np.random.Generator
@@ -76,7 +76,7 @@ class Objective:
         scores = [-own]
         for column, kept in zip(other.T, valid.T, strict=True):
             said = tuple(batch.instruction[row] for row in column.tolist())
-            score = -sample.loss(self.model(sample.image, said), sample.target, sample.mask)
+            score = -sample.loss(sample.tokens(said), sample.target, sample.mask)
             scores.append(score.masked_fill(~torch.from_numpy(kept).to(own.device), -torch.inf))
         law = F.log_softmax(torch.stack(scores, dim=1) / self.config.temperature, dim=1)
         counts = told & torch.from_numpy(valid.any(1)).to(told.device)
@@ -106,9 +106,15 @@ class _Sample:
 
     def __init__(self, model: Vla, normalizer: Normalizer, batch: Batch, seed: int) -> None:
         self.batch, self._model, self._seed = batch, model, seed
-        arrays = (np.ascontiguousarray(batch.image), normalizer.normalise(batch.action), batch.action, batch.mask)
-        self.image, self.target, action, self.mask = (torch.from_numpy(array).to(model.device) for array in arrays)
+        arrays = (batch.image, batch.odometry, normalizer.normalise(batch.action), batch.action, batch.mask)
+        self._image, self._odometry, self.target, action, self.mask = (
+            torch.from_numpy(np.ascontiguousarray(array)).to(model.device) for array in arrays
+        )
         self.stands = model.stands(action, self.mask)
+
+    def tokens(self, said: tuple[str, ...]) -> Float[Tensor, "b k d"]:
+        """Return what the model makes of the observations, told this."""
+        return self._model(self._image, said, self._odometry)
 
     def rows(self, tokens: Float[Tensor, "b k d"], target: Float[Tensor, "b k a"]) -> Float[Tensor, "b k"]:
         return self._model.head.loss(tokens, target, torch.Generator().manual_seed(self._seed))

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from labelled import ROWS, labelled
 from tiny import STEPS
 
+from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.episodes import read_episodes
+from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.datasets.streams import Mirror, Source, Stream
@@ -83,14 +85,28 @@ def test_a_label_at_the_last_step_supervises_nothing(tmp_path):
     assert flat(stream.batches(0)) == [(STEPS - 1, "go")]
 
 
-def test_frames_are_those_of_the_observation_and_history_repeats_the_first(data):
+@pytest.mark.parametrize("stride", [1, 2])
+def test_frames_and_odometry_begin_where_the_robot_was_told(data, stride):
     episodes = list(read_episodes(open_dataset(data), load_spec(None, data)))
-    for batch in make(data, history=2).batches(0):
+    for batch in make(data, history=2, stride=stride, batch_size=4).batches(0):
         assert batch.image.shape == (4, 3, 16, 16, 3)
         for sample, observation in enumerate(batch.observation.tolist()):
-            frames, step = episodes[observation // STEPS].cameras["primary"], observation % STEPS
-            for place, at in enumerate((step - 2, step - 1, step)):
-                np.testing.assert_array_equal(batch.image[sample, place], frames.decode(max(0, at)))
+            episode, step = episodes[observation // STEPS], observation % STEPS
+            labels = episode.labels["labels"]
+            told = {  # of every label that may be meant
+                int(labels.told[row]) for row in range(len(labels))
+                if labels.instruction[row] == batch.instruction[sample] and KINDS.index(labels.kind[row]) ==
+                batch.kind[sample] and labels.start[row] <= step < max(labels.end[row], labels.start[row] + 1)
+            }  # fmt: skip
+            assert any(_shows(batch, sample, episode, step, at, stride) for at in told)
+
+
+def _shows(batch, sample, episode, step, told, stride):
+    """Whether a sample shows the frames since then, and says where they were taken."""
+    steps = [max(step - age * stride, told) for age in (2, 1, 0)]
+    frames = np.stack([episode.cameras["primary"].decode(at) for at in steps])
+    past = odometry(episode.pose[[told, *steps]][None])[0]
+    return np.array_equal(frames, batch.image[sample]) and np.allclose(past, batch.odometry[sample], atol=1e-6)
 
 
 def test_frames_are_resized(data):

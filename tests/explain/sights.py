@@ -29,7 +29,7 @@ def task(things=(RED, BLUE, GREEN), people=(), told=TOLD, seed=3):
 
 def view(things=(RED, BLUE, GREEN), told="go to the red chair", history=1):
     scene = room(things)
-    return View.of(scene, (initial_state([scene]),) * history, told)
+    return View.of(scene, (initial_state([scene]),) * (1 + history), told)
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,15 @@ class Constant(Planted):
 
 @dataclass(frozen=True)
 class Dreamer(Planted):
-    """Steers by the mean brightness of all its frames: any wrong frame, or wrong order, shows in where it goes."""
+    """Steers by the mean brightness of all its frames and by its way since it was told: any wrong frame or place, or
+    wrong order, shows in where it goes."""
 
     history: int = 3
 
     def act(self, observation, instruction, rng):
         mean = observation.image.astype(np.float64).mean(axis=(2, 3, 4))
-        bearing = 0.4 * np.sin(mean @ np.arange(1.0, self.history + 1))
+        way = observation.odometry.astype(np.float64).sum(axis=2) @ np.arange(1.0, self.history + 2)
+        bearing = 0.4 * np.sin(mean @ np.arange(1.0, self.history + 1) + way)
         chunk = arcs(np.full(len(mean), 1.2), 2 * bearing, 8)
         return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
 

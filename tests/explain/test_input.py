@@ -11,7 +11,7 @@ from embodied_cf.explain.input import explain_input
 from embodied_cf.explain.input_text import sentences
 from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.regions import blanked, filled, probe_regions
+from embodied_cf.explain.regions import Shown, blanked, filled, probe_regions
 from embodied_cf.policies.contract import ActionChunk, Observation
 
 FEW = InputOptions(nearby=2)
@@ -139,8 +139,9 @@ def test_a_region_is_taken_from_the_other_frame():
 def test_a_region_of_the_frames_mean_colour_is_missed_all_the_same():
     seen = np.full((1, 16, 16, 3), 100, np.uint8)
     asker = Asker(CornerReader(corner=(7, 2)), samples=1, seed=0)
-    chunk = asker.chunks(seen[None], [""])[0]
-    told = probe_regions(asker, seen, seen, "", chunk, threshold=0.1)
+    shown = Shown(seen, np.zeros((2, 3), np.float32), "")
+    chunk = asker.chunks(*shown.instead(seen[None]))[0]
+    told = probe_regions(asker, shown, seen, chunk, threshold=0.1)
     assert told.smallest == ((7, 2),)
     mean, unlike = blanked(seen)
     assert (mean == seen).all()

@@ -73,7 +73,7 @@ def envs(policy, lanes=2, **options):
 def observations(policy, count=5):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (count, policy.history, 32, 32, 3), np.uint8)
-    return perceive(policy, image, ("bear left", "turn right", "", "bear left", "")[:count]), image
+    return perceive(policy, Observation(image), ("bear left", "turn right", "", "bear left", "")[:count]), image
 
 
 @pytest.mark.parametrize("head", ["l1", "bins"])

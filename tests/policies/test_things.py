@@ -7,9 +7,23 @@ import torch
 
 from embodied_cf.language.instruction import COLOURS, DOOR, SEEN_KINDS
 from embodied_cf.policies import detector
-from embodied_cf.policies.things import COLOUR, FACTS, KIND, MOST, REACH, View, facts, matches, named
+from embodied_cf.policies.things import (
+    BEARINGS,
+    COLOUR,
+    FACTS,
+    KIND,
+    MOST,
+    POINT,
+    REACH,
+    View,
+    facts,
+    matches,
+    named,
+    standing_about,
+)
 
 BOX, LAMP, GREEN, RED = SEEN_KINDS.index("box"), SEEN_KINDS.index("lamp"), COLOURS.index("green"), COLOURS.index("red")
+HERE = torch.zeros(1, 1, 3)
 THINGS = ((0.9, BOX, GREEN), (0.6, LAMP, GREEN), (0.3, BOX, RED))
 """Presence, kind and colour in the middle row, in every other column."""
 
@@ -84,21 +98,38 @@ def test_a_name_is_where_its_kind_and_its_colour_are_believed_together(view):
 def test_facts_by_hand(view):
     view.things[0, 1, KIND] = 0.0
     view.things[0, 1, KIND.start + SEEN_KINDS.index(DOOR)] = 0.7
-    told = facts(view.things)[0, 1]
-    right, away = -2 / 7, 5 / 5  # 0.2 / m are 5 m
-    by_hand = [0.6, right, 0.0, 0.1, 0.2, 0.3, 0.4, 0.2, away, right - 0.2, right, right + 0.6, 0.8, 0.7]
-    torch.testing.assert_close(told, torch.tensor(by_hand))
+    told = facts(view.things[:, None], 0.5, HERE)[0, 0, 1]
+    right, away = -2 / 7, 5 / 5  # 0.2 / m are 5 m, and 45 degrees to the side are 0.5 of them
+    places = [away, -(right - 0.2) / 2, away, -right / 2, away, -(right + 0.6) / 2]
+    torch.testing.assert_close(told, torch.tensor([0.6, right, 0.0, 0.1, 0.2, 0.3, 0.4, 0.2, 0.8, 0.7, *places]))
     assert told.shape == (FACTS,)
-    assert not facts(view.things)[0, 3:].any(), "what is not there tells nothing"
+    assert not facts(view.things[:, None], 0.5, HERE)[0, 0, 3:].any(), "what is not there tells nothing"
 
 
 def test_far_things_are_at_most_ten_metres_away(view):
-    assert facts(view.things)[0, 0, 8] == pytest.approx(2.0)
+    assert facts(view.things[:, None], 1.0, HERE)[0, 0, 0, 10] == pytest.approx(2.0)
+
+
+def test_what_was_seen_from_elsewhere_is_where_it_stands_now(view):
+    """5 m ahead of a robot that then drove 1 m on and turned to the left by 90 degrees: 4 m to its right."""
+    view.things[0, 1, 1] = 0.0
+    before = torch.tensor([[[0.0, 1.0, -math.pi / 2]]])
+    torch.testing.assert_close(facts(view.things[:, None], 1.0, before)[0, 0, 1, 12:14], torch.tensor([0.0, -0.8]))
+
+
+def test_walls_stand_where_the_nearest_at_eye_level_is(view):
+    near = torch.full((1, 1, 12, 24), 0.01)
+    near[0, 0, 5, 23], near[0, 0, 6, 0] = 0.5, 3.0
+    told = standing_about(near, 1.0, HERE)[0, 0]
+    assert told.shape == (BEARINGS, POINT)
+    torch.testing.assert_close(told[-1], torch.tensor([2 / 5, -2 / 5 * 11 / 12, 0.5]))
+    torch.testing.assert_close(told[0], torch.tensor([10 / 5, 10 / 5 * 11 / 12, 0.01])), "the floor is no wall"
+    assert standing_about(near[:, :, :1, :3], 1.0, HERE).shape == (1, 1, BEARINGS, POINT), "of small frames, too"
 
 
 def test_the_best_match_counts_most(view):
     things = view.things[:, None]
-    told = facts(things)
+    told = facts(things, 1.0, HERE)
     seen, *mean = named(matches(things, *meant((BOX, None))), told)[0, 0, 0].tolist()
     assert seen == pytest.approx(0.9)
     share = (1 / 3) ** 4
@@ -109,7 +140,7 @@ def test_the_best_match_counts_most(view):
 def test_what_is_not_seen_tells_nothing_and_has_finite_gradients(view):
     kind, colour = (part.requires_grad_() for part in meant((BOX, GREEN)))
     things = torch.zeros_like(view.things)[:, None]
-    told = named(matches(things, kind, colour), facts(things))
+    told = named(matches(things, kind, colour), facts(things, 1.0, HERE))
     assert not told.any()
     told.sum().backward()
     assert torch.isfinite(kind.grad).all()

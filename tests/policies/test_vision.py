@@ -41,7 +41,7 @@ def test_there_are_few_tokens_however_large_the_frame_and_long_the_history(histo
     eye = eye_of(history=history, size=size)
     assert isinstance(eye, PretrainedEye)
     frames = torch.randint(0, 255, (3, history, size, size, 3), dtype=torch.uint8)
-    assert eye(frames, said(3)).shape == (3, eye.places, 16) == (3, 4, 16)
+    assert eye(frames, said(3)).shape == (3, eye.places, 16) == (3, 5, 16)
 
 
 def test_a_frame_that_comes_with_several_sentences_is_seen_once_and_like_any_other(monkeypatch):
