@@ -1,8 +1,10 @@
 """A policy over HTTP.
 
-GET /policy     what it wants: {"camera": [h, w], "history": t, "embodiment": {...}}
-POST /act       an .npz with image (b, t, h, w, 3) uint8, instruction (b) text, seed; answered by an .npz with
-                chunk (b, k, a), mask (b, k) and, where the policy draws, log_probability (b)
+GET /policy     what it wants: {"camera": [h, w], "history": t, "stride": s, "needs_odometry": false,
+                "embodiment": {...}}
+POST /act       an .npz with image (b, t, h, w, 3) uint8, instruction (b) text, seed, and, if it is known, odometry
+                (b, t + 1, 3) float32 (`policies.contract.Observation`); answered by an .npz with chunk (b, k, a),
+                mask (b, k) and, where the policy draws, log_probability (b)
 """
 
 import json

@@ -73,9 +73,7 @@ def see(eyes: detector.Detector, frames: UInt8[Tensor, "b h w 3"]) -> View:
     return View.of(eyes(frames.permute(0, 3, 1, 2).float() / 255))
 
 
-def facts(
-    things: Float[Tensor, "b t n f"], spread: float, pose: Float[Tensor, "b t 3"]
-) -> Float[Tensor, "b t n k"]:
+def facts(things: Float[Tensor, "b t n f"], spread: float, pose: Float[Tensor, "b t 3"]) -> Float[Tensor, "b t n k"]:
     """Return of each thing what a robot must know to drive to it or around it: all that a view tells but colours and
     kinds (of these whether it is a door), and where its middle and its sides are now, in units of 5 m.
 

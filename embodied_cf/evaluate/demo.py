@@ -61,7 +61,7 @@ class DemoPlan:
         """Return the plan that takes about so many minutes on two cores. Raises UsageError unless that is above 0."""
         if not 0 < minutes < math.inf:
             raise UsageError(f"--minutes {minutes} is no time", remedy="10 is the default.")
-        return DemoPlan(steps=max(10, round(220 * minutes)), seed=seed)
+        return DemoPlan(steps=max(10, round(120 * minutes)), seed=seed)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from embodied_cf.datasets.spec import CameraModel, DatasetSpec
 from embodied_cf.errors import SpecError
 from embodied_cf.language import nav
 from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.predicate_rules import TURN
 from embodied_cf.relabel.drives import ROOM_M, Drives, chosen_drives
 from embodied_cf.relabel.elsewhere import look_round
 from embodied_cf.relabel.fan import Fan
@@ -70,12 +71,13 @@ class GoalSynthesizer:
 
 
 def _begun_command(standing: Standing) -> Int64[np.ndarray, " p"]:
-    """Return the command that a chain begins with, -1 where the robot is to do something else."""
+    """Return the command by which a chain goes on that begins with one, -1 where the robot is to do something else."""
     rule, side = standing.aims.rule, standing.aims.side
     command = np.full(len(rule), -1)
     command[rule == Rule.FORWARD] = nav.FORWARD
     command[(rule == Rule.TURN) & (side > 0)] = nav.TURN_LEFT
     command[(rule == Rule.TURN) & (side < 0)] = nav.TURN_RIGHT
+    command[(rule == Rule.TURN) & (side * standing.tracker.turned >= TURN[0])] = nav.FORWARD  # until it has settled
     return command
 
 
@@ -91,7 +93,6 @@ def _problems(standing: Standing, drive: Drives, by_command: Bool[np.ndarray, " 
             "too far to place on the ground": away > BEYOND_M,
             "behind the robot": (circle[:, 0] <= 0) & (standing.told == standing.start) & ~otherwise,
             "carried out already, or failed": tracker.done,
-            "the command is half carried out": by_command & (tracker.travel > 0),
             "no way there keeps clear and makes headway": ~drive.feasible & ~otherwise,
         },
     )

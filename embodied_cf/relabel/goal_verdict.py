@@ -20,7 +20,7 @@ from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
 from embodied_cf.relabel.elsewhere import LEAST_TURN, turns_left
 from embodied_cf.relabel.ground import from_world, to_world
-from embodied_cf.relabel.lanes import ALONG
+from embodied_cf.relabel.lanes import ALONG, HEADWAY, nearer
 from embodied_cf.relabel.naming import thing_named
 from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.ways import way_left
@@ -40,16 +40,16 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
     """Judge P goals by their predicates, on the robot's real way since it was told and then its chunk.
 
     PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` m, or, where
-    something stands in the way, of that length along a way around it, or for being there at the end, or, where the
-    thing is out of view to the left, for turning there; FAIL for less; UNKNOWN where the words say something else, or
-    a thing stands on no ground.
+    something stands in the way, of that length along a way around it, or for being there at the end, or for coming
+    nearer to a wall that is to be followed, or, where the thing is out of view to the left, for turning there; FAIL for
+    less; UNKNOWN where the words say something else, or a thing stands on no ground.
     """
     pose = chunk_poses(standing.track[standing.start], labels)
     before, after = standing.tracker, _after(standing, pose)
     gain = (after.progress - before.progress) * standing.asked.count
     possible = np.minimum(1.0 - before.progress * standing.asked.count + before.clause, reach * _slope(standing))
     passed = after.success | (gain >= LEAST_SHARE * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
-    passed |= _rounds(standing, pose, reach)
+    passed |= _rounds(standing, pose, reach) | _nears_wall(standing, pose, reach)
     passed = np.where(standing.elsewhere, turns_left(pose) >= LEAST_TURN, passed)
     known = np.isfinite(standing.circle[..., 0]) | (standing.asked.landmark < 0)
     said = np.array([*_as_said(standing, labels.instruction)], bool)
@@ -111,6 +111,17 @@ def _approaches(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: f
     aside = -aims.side * cross(np.stack([np.cos(yaw), np.sin(yaw)], axis=1), toward)
     far = length(toward) - aims.circle[:, 0, 2] > RING_M[1]
     return (aims.rule == Rule.ARC_AROUND) & far & (nearer >= LEAST_SHARE * reach) & (aside >= _ASIDE_M)
+
+
+def _nears_wall(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: float) -> Bool[np.ndarray, " p"]:
+    """Return which come nearer to a wall that is to be followed and still too far off."""
+    passed, aims = np.zeros(len(pose), bool), standing.aims
+    rows = np.flatnonzero(aims.rule == Rule.FOLLOW_WALL)
+    if len(rows):
+        walls = standing.obstacles.walls_near(standing.track[standing.start[rows], :2])
+        came = nearer(aims.rule[rows], aims.side[rows], pose[rows][:, [0, -1]], walls)
+        passed[rows] = came >= HEADWAY * reach
+    return passed
 
 
 def _rounds(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: float) -> Bool[np.ndarray, " p"]:

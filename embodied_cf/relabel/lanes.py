@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import CORRIDOR_M, KEEP_SHARE, WALL_M
 from embodied_cf.relabel.fan import Fan
@@ -13,6 +14,8 @@ _LANE_M, _LANE_SHARE = 0.72, 0.29
 """Clearance that is aimed at: to a wall that is followed; share of a corridor's width."""
 _CLOSE = 4.0
 """What a metre beside the lane costs at the end, or on the way to or from its wall there, in waypoints off it."""
+HEADWAY = 0.35
+"""Share of its length by which a drive comes nearer to a wall that is still far, at least."""
 _LEAST_SHARE = 0.5
 """Share of the waypoints looked at where the walls must be as asked."""
 _EVERY = 2
@@ -54,8 +57,20 @@ def lane_drives(
     merit = kept.sum(axis=2) - _CLOSE * (off[..., -1] + np.abs(near[..., -1] - near[..., -2]))
     best = np.where(free, merit, -np.inf).argmax(axis=1)
     each = np.arange(count)
-    good = (kept[each, best].mean(axis=1) >= _LEAST_SHARE) & kept[each, best, -1] & free[each, best]
-    return best, good
+    keeps = (kept[each, best].mean(axis=1) >= _LEAST_SHARE) & kept[each, best, -1]
+    track = np.concatenate([here[:, None], _moved(here, local).reshape(count, drives, looked, 3)[each, best]], axis=1)
+    driven = length(np.diff(track[..., :2], axis=1)).sum(axis=1)
+    comes = nearer(rule, side, track[:, [0, -1]], obstacles.walls_near(here[:, :2])) >= HEADWAY * driven
+    return best, (keeps | comes) & free[each, best]
+
+
+def nearer(
+    rule: Int64[np.ndarray, " p"], side: Int64[np.ndarray, " p"], pose: Float[np.ndarray, "p k 3"],
+    wall: Float[np.ndarray, "p w 2"],
+) -> Float[np.ndarray, " p"]:  # fmt: skip
+    """Return by how much the last of K poses is nearer to the lane beside the wall than the first, m."""
+    _, off = _off_lane(rule, side, *beside(pose, wall))
+    return off[:, 0] - off[:, -1]
 
 
 def _off_lane(rule: np.ndarray, side: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

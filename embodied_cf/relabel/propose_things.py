@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from embodied_cf.language.instruction import FAMILIES, Family
+from embodied_cf.language.predicate_geometry import wrap
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import CORRIDOR_M
 from embodied_cf.relabel.asked import PARTS, Asked, facing
@@ -21,7 +22,7 @@ from embodied_cf.relabel.landmarks import BELIEVED, Landmarks
 from embodied_cf.relabel.naming import thing_named
 from embodied_cf.relabel.obstacles import Obstacles, beside
 
-_WALL_M = 1.6
+_WALL_M = 3.0
 """How near the robot is to a wall that it is told to follow, at most."""
 _LOOK_M = np.array([0.0, 0.8, 1.6])
 _NARROWEST_M, _EVEN_M = 1.2, 0.6
@@ -34,8 +35,11 @@ _NEARER_BY_M = 1.0
 """By how much the nearest of a kind must be nearer to the other thing than the next."""
 COMMANDS = (Rule.FORWARD, Rule.TURN, Rule.TURN)
 COMMAND_SIDES = (0, 1, -1)
-_COMMAND_SHARE = 0.15
+_COMMAND_SHARE = 0.35
 """Share of chains that begin with a driving command."""
+_LIKELY, _SOON, _BENT = 0.6, 10, np.radians(20)
+"""Share of these that begin with what the robot really does in the next steps, so that some are done with it when they
+branch off; and by how much it then turns at least, rad."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng:
     if "chained" in families:
         first = goals.asked.landmark[:, 0, 0]
         said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
-        goals = Goals.joined([goals, _few(_chains(said, rng), options, rng)])
+        goals = Goals.joined([goals, _few(_chains(sights, said, rng), options, rng)])
     wanted = [FAMILIES.index(name) for name in families]
     return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
 
@@ -210,7 +214,7 @@ def _few(goals: Goals, options: int, rng: np.random.Generator) -> Goals:
     return goals.take(order[np.arange(len(order)) - np.searchsorted(key, key) < options])
 
 
-def _chains(goals: Goals, rng: np.random.Generator) -> Goals:
+def _chains(sights: Sights, goals: Goals, rng: np.random.Generator) -> Goals:
     """Return "one goal, then another" of the same step, about different things, and "command, then goal"."""
     order = np.lexsort((rng.random(len(goals)), goals.told))
     first, second = goals.take(order[:-1]), goals.take(order[1:])
@@ -220,8 +224,16 @@ def _chains(goals: Goals, rng: np.random.Generator) -> Goals:
         table[:, 0], table[:, 1:PARTS] = head[:, 0], tail[:, : PARTS - 1]
     by_command = rng.random(len(second)) < _COMMAND_SHARE
     command = rng.integers(len(COMMANDS), size=len(second))
+    command = np.where(rng.random(len(second)) < _LIKELY, _begun(sights, second.told), command)
     asked.rule[by_command, 0] = np.array(COMMANDS)[command[by_command]]
     asked.side[by_command, 0] = np.array(COMMAND_SIDES)[command[by_command]]
     asked.landmark[by_command, 0] = -1
     differ = asked.landmark[:, 0, 0] != asked.landmark[:, 1, 0]
     return Goals(second.told, asked).take(np.flatnonzero((first.told == second.told) & differ))
+
+
+def _begun(sights: Sights, told: Int64[np.ndarray, " p"]) -> Int64[np.ndarray, " p"]:
+    """Return which command the robot comes nearest to carrying out next."""
+    soon = np.minimum(told + _SOON, len(sights.track) - 1)
+    turned = wrap(sights.track[soon, 2] - sights.track[told, 2])
+    return np.select([turned > _BENT, turned < -_BENT], [1, 2], 0)

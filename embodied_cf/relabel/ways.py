@@ -32,6 +32,8 @@ _SLANT = np.tan(np.radians(40))
 """Sideways per forward distance up to which a gap is entered without a run-up."""
 DETOUR_M = 0.55
 """From the surface of what stands in the way to the middle of the robot that drives around it."""
+_BESIDE_ENOUGH_M, _BEYOND_ENOUGH_M = 0.3, 0.6
+"""So near to the place beside a thing, and so far beyond a gap, it may stand: well within what the predicates ask."""
 _OUTSIDE_M = 4.0
 """What it costs to have crossed a gap's line beside the gap."""
 
@@ -124,7 +126,9 @@ def _beside(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     sight = centre - aims.origin[:, :2]
     normal = aims.side[:, None] * np.stack([-sight[:, 1], sight[:, 0]], axis=1)
     normal = normal / np.maximum(length(sight), 1e-9)[:, None]
-    return _to_point(centre + (radius + BESIDE_M / 2)[:, None] * normal, place, yaw, aims.other)
+    aim = centre + (radius + BESIDE_M / 2)[:, None] * normal
+    there = length(aim[:, None] - place) <= _BESIDE_ENOUGH_M
+    return np.where(there, 0.0, _to_point(aim, place, yaw, aims.other))
 
 
 def _between(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
@@ -143,7 +147,9 @@ def _between(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     run_up = _to_point(middle - RUN_UP_M * across, place, yaw, aims.other) + RUN_UP_M + RUN_OUT_M
     left = np.where(aside <= _SLANT * before + 0.1, straight, run_up)
     through = aims.crossed[:, None] | (aside <= width[:, None] / 2)
-    return np.where(before > 0, left, straight + np.where(through, 0.0, _OUTSIDE_M))
+    there = through & (-before >= _BEYOND_ENOUGH_M) & (length(offset) <= _BEYOND_ENOUGH_M + width[:, None] / 2)
+    beyond = np.where(there, 0.0, straight + np.where(through, 0.0, _OUTSIDE_M))
+    return np.where(before > 0, left, beyond)
 
 
 def _around(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:

@@ -41,13 +41,18 @@ ROWS: tuple[Row, ...] = (
 
 
 def rows_of(rows: Sequence[Row], score: float = 1.0) -> Labels:
-    """Label rows whose stored chunks say (row + 1, column) so that they are told apart from any real future."""
+    """Label rows whose stored chunks say (row + 1, column) so that they are told apart from any real future.
+
+    Where there is a step before, counterfactuals were told then.
+    """
+    start = np.array([row[1] for row in rows], np.int32)
+    earlier = np.array([row[0] == "counterfactual" for row in rows], bool) & (start > 0)
     lengths = np.array([end - start for _, start, end, _ in rows], int)
     action = np.zeros((len(rows), 8, 2), np.float32)
     action[:] = np.arange(1, len(rows) + 1)[:, None, None]
     return Labels(
         kind=tuple(row[0] for row in rows),
-        start=np.array([row[1] for row in rows], np.int32),
+        start=start,
         end=np.array([row[2] for row in rows], np.int32),
         instruction=tuple(row[3] for row in rows),
         command=("",) * len(rows),
@@ -55,6 +60,7 @@ def rows_of(rows: Sequence[Row], score: float = 1.0) -> Labels:
         action_mask=np.arange(8) < lengths[:, None],
         score=np.full(len(rows), score, np.float32),
         source=("0" * 16,) * len(rows),
+        told=(start - earlier).astype(np.int32),
     )
 
 

@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from labelled import ROWS, labelled
 from tiny import STEPS
 
+from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.episodes import read_episodes
+from embodied_cf.datasets.label_store import decode_labels
 from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.rlds import open_dataset
-from embodied_cf.datasets.spec import load_spec
+from embodied_cf.datasets.spec import CameraModel, load_spec
 from embodied_cf.datasets.streams import Mirror, Source, Stream
+from embodied_cf.datasets.streams.augment import mirrored, turned
 from embodied_cf.datasets.streams.schedule import Schedule, divide
 from embodied_cf.datasets.streams.table import held_out
 from embodied_cf.errors import UsageError
@@ -99,6 +102,29 @@ def test_frames_and_odometry_begin_where_the_robot_was_told(data, stride):
                 batch.kind[sample] and labels.start[row] <= step < max(labels.end[row], labels.start[row] + 1)
             }  # fmt: skip
             assert any(_shows(batch, sample, episode, step, at, stride) for at in told)
+
+
+def test_what_older_sets_do_not_say_is_told_at_the_start(data):
+    dataset = open_dataset(data)
+    older = {key: leaf for key, leaf in dataset.features.items() if key != "labels/told"}
+    now, before = (
+        [decode_labels(Columns(record, features, name), "labels").told.tolist() for name, record in dataset.records()]
+        for features in (dataset.features, older)
+    )
+    assert now == [[0, 1, 0, 0, 1]] * 4
+    assert before == [[0, 1, 0, 0, 2]] * 4
+
+
+def test_mirrored_and_turned_odometry_is_that_of_the_picture(data):
+    batch = next(iter(make(data, history=2).batches(0)))
+    past = np.array([[[1.0, 2.0, 0.3]] * 4] * len(batch), np.float32)
+    batch = replace(batch, odometry=past)
+    flipped = mirrored(batch, np.arange(len(batch)) == 1)
+    np.testing.assert_array_equal(flipped.odometry[0], past[0])
+    np.testing.assert_allclose(flipped.odometry[1], [[1.0, -2.0, -0.3]] * 4)
+    camera = CameraModel(horizontal_fov_deg=90.0, height_m=0.6, pitch_deg=0.0)
+    left = turned(batch, np.full(len(batch), 8), camera)  # 8 of 16 pixels: 45 degrees
+    np.testing.assert_allclose(left.odometry[0, 0], [3 / 2**0.5, 1 / 2**0.5, 0.3], atol=1e-6)
 
 
 def _shows(batch, sample, episode, step, told, stride):

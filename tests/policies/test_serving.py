@@ -1,12 +1,14 @@
+from dataclasses import dataclass
 from threading import Thread
 
 import numpy as np
 import pytest
 from test_policy import make_policy
 
+from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.client import RemotePolicy, pack, unpack
-from embodied_cf.policies.contract import Observation, Policy
+from embodied_cf.policies.contract import ActionChunk, Observation, Policy, check_observation
 from embodied_cf.policies.server import make_server
 
 
@@ -31,6 +33,32 @@ def test_remote_is_local(served):
     np.testing.assert_array_equal(far.chunk, near.chunk)
     np.testing.assert_array_equal(far.mask, near.mask)
     assert (far.log_probability is None) == (near.log_probability is None) == (not policy.sample)
+
+
+@dataclass(frozen=True)
+class Homing:
+    """Goes back to where it was told."""
+
+    camera, history, stride, needs_odometry = (8, 8), 3, 2, True
+    embodiment = load_embodiment("nav")
+
+    def act(self, observation, instruction, rng):
+        check_observation(self, observation, instruction)
+        return ActionChunk(observation.odometry[:, :1, :2], np.ones((len(observation), 1), bool))
+
+
+def test_odometry_goes_along():
+    with make_server(Homing(), "127.0.0.1", 0) as server:
+        Thread(target=server.serve_forever).start()
+        remote = RemotePolicy(f"http://127.0.0.1:{server.server_address[1]}/")
+        image, past = np.zeros((2, 3, 8, 8, 3), np.uint8), np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+        assert (remote.stride, remote.needs_odometry) == (2, True)
+        done = remote.act(Observation(image, past), ("go", "go"), np.random.default_rng(0))
+        np.testing.assert_array_equal(done.chunk[:, 0], past[:, 0, :2])
+        for wrong, told in ((None, "no odometry"), (past[:, 1:], r"shape \(2, 3, 3\)"), (past * np.nan, "finite")):
+            with pytest.raises(UsageError, match=told):
+                remote.act(Observation(image, wrong), ("go", "go"), np.random.default_rng(0))
+        server.shutdown()
 
 
 def test_refusals_are_told(served):

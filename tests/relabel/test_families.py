@@ -136,6 +136,35 @@ def test_a_chain_goes_on_where_its_first_goal_is_reached():
     assert early.action[0, -1, 1] > -0.05
 
 
+def test_a_command_that_is_half_carried_out_goes_on_until_it_is_done():
+    """Turning left by 0.14 rad a step since it was told: after 4 it turns on, after 8 (64 degrees) it goes straight on
+    until it has settled, and then to the box."""
+    track = straight(14, 0.1)
+    track[:, 2] = 0.14 * np.minimum(np.arange(14), 8)
+    context = context_of({"blue box": (3.0, 1.5, 0.3)}, track)
+    text, names = "turn left, then go to the blue box", context.meaning.vocabulary.names
+    made = []
+    for start, clause in ((0, 0), (4, 0), (8, 0), (10, 1)):
+        told = ask(context, text, [(Rule.TURN, 1), (Rule.GO_TO, 0)], [[], ["blue box"]], told=0, start=start)
+        assert Standing.of(context, told).clause.tolist() == [clause]
+        made.append(SYNTHESIZER.synthesize(context, told).action[0])
+    turn, on = (SYNTHESIZER.primitive.table[names.index(name)] for name in ("turn_left", "forward"))
+    for action, expected in zip(made, (turn, turn, on), strict=False):
+        np.testing.assert_allclose(action, expected)
+    assert made[3][-1, 1] < -0.2, "the box is to the right by now"
+
+
+def test_chains_often_begin_with_what_was_done_next():
+    for turn, begun in ((0.1, (Rule.TURN, 1)), (-0.1, (Rule.TURN, -1)), (0.0, (Rule.FORWARD, 0))):
+        track = straight(12, 0.1)
+        track[:, 2] = turn * np.arange(12)
+        found = [goals(context_of(ROOM, track), ("chained",), seed=seed).asked for seed in range(40)]
+        rules, sides = (np.concatenate([getattr(asked, name)[:, 0] for asked in found]) for name in ("rule", "side"))
+        commands = np.isin(rules, (Rule.TURN, Rule.FORWARD))
+        like = commands & (rules == begun[0]) & (sides == begun[1])
+        assert 0.45 < like.sum() / commands.sum() < 0.9, "by chance it is a third; near the end little is done"
+
+
 def test_what_stands_in_the_way_is_driven_around():
     plain = {"red chair": (3.5, 0.0, 0.3)}
     blocked = {**plain, "blue box": (1.5, -0.3, 0.3)}

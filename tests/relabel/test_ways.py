@@ -69,6 +69,14 @@ def test_beside_is_on_the_normal_of_the_line_of_sight():
     assert way(Rule.STOP_BESIDE, (0, 0, np.arctan2(1, 3)), 1) == pytest.approx(np.sqrt(10))
 
 
+def test_near_enough_is_there_whichever_way_it_looks():
+    assert way(Rule.STOP_BESIDE, (3.2, 1.2, 2.0), 1) == 0.0, "0.28 m off"
+    assert way(Rule.STOP_BESIDE, (3.3, 1.2, 2.0), 1) > 0.3
+    assert way(Rule.PASS_BETWEEN, (2.65, 0.2, 1.0), circles=GATE) == 0.0, "0.65 m beyond the gap"
+    assert way(Rule.PASS_BETWEEN, (2.55, 0.2, 1.0), circles=GATE) > 0.25
+    assert way(Rule.PASS_BETWEEN, (2.65, 1.8, 1.0), circles=GATE) > 4.0, "beside it"
+
+
 @pytest.mark.parametrize(
     ("pose", "metres"),
     [
