@@ -42,7 +42,11 @@ class ActionChunk:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Something that follows instructions."""
+    """Something that follows instructions.
+
+    It may have two properties more: `stride`, if it looks at every so manieth frame only, counted from the last (others
+    need not be shown then, only to be there), and `needs_odometry`, true if it does not act without.
+    """
 
     @property
     def camera(self) -> tuple[int, int]:

@@ -18,8 +18,9 @@ from embodied_cf.language.instruction import FAMILIES, Family
 
 DEMO_STEPS = 2_200
 BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 4 * DEMO_STEPS}
-"""Steps of training, of four families at once (the demonstration has one of them). The last is a fixed length, the same for all arms; each line of the results holds the held-out
-errors on the way, which tell whether it was long enough."""
+"""Steps of training, of four families at once (the demonstration has one of them). The last is a fixed length, the
+same for all arms; each line of the results holds the held-out errors on the way, which tell whether it was long
+enough."""
 PAIR = (THEIRS, OURS)
 
 Line = dict[str, Any]

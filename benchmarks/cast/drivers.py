@@ -38,6 +38,11 @@ class _Told:
         return self.policy.history
 
     @property
+    def stride(self) -> int:
+        """Of the policy."""
+        return getattr(self.policy, "stride", 1)
+
+    @property
     def embodiment(self) -> Embodiment:
         """Of the policy."""
         return self.policy.embodiment

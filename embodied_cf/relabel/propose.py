@@ -12,6 +12,7 @@ from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asked import CHAINED, CONTINUOUS, OBJECT, REFERENTIAL, Asked
 from embodied_cf.relabel.elsewhere import REASON, goals_elsewhere
 from embodied_cf.relabel.naming import clause_of, going_to_any, in_words, thing_named
+from embodied_cf.relabel.propose_arrivals import arrivals_beside
 from embodied_cf.relabel.propose_things import Goals, Sights, goals_in_view
 from embodied_cf.relabel.stages import Context, Proposals
 
@@ -65,15 +66,21 @@ class GrammarProposer:
             elsewhere = goals_elsewhere(sights, context.camera, rng)
             elsewhere = elsewhere.take(np.flatnonzero(rng.random(len(elsewhere)) < self.look_round))
             goals, reason = Goals.joined([goals, elsewhere]), [*reason, *[REASON] * len(elsewhere)]
-        count = len(goals)
         start = goals.told + self.stride * (_lags(goals.asked, rng) // self.stride)
         start = np.where(start < len(context.track) - 1, start, goals.told)
+        first = len(goals)
+        if "referential" in self.families:
+            arrived, there = arrivals_beside(sights)
+            goals, start = Goals.joined([goals, arrived]), np.concatenate([start, there])
+            reason = [*reason, *[seen] * len(arrived)]
+        count = len(goals)
+        priority = rng.random(count) - 1.0 - (np.arange(count) >= first)  # who has arrived is rare, and comes first
         ago = (start - goals.told).tolist()
         return Proposals(
             start,
             np.full(count, -1),
             tuple(_texts(sights, goals, rng)),
-            rng.random(count) - 1.0,
+            priority,
             goals.asked.least(context.landmarks.score),
             tuple([f"{why} {lag} steps before" if lag else why for why, lag in zip(reason, ago, strict=True)]),
             goals.told,

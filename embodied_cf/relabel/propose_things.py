@@ -51,6 +51,11 @@ class Goals:
     asked: Asked
     """A goal about "the chair nearest the box" names the box second."""
 
+    @staticmethod
+    def nothing(told: Int64[np.ndarray, " p"]) -> "Goals":
+        """Return goals that ask for nothing yet."""
+        return Goals(told, Asked.nothing(len(told)))
+
     def __len__(self) -> int:
         return len(self.told)
 

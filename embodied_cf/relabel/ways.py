@@ -32,7 +32,7 @@ _SLANT = np.tan(np.radians(40))
 """Sideways per forward distance up to which a gap is entered without a run-up."""
 DETOUR_M = 0.55
 """From the surface of what stands in the way to the middle of the robot that drives around it."""
-_BESIDE_ENOUGH_M, _BEYOND_ENOUGH_M = 0.3, 0.6
+BESIDE_ENOUGH_M, _BEYOND_ENOUGH_M = 0.3, 0.6
 """So near to the place beside a thing, and so far beyond a gap, it may stand: well within what the predicates ask."""
 _OUTSIDE_M = 4.0
 """What it costs to have crossed a gap's line beside the gap."""
@@ -127,7 +127,7 @@ def _beside(aims: Aims, place: np.ndarray, yaw: np.ndarray) -> np.ndarray:
     normal = aims.side[:, None] * np.stack([-sight[:, 1], sight[:, 0]], axis=1)
     normal = normal / np.maximum(length(sight), 1e-9)[:, None]
     aim = centre + (radius + BESIDE_M / 2)[:, None] * normal
-    there = length(aim[:, None] - place) <= _BESIDE_ENOUGH_M
+    there = length(aim[:, None] - place) <= BESIDE_ENOUGH_M
     return np.where(there, 0.0, _to_point(aim, place, yaw, aims.other))
 
 

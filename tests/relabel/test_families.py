@@ -29,6 +29,7 @@ from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.propose import GrammarProposer, chosen
+from embodied_cf.relabel.propose_arrivals import arrivals_beside
 from embodied_cf.relabel.propose_things import Sights, goals_in_view
 from embodied_cf.relabel.stages import Proposals
 from embodied_cf.relabel.standing import Standing
@@ -193,6 +194,25 @@ def goals(context, families=FAMILIES, seed=0):
     steps = np.arange(len(context.track) - 1)
     sights = Sights(context.landmarks, context.track, steps, context.obstacles)
     return goals_in_view(sights, families, 2, np.random.default_rng(seed))
+
+
+def test_who_has_arrived_beside_a_thing_is_told_so_and_stands():
+    """A chair 0.9 m to the left of where the robot drives: told 14 steps before it is abreast of it, it stops right of
+    it, and stands within 0.3 m of the place, 0.6 m from its surface."""
+    context = context_of({"red chair": (3.0, 0.9, 0.3)}, straight(30, 0.15))
+    sights = Sights(context.landmarks, context.track, np.arange(29), context.obstacles)
+    found, start = arrivals_beside(sights)
+    assert set(found.asked.side[:, 0].tolist()) == {-1}
+    assert set((start - found.told).tolist()) == {14, 19}, "from nearer, its right side is another place"
+    proposals = asyncio.run(GrammarProposer(families=("referential",)).propose(context, np.random.default_rng(0)))
+    there = np.flatnonzero((proposals.asked.rule[:, 0] == Rule.STOP_BESIDE) & (proposals.priority < -1))
+    assert sorted(proposals.start[there].tolist()) == sorted(start.tolist())
+    made = SYNTHESIZER.synthesize(context, proposals.take(there))
+    assert made.reason == ("",) * len(there)
+    assert not made.action.any()
+    first = int(there[0])
+    assert judged(context, proposals.take(there[:1]), made.action[:1]) == PASS, proposals.instruction[first]
+    assert not len(arrivals_beside(replace(sights, steps=np.arange(5)))[1]), "nobody has arrived yet"
 
 
 def test_every_family_is_proposed_and_can_be_left_out():

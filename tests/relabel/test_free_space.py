@@ -110,7 +110,7 @@ def test_a_lane_lies_on_the_side_that_is_asked_for(rule, side):
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_a_wall_that_is_still_far_is_driven_to(side):
-    """In a hall 6 m wide a chunk of 1.2 m comes nearer to a wall 3 m off; driving away from it is no way to follow it."""
+    """In a hall 6 m wide a chunk of 1.2 m comes nearer to a wall 3 m off; driving away from it is no way to follow."""
     fan, hall = Fan.of(PROFILE.scale, 8).fast, corridor(half=3.0)
     here, rule = np.array([[0.0, 0.0, side * 0.4]]), np.array([Rule.FOLLOW_WALL])
     drive, good = lane_drives(fan, rule, np.array([side]), here, hall, np.ones((1, len(fan.yaw)), bool))
