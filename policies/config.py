@@ -52,13 +52,8 @@ class VlaConfig:
     def __post_init__(self) -> None:
         if min(self.size, self.history, self.stride) < 1:
             raise SpecError("size, history and stride must be at least 1", where="model")
-        if self.size > _LARGEST_SIZE or self.span > _LONGEST_HISTORY:
+        if self.size > _LARGEST_SIZE or self.history * self.stride > _LONGEST_HISTORY:
             raise SpecError(f"size or history beyond {_LARGEST_SIZE} and {_LONGEST_HISTORY}", where="model")
-
-    @property
-    def span(self) -> int:
-        """Control periods from the oldest frame to the present, both counted."""
-        return (self.history - 1) * self.stride + 1
 
     def fake_batch(self, samples: int, embodiment: Embodiment, seed: int = 0) -> Batch:
         """Return random samples that the model can be trained on: each observation twice, told different things."""

@@ -44,8 +44,8 @@ class ActionChunk:
 class Policy(Protocol):
     """Something that follows instructions.
 
-    It may have two properties more: `stride`, if it looks at every so manieth frame only, counted from the last (others
-    need not be shown then, only to be there), and `needs_odometry`, true if it does not act without.
+    It may have two properties more: `stride`, control periods between the frames that it wants (else 1), and
+    `needs_odometry`, true if it does not act without.
     """
 
     @property
@@ -55,7 +55,7 @@ class Policy(Protocol):
 
     @property
     def history(self) -> int:
-        """T, frames it wants, one control period apart."""
+        """T, frames it wants."""
         ...
 
     @property

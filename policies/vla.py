@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
-from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import UsageError
@@ -125,12 +124,12 @@ class VlaPolicy:
 
     @property
     def history(self) -> int:
-        """T, frames it wants, one control period apart."""
-        return self.model.card.model.span
+        """T, frames it wants."""
+        return self.model.card.model.history
 
     @property
     def stride(self) -> int:
-        """It looks at every so manieth of them, the present one among them."""
+        """Control periods between them."""
         return self.model.card.model.stride
 
     @property
@@ -146,16 +145,7 @@ class VlaPolicy:
     @torch.inference_mode()
     def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
         """Return a chunk for each observation. Raises UsageError for frames of another size or history."""
-        return self._acted(self._look(observation, instruction), rng)
-
-    @torch.inference_mode()
-    def act_on(self, batch: Batch, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
-        """Return a chunk for each sample of training, which holds no frames but those that the network looks at."""
-        image, odometry = (torch.from_numpy(part).to(self.model.device) for part in (batch.image, batch.odometry))
-        return self._acted(self._told(image, odometry, instruction), rng)
-
-    def _acted(self, told: tuple[Features, Tensor], rng: np.random.Generator) -> ActionChunk:
-        features, logit = told
+        features, logit = self._look(observation, instruction)
         if not self.sample:
             chunk = self._metric(self.model.head.mean(features), logit > 0)
             return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
@@ -184,23 +174,18 @@ class VlaPolicy:
 
     def _look(self, observation: Observation, instruction: tuple[str, ...]) -> tuple[Features, Tensor]:
         check_observation(self, observation, instruction)
-        return self._told(*self.strided(observation), instruction)
-
-    def _told(self, image: Tensor, odometry: Tensor | None, instruction: tuple[str, ...]) -> tuple[Features, Tensor]:
         self.model.eval()
+        image, odometry = self.tensors(observation)
         told = self.model(image, instruction, odometry)
         untold = None if self.guidance == 1.0 else self.model(image, ("",) * len(image), odometry)
         features = Features(told, untold, self.guidance)
         return features, features.guided(self.model.stop_logit)
 
-    def strided(self, observation: Observation) -> tuple[Tensor, Tensor | None]:
-        """Return the frames that the network looks at, and the odometry of these."""
-        image = torch.from_numpy(np.ascontiguousarray(observation.image[:, :: self.stride])).to(self.model.device)
-        if observation.odometry is None:
-            return image, None
-        told, frames = np.split(observation.odometry, [1], axis=1)
-        odometry = np.concatenate([told, frames[:, :: self.stride]], axis=1)
-        return image, torch.from_numpy(odometry).to(self.model.device)
+    def tensors(self, observation: Observation) -> tuple[Tensor, Tensor | None]:
+        """Return an observation as the network takes it."""
+        image, past = torch.from_numpy(np.ascontiguousarray(observation.image)), observation.odometry
+        device = self.model.device
+        return image.to(device), None if past is None else torch.from_numpy(past).to(device)
 
     def _law(self, features: Features, logit: Tensor, drawn: Tensor, stop: Tensor) -> np.ndarray | None:
         law = self.model.head.log_probability(features, drawn)

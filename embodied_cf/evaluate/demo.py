@@ -61,7 +61,7 @@ class DemoPlan:
         """Return the plan that takes about so many minutes on two cores. Raises UsageError unless that is above 0."""
         if not 0 < minutes < math.inf:
             raise UsageError(f"--minutes {minutes} is no time", remedy="10 is the default.")
-        return DemoPlan(steps=max(10, round(120 * minutes)), seed=seed)
+        return DemoPlan(steps=max(10, round(220 * minutes)), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,14 @@ def _tell(heard: Any, stage: str, done: int, total: int) -> None:
 
 
 def _arm(name: str, out: Path, labelled: Path, plan: DemoPlan, watch: Watch) -> tuple[Record, ...]:
-    """Train one policy and let it drive."""
+    """Train one policy and let it drive.
+
+    It sees one frame: who goes to a thing needs no memory, which would take as long again.
+    """
     torch.set_num_threads(1)
     run = Run(out / name)
     weights = ",".join(str(weight) for weight in ARMS[name])
-    fixed = ("data.per_observation=4", f"seed={plan.seed}")
+    fixed = ("data.per_observation=4", "model.history=1", f"seed={plan.seed}")
     settings = (f"schedule.steps={plan.steps}", f"data.kind_weights={weights}", *fixed)
     options = TrainOptions(run.path, (str(labelled),), preset="seeing", set=settings, resume=run.exists)
     with run.held():

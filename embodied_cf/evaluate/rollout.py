@@ -4,21 +4,20 @@ Many episodes run side by side; what happens in one depends on its own seed and 
 draws, on its batch too).
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float64, UInt8
 
 from embodied_cf.datasets.images import resized
-from embodied_cf.datasets.motion import odometry
 from embodied_cf.envs.episodes import LONGEST, Episodes, start_episodes
 from embodied_cf.envs.motion.tracking import follow, seen_from
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.backend import RAYCAST, Backend
+from embodied_cf.evaluate.past import Past
 from embodied_cf.policies.contract import Observation, Policy
 from embodied_cf.policies.ensemble import TemporalEnsemble
 
@@ -60,10 +59,10 @@ def run_episodes(
     """
     now = start_episodes(tasks)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
-    seen = np.repeat(_look(now, policy, backend)[:, None], policy.history, axis=1)
-    poses, needed = [now.state.pose], math.gcd(execute, getattr(policy, "stride", 1))
+    poses, past = [now.state.pose], Past.of(policy, execute)
+    past.add(_look(now, policy, backend))
     while not now.over.all():
-        asked = Observation(sight(seen), past_odometry(poses, policy.history))
+        asked = Observation(sight(past.frames), past.odometry(poses))
         plan, origin = _plan(policy, now, asked, told, rng), now.state.pose
         if ensemble is not None:
             ensemble = ensemble.asked(plan, origin)
@@ -72,18 +71,8 @@ def run_episodes(
             chunk = seen_from(plan[:, step:], origin, now.state.pose)
             now = backend.move(now, follow(chunk, np.ones(chunk.shape[:2], bool)), noise)
             poses.append(now.state.pose)
-            left = execute - 1 - step  # earlier frames are forgotten before they are asked for, others not looked at
-            if policy.history > left:
-                latest = _look(now, policy, backend) if left % needed == 0 else seen[:, -1]
-                seen = np.concatenate([seen[:, 1:], latest[:, None]], axis=1)
+            past.add(_look(now, policy, backend) if past.is_shown(execute - 1 - step) else None)
     return Drives(now, np.stack(poses, axis=1))
-
-
-def past_odometry(poses: Sequence[Float64[np.ndarray, "b 3"]], frames: int) -> Float32[np.ndarray, "b t1 3"]:
-    """Return the odometry of robots that were told at the first of their poses, with so many frames up to the last; the
-    first pose is repeated before it."""
-    last = len(poses) - 1
-    return odometry(np.stack([poses[0], *(poses[max(last - age, 0)] for age in range(frames - 1, -1, -1))], axis=1))
 
 
 def _look(now: Episodes, policy: Policy, backend: Backend) -> UInt8[np.ndarray, "b h w 3"]:

@@ -9,6 +9,7 @@ from jaxtyping import Float64, Int64
 from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
+from embodied_cf.evaluate.past import Past
 from embodied_cf.explain.replay import Recording
 from embodied_cf.explain.wheel import PolicyDriver, follow_from
 from embodied_cf.language.nav import VOCABULARY, NavThresholds, classify, pose_motion
@@ -99,7 +100,7 @@ def _other_way(
     recording: Recording, driver: PolicyDriver, decision: int, draws: int
 ) -> tuple[Float64[np.ndarray, "p 2"], float] | None:
     moment = int(recording.moments.clock[decision])
-    ages = np.maximum(moment - np.arange(driver.history, -1, -1), 0)
+    ages = np.maximum(moment - np.array(Past.of(driver.policy, driver.execute).ages), 0)
     seen = driver.see(recording.moments.worlds.take([decision] * len(ages)), recording.trail.take(ages))
     rng = generator(driver.seed, "explain", "second best", str(decision))
     told, past = (driver.told,) * draws, odometry(recording.trail.pose[[0, *ages]][None])

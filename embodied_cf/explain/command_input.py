@@ -11,6 +11,8 @@ from rich.table import Table
 from embodied_cf.datasets.files import write_json
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import load
+from embodied_cf.evaluate.past import Past
+from embodied_cf.evaluate.rollout import EXECUTE
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.command_episode import task_of
 from embodied_cf.explain.concepts import ConceptEffect, concept_effects
@@ -56,7 +58,7 @@ def _views(policy: Policy, options: TaskOptions, decision: int, count: int) -> I
         if count == 1 and decision >= recording.decisions:
             raise UsageError(f"decision {decision} of an episode of {recording.decisions}", where=task.text)
         clock = int(recording.moments.clock[min(decision, recording.decisions - 1)])
-        ages = [0, *(max(clock - age, 0) for age in range(policy.history - 1, -1, -1))]
+        ages = [0, *(max(clock - age, 0) for age in Past.of(policy, EXECUTE).ages)]
         yield View.of(task.scene, [recording.trail.take([at]) for at in ages], task.text)
 
 

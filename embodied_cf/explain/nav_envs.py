@@ -19,7 +19,8 @@ from embodied_cf.envs.motion.tracking import follow, seen_from
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
-from embodied_cf.evaluate.rollout import EXECUTE, PIXELS, past_odometry
+from embodied_cf.evaluate.past import Past
+from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.evaluate.suites import Suite
 from embodied_cf.explain.nav_policy import Chunks, perceive, perceived_shapes
 from embodied_cf.explain.rollout import MakeEnvs
@@ -55,7 +56,7 @@ class NavEnvs(VectorEnv):
         self, policy: VlaPolicy, tasks: Tasks, lanes: int, measure: Measure = "success", execute: int = EXECUTE
     ) -> None:
         self.num_envs, self.tasks, self.measure, self.execute = lanes, tasks, measure, execute
-        self._policy, self._chunks, self._history = policy, Chunks(policy), policy.history
+        self._policy, self._chunks = policy, Chunks(policy)
         self._camera, body = policy.camera, policy.embodiment
         size = sum(shape.numel() for shape in perceived_shapes(policy))
         self.single_observation_space = Box(-np.inf, np.inf, (size,), np.float32)
@@ -71,7 +72,8 @@ class NavEnvs(VectorEnv):
         self.now = start_episodes(self.episode_tasks)
         self._noise = draw_noise(seeds, LONGEST)
         self.states = [self.now.state]
-        self._seen = np.repeat(self._look(np.arange(self.num_envs))[:, None], self._history, axis=1)
+        self._past = Past.of(self._policy, self.execute)
+        self._past.add(self._look(np.arange(self.num_envs)))
         shape = self.observation_space.shape
         assert shape is not None, "a Box has one"
         self._perceived = np.zeros(shape, np.float32)
@@ -85,8 +87,8 @@ class NavEnvs(VectorEnv):
             chunk = seen_from(plan[:, period:], origin, self.now.state.pose)
             self.now = drive(self.now, follow(chunk, np.ones(chunk.shape[:2], bool)), self._noise)
             self.states.append(self.now.state)
-            if period + self._history >= self.execute:
-                self._remember(np.flatnonzero(~self.now.over))
+            shown = self._past.is_shown(self.execute - 1 - period)
+            self._past.add(self._seen(np.flatnonzero(~self.now.over)) if shown else None)
         observation, info = self._observe()
         return observation, self._worth() - before, self.now.terminated, self.now.truncated, info
 
@@ -102,13 +104,16 @@ class NavEnvs(VectorEnv):
         rows = np.flatnonzero(~self.now.over)
         if len(rows):
             told = tuple(self.episode_tasks[row].text for row in rows.tolist())
-            past = past_odometry([state.pose for state in self.states], self._history)
-            self._perceived[rows] = perceive(self._policy, Observation(self._seen, past).take(rows), told)
+            way = self._past.odometry([state.pose for state in self.states])
+            self._perceived[rows] = perceive(self._policy, Observation(self._past.frames, way).take(rows), told)
         return self._perceived.copy(), {"context": context(self.now, np.array(self.cells))}
 
-    def _remember(self, rows: np.ndarray) -> None:
+    def _seen(self, rows: np.ndarray) -> UInt8[np.ndarray, "b h w 3"]:
+        """Return what robots see; of those that rest, what they last saw."""
+        look = self._past.latest.copy()
         if len(rows):
-            self._seen[rows] = np.concatenate([self._seen[rows, 1:], self._look(rows)[:, None]], axis=1)
+            look[rows] = self._look(rows)
+        return look
 
     def _look(self, rows: np.ndarray) -> UInt8[np.ndarray, "r h w 3"]:
         frames = render(self.now.worlds.take(rows), self.now.state.take(rows), Camera(PIXELS, PIXELS)).rgb

@@ -79,14 +79,14 @@ class NavPolicy(nn.Module):
 def perceive(policy: VlaPolicy, seen: Observation, told: tuple[str, ...]) -> Float32[np.ndarray, "b o"]:
     """Return what a policy's network perceives, flat."""
     with torch.no_grad():
-        image, odometry = policy.strided(seen)
+        image, odometry = policy.tensors(seen)
         parts = policy.model.perceive(image, told, odometry)
     return torch.cat([part.flatten(1) for part in parts], dim=1).numpy()
 
 
 def perceived_shapes(policy: VlaPolicy) -> list[torch.Size]:
     """Return the shapes of what the network perceives of one observation."""
-    image = torch.zeros((1, policy.model.card.model.history, *policy.camera, 3), dtype=torch.uint8)
+    image = torch.zeros((1, policy.history, *policy.camera, 3), dtype=torch.uint8)
     with torch.no_grad():
         return [part.shape[1:] for part in policy.model.perceive(image, ("",))]
 

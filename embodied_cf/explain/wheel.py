@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
 from embodied_cf.datasets.images import resized
-from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.driving.driver import Progress
 from embodied_cf.envs.driving.expert import Expert
@@ -19,6 +18,7 @@ from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import Worlds
 from embodied_cf.envs.state import State
 from embodied_cf.envs.tasks import Task
+from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.policies.contract import Observation, Policy
 
@@ -76,8 +76,8 @@ class PolicyDriver:
 
     @property
     def history(self) -> int:
-        """Frames before the present one."""
-        return self.policy.history - 1
+        """Control periods back to the first frame that the policy is shown."""
+        return Past.of(self.policy, self.execute).ages[0]
 
     def take_over(self, handover: Handover) -> Wheel:
         """Begin with a fresh decision."""
@@ -101,28 +101,32 @@ class _PolicyWheel:
         self._driver, self._rng = driver, generator(driver.seed, "explain", "policy")
         now, past = handover.now, handover.past
         states = (*past[len(past) - driver.history :], now.state)
-        self._seen = np.stack([driver.see(now.worlds, state) for state in states], axis=1)
+        self._past = Past.of(driver.policy, driver.execute)
+        for state in states:
+            self._past.add(driver.see(now.worlds, state))
         told_at = np.repeat(handover.task.scene.start[None], len(now), axis=0)
-        self._poses = np.stack([told_at, *(state.pose for state in states)], axis=1)
+        self._poses = [told_at, *(state.pose for state in states)]
         self._periods, self._origin = 0, now.state.pose
         self._plan = np.zeros((len(now), 1, 2))
 
     def act(self, now: Episodes) -> Float64[np.ndarray, "n 2"]:
         driver, phase, rows = self._driver, self._periods % self._driver.execute, np.flatnonzero(~now.over)
-        if self._periods and (phase == 0 or phase > driver.execute - driver.policy.history):
-            self._remember(now, rows)
+        if self._periods:
+            self._poses.append(now.state.pose)
+            self._past.add(self._look(now, rows) if self._past.is_shown(-phase % driver.execute) else None)
         if phase == 0 and len(rows):
-            chunk = driver.plan(Observation(self._seen, odometry(self._poses)).take(rows), self._rng)
+            chunk = driver.plan(Observation(self._past.frames, self._past.odometry(self._poses)).take(rows), self._rng)
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
         self._periods += 1
         return follow_from(self._plan, phase, self._origin, now.state.pose)
 
-    def _remember(self, now: Episodes, rows: Int64[np.ndarray, " r"]) -> None:
-        self._seen[:, :-1], self._poses[:, 1:-1] = self._seen[:, 1:], self._poses[:, 2:]
-        self._poses[:, -1] = now.state.pose
+    def _look(self, now: Episodes, rows: Int64[np.ndarray, " r"]) -> UInt8[np.ndarray, "n h w 3"]:
+        """Return what robots see; of those that are over, what they last saw."""
+        look = self._past.latest.copy()
         if len(rows):
-            self._seen[rows, -1] = self._driver.see(now.worlds.take(rows), now.state.take(rows))
+            look[rows] = self._driver.see(now.worlds.take(rows), now.state.take(rows))
+        return look
 
 
 def follow_from(

@@ -9,17 +9,17 @@ from jaxtyping import Float, Int64
 from embodied_cf.language.instruction import FAMILIES, Clause, Family, Thing
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.vocabulary import Vocabulary
-from embodied_cf.relabel.asked import CHAINED, CONTINUOUS, OBJECT, REFERENTIAL, Asked
+from embodied_cf.relabel.asked import CHAINED, CONTINUOUS, REFERENTIAL, Asked
 from embodied_cf.relabel.elsewhere import REASON, goals_elsewhere
 from embodied_cf.relabel.naming import clause_of, going_to_any, in_words, thing_named
 from embodied_cf.relabel.propose_arrivals import arrivals_beside
 from embodied_cf.relabel.propose_things import Goals, Sights, goals_in_view
 from embodied_cf.relabel.stages import Context, Proposals
 
-LAGS = {OBJECT: (0.2, 20), REFERENTIAL: (0.7, 20), CONTINUOUS: (0.7, 30), CHAINED: (0.8, 40)}
+LAGS = {REFERENTIAL: (0.7, 20), CONTINUOUS: (0.7, 30), CHAINED: (0.8, 40)}
 """By family: share of goals that the robot was told some steps ago, and how many at most. Then it may stand where
 it was told to stop, or at the first goal of two, and have passed by what it was told of: policies with a history learn
-what to remember."""
+what to remember. Going to a thing is the same whenever it was told (`relabel.telling`)."""
 _STOPS = 0.25
 """Share of "stop" that is proposed beside goals: it never runs into anything, and would fill whatever is left."""
 _BY_KIND = 0.5

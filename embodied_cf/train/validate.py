@@ -10,6 +10,7 @@ from jaxtyping import Float
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.policies.contract import Observation
 from embodied_cf.policies.vla import POSITION, VlaPolicy
 from embodied_cf.train.config import LossConfig
 from embodied_cf.train.losses import Objective, candidates
@@ -50,8 +51,9 @@ def validate(policy: VlaPolicy, batches: Iterable[Batch], seed: int) -> Validati
 def _look(policy: VlaPolicy, objective: Objective, batch: Batch, rng: np.random.Generator) -> tuple:
     loss = objective.per_sample(batch, int(rng.integers(2**63))).cpu().numpy()
     other, valid = candidates(batch, rng, 1)
-    done = policy.act_on(batch, batch.instruction, rng).chunk
-    else_done = policy.act_on(batch, tuple(batch.instruction[row] for row in other[:, 0].tolist()), rng).chunk
+    seen = Observation(batch.image, batch.odometry)
+    done = policy.act(seen, batch.instruction, rng).chunk
+    else_done = policy.act(seen, tuple(batch.instruction[row] for row in other[:, 0].tolist()), rng).chunk
     last = batch.mask.sum(1) - 1
     error = distance(policy, done, batch.action)[np.arange(len(batch)), last]
     moved = distance(policy, done, else_done).mean(1)[valid[:, 0]]

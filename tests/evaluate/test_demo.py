@@ -40,7 +40,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
 
 
 def test_minutes_set_the_training():
-    assert DemoPlan.of(10, 3).steps == 1200
+    assert DemoPlan.of(10, 3).steps == 2200
     assert DemoPlan.of(0.01, 0).steps == 10
     for nonsense in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--minutes"):

@@ -29,7 +29,8 @@ def test_every_preset_trains_resumes_loads_and_acts(preset, labelled, labelled_a
     policy = load_policy(run)
     shape = (2, policy.history, *policy.camera, 3)
     said = ("turn left", "stop") if preset != "arm" else ("move up", "grasp")
-    done = policy.act(Observation(np.zeros(shape, np.uint8)), said, np.random.default_rng(0))
+    told_here = np.zeros((2, policy.history + 1, 3), np.float32)
+    done = policy.act(Observation(np.zeros(shape, np.uint8), told_here), said, np.random.default_rng(0))
     assert done.chunk.shape == (2, policy.embodiment.chunk_length, policy.embodiment.chunk_dimensions)
     assert np.isfinite(done.chunk).all()
 
