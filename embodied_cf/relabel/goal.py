@@ -22,6 +22,9 @@ from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import RUNS_INTO, PrimitiveSynthesizer, first_reason
 from embodied_cf.relabel.ways import DETOUR_M, STOP_SHORT_M
 
+_SPARE_M = 0.15
+"""Room that commands keep: they bend around nothing, and where walls and things stand is known to some centimetres."""
+
 
 @dataclass(frozen=True)
 class GoalSynthesizer:
@@ -57,15 +60,17 @@ class GoalSynthesizer:
         """Return the best of the fan's drives for goals, and primitives for the rest."""
         base = self.primitive.synthesize(context, proposals)
         action, reason = base.action.copy(), list(base.reason)
+        spare = np.where(proposals.command >= 0, _SPARE_M, 0.0)
         rows = np.flatnonzero(proposals.is_goal)
         if len(rows):
             standing = Standing.of(context, proposals.take(rows))
             drive, command = chosen_drives(self.fan, standing), _begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
             action[rows[standing.elsewhere]] = self._looking
+            spare[rows[command >= 0]] = _SPARE_M
             for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
                 reason[row] = problem
-        for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action)).tolist():
+        for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action, spare)).tolist():
             reason[row] = reason[row] or RUNS_INTO
         return replace(base, action=action, reason=tuple(reason))
 

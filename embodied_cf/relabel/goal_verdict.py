@@ -29,6 +29,8 @@ LEAST_SHARE = 0.5
 """Share of the progress that the chunk's length allows, at least."""
 _BEGUN_SHARE = 0.6
 """Share of a chunk that is left for going around a thing, or along a wall, once the robot has turned to do so."""
+_BEGUN_SWEEP = np.radians(10)
+"""Who has driven so far around a thing has turned to do so."""
 _ASIDE_M = 0.3
 """Who comes from afar to drive around a thing heads past its middle by so much, at least."""
 _LONGER_M = 0.05
@@ -92,7 +94,8 @@ def _slope(standing: Standing) -> Float[np.ndarray, " p"]:
     gap = facing(aims.circle)
     middle = length((gap[:, :2] + gap[:, 2:]) / 2 - origin)
     beside = np.hypot(away, radius + BESIDE_M / 2) - BESIDE_M / 2
-    around = np.maximum(length(centre), radius) * SWEEP / _BEGUN_SHARE
+    turned_to = np.where(aims.swept > _BEGUN_SWEEP, 1.0, _BEGUN_SHARE)
+    around = np.maximum(length(centre), radius) * SWEEP / turned_to
     whole = np.select(
         [aims.rule == rule for rule in (Rule.GO_TO, Rule.STOP_BESIDE, Rule.PASS_BETWEEN, Rule.ARC_AROUND)],
         [away - radius - REACH_M, beside, middle / 0.7, around],

@@ -47,13 +47,19 @@ class Obstacles:
             room = np.minimum(room, self.free.distance(world).reshape(room.shape))
         return room - BODY_M
 
-    def touched(self, here: Float[np.ndarray, "p 3"], chunk: Float[np.ndarray, "p h 2"]) -> Bool[np.ndarray, " p"]:
-        """Return which chunks run into something; who stands too near already may stay or leave."""
+    def touched(
+        self,
+        here: Float[np.ndarray, "p 3"],
+        chunk: Float[np.ndarray, "p h 2"],
+        spare: float | Float[np.ndarray, " p"] = 0.0,
+    ) -> Bool[np.ndarray, " p"]:
+        """Return which chunks run into something, or come nearer than `spare`, m; who stands too near already may stay
+        or leave."""
         if not self.any:
             return np.zeros(len(chunk), bool)
         path = np.concatenate([np.zeros((len(chunk), 1, 2)), chunk], axis=1)
         room = self.room(here, np.concatenate([path, (path[:, 1:] + path[:, :-1]) / 2], axis=1))
-        return room.min(axis=1) < np.minimum(0.0, room[:, 0])
+        return room.min(axis=1) < np.minimum(spare, room[:, 0])
 
     @cached_property
     def wall(self) -> Float[np.ndarray, "w 2"]:

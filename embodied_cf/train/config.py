@@ -189,11 +189,8 @@ def synonyms() -> TrainConfig:
 def seeing() -> TrainConfig:
     """`embodied-cf train … --preset seeing`: things that the shipped detector finds, and frozen MiniLM words.
 
-    2 200 steps (`--set schedule.steps=2200 data.per_observation=4 data.kind_weights=0,0,1`) take some 5 minutes on one
-    shared core and reach 32 % of `rooms/object/test` after 400 biased logs (docs/results/demo.md).
-
-    300 steps (`benchmarks/presets.py`): 75 s of one core; held-out error 0.34 m hindsight, 0.14 m atomic,
-    0.24 m counterfactual, sensitivity 0.25 m.
+    With a memory of five seconds, placed by odometry; `--set model.history=1` does without and takes half the time
+    (docs/results/demo.md says what it reaches).
     """
     model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, history=6, stride=4, width=128, layers=3)
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
