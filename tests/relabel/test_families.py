@@ -181,7 +181,7 @@ def test_what_stands_in_the_way_is_driven_around():
 
 
 def test_commands_that_run_into_a_thing_are_not_made():
-    context = context_of({"blue box": (1.5, 0.0, 0.3)})
+    context = context_of({"blue box": (1.7, 0.0, 0.3)})
     proposals = asyncio.run(GrammarProposer(families=()).propose(context, np.random.default_rng(0)))
     made = SYNTHESIZER.synthesize(context, proposals)
     names = context.meaning.vocabulary.names

@@ -64,6 +64,14 @@ def test_room_is_measured_between_surfaces():
     np.testing.assert_allclose(walls, [[1.0 - BODY_M, 0.4 - BODY_M]], atol=0.06)
 
 
+def test_what_is_to_keep_clear_comes_no_nearer():
+    """0.1 m before a thing at the end."""
+    things, here = Obstacles(np.array([[1.5, 0.0, 0.3]]), None), np.zeros((1, 3))
+    chunk = np.array([[[0.4, 0.0], [0.85, 0.0]]])
+    assert not things.touched(here, chunk)[0]
+    assert things.touched(here, chunk, np.array([0.15]))[0]
+
+
 def test_who_stands_too_near_may_leave():
     circles = Obstacles(np.array([[0.7, 0.0, 0.5]]), None)
     chunk = np.linspace(0.1, 0.8, 8)[:, None] * np.array([[1.0, 0.0]])
