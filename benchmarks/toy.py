@@ -103,6 +103,7 @@ class Toy:
             np.ones((len(row), 8), bool),
             kind,
             np.ones(len(row), np.float32),
+            np.zeros((len(row), 2, 3), np.float32),
             row.astype(np.int64),
         )
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
 from embodied_cf.datasets.contract import Episode
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.images import resized
+from embodied_cf.datasets.motion import odometry, track_of
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.checkpoint import MODEL, find_checkpoint, load_policy
@@ -70,16 +71,22 @@ class AtomicSynthesizer:
         self, episode: Episode, step: Int64[np.ndarray, " b"], commands: Sequence[str], rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         distinct, place = np.unique(step, return_inverse=True)
-        seen = np.stack([self._seen(episode, at) for at in distinct.tolist()])
-        told_here = np.zeros((len(step), self.policy.history + 1, 3), np.float32)
-        asked = self.policy.act(Observation(seen[place], told_here), tuple(commands), rng)
+        seen = [self._seen(episode, at) for at in distinct.tolist()]
+        image, past = (np.stack([getattr(one, name)[0] for one in seen])[place] for name in ("image", "odometry"))
+        asked = self.policy.act(Observation(image, past), tuple(commands), rng)
         return asked.chunk, asked.mask
 
-    def _seen(self, episode: Episode, step: int) -> UInt8[np.ndarray, "t h w 3"]:
-        """Return the frame of a step at the policy's size, repeated: nothing has been seen since the command."""
+    def _seen(self, episode: Episode, step: int) -> Observation:
+        """Return what the policy sees at a step, as if it had been told when the first of its frames was taken: it has
+        learned from what it saw on its way, and moving robots are told what to do next."""
         frames = next(iter(episode.cameras.values()), None)
         if frames is None:
             raise UsageError(
                 "the dataset has no camera, and the atomic policy must see", remedy="Use --synthesizer primitive."
             )
-        return np.repeat(resized(frames.decode(step), self.policy.camera)[None], self.policy.history, axis=0)
+        ages = getattr(self.policy, "stride", 1) * np.arange(self.policy.history - 1, -1, -1)
+        steps = np.maximum(step - ages, 0)
+        image = np.stack([resized(frames.decode(at), self.policy.camera) for at in steps.tolist()])[None]
+        if self.body.kind == "arm":
+            return Observation(image, np.zeros((1, len(steps) + 1, 3), np.float32))
+        return Observation(image, odometry(track_of(episode, self.body)[[steps[0], *steps]][None]))

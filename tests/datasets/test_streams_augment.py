@@ -27,6 +27,7 @@ def batch(size=4, width=8, history=2, observation=None, seed=0, text="Turn left,
         mask=np.ones((size, 8), bool),
         kind=np.zeros(size, np.uint8),
         score=np.ones(size, np.float32),
+        odometry=rng.normal(0, 1, (size, history + 1, 3)).astype(np.float32),
         observation=np.arange(size) if observation is None else np.array(observation),
     )
 
@@ -35,6 +36,7 @@ def same(one, other):
     assert one.instruction == other.instruction
     np.testing.assert_array_equal(one.image, other.image)
     np.testing.assert_allclose(one.action, other.action, atol=1e-5)
+    np.testing.assert_allclose(one.odometry, other.odometry, atol=1e-5)
 
 
 def test_a_mirror_by_hand():

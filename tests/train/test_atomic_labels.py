@@ -18,7 +18,7 @@ from embodied_cf.relabel.runner import relabel
 @pytest.fixture(scope="module")
 def run(labelled, tmp_path_factory):
     out = tmp_path_factory.mktemp("atomic") / "run"
-    settings = ("schedule.steps=150", "data.batch=32", "model.history=2", "validation.every=150", "save_every=150")
+    settings = ("schedule.steps=400", "data.batch=32", "model.history=2", "validation.every=400", "save_every=400")
     told = ["train", "--data", str(labelled), "--out", str(out), "--preset", "atomic-debug", "--kinds", "hindsight",
             "atomic", "--set", *settings]  # fmt: skip
     with pytest.raises(SystemExit, match="0"):

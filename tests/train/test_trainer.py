@@ -29,6 +29,7 @@ def test_counterfactual_labels_make_a_policy_listen():
 @pytest.mark.parametrize("preset", sorted({*PRESETS} - {"sentence", "atomic", "arm", "chain", "hf"}))
 def test_validation_reports_every_kind(preset, tmp_path):
     config = load_preset(f"{preset}-debug")
+    config = replace(config, model=replace(config.model, history=1))  # the toy has no past
     trainer = Trainer.new(config, toy.Toy(TRAIN, batch=8), toy.Toy(TEST, batch=32))
     seen = []
     trainer.fit(4, begun(tmp_path, config), seen.append)
