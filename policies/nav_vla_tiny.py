@@ -28,7 +28,7 @@ class NavVlaTiny(Vla):
     deciding = ("trunk", "stop", "head")
 
     @property
-    def needs_odometry(self) -> bool:  # type: ignore[override]
+    def needs_odometry(self) -> bool:
         """Whether it remembers things by where they were."""
         return isinstance(self.eye, PretrainedEye) and self.card.model.history > 1
 

@@ -3,6 +3,7 @@
 Policies that look at objects instead of pixels learn manipulation from fewer demonstrations (arXiv 2210.03094).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -27,8 +28,8 @@ ROWS = 3
 """Rows of cells of which the nearest is told."""
 BEARINGS, POINT = 12, 3
 """Directions in which it is told what stands there, and numbers that tell it."""
-_EYE_LEVEL = slice(4, 6)
-"""Of twelve rows of a view's `near`: what stands there and no floor."""
+_EYE_LEVEL = (1 / 3, 1 / 2)
+"""Part of the frame's height, down to the horizon: what stands there and no floor."""
 _UNLIKELY = 0.02
 """Chance of a thing's middle that counts as none."""
 _LEAST = 1e-3
@@ -93,7 +94,7 @@ def standing_about(
     """Return in some directions where the nearest that is as high as the eye is now, in units of 5 m, and how close it
     was: walls, too, which are no things."""
     rows = near.shape[2]
-    level = slice(_EYE_LEVEL.start * rows // BEARINGS, -(-_EYE_LEVEL.stop * rows // BEARINGS))
+    level = slice(math.floor(_EYE_LEVEL[0] * rows), math.ceil(_EYE_LEVEL[1] * rows))
     close = F.adaptive_max_pool1d(near[:, :, level].amax(2), BEARINGS)
     middle = (torch.arange(BEARINGS, device=near.device) + 0.5) * 2 / BEARINGS - 1
     places = _places(middle.expand_as(close)[..., None], close[..., None], spread, pose)

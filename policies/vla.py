@@ -67,8 +67,11 @@ class Vla(nn.Module):
         """Return one token per chunk row from what is perceived."""
         raise NotImplementedError
 
-    needs_odometry = False
-    """Whether `perceive` must be told where the robot was."""
+    @property
+    def needs_odometry(self) -> bool:
+        """Whether `perceive` must be told where the robot was."""
+        return False
+
     deciding: tuple[str, ...] = ("stop", "head")
     """Submodules that come after `perceive`: those that decide what to do about it."""
 

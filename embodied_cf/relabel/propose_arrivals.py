@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from embodied_cf.language.predicate_geometry import length
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import BESIDE_M
-from embodied_cf.relabel.propose_things import Goals, Sights
+from embodied_cf.relabel.propose_things import Goals, Sights, goals_about
 from embodied_cf.relabel.ways import BESIDE_ENOUGH_M
 
 _AGO = (4, 7, 10, 14, 19)
@@ -26,9 +26,7 @@ def arrivals_beside(sights: Sights) -> tuple[Goals, Int64[np.ndarray, " p"]]:
     robot has arrived."""
     found = [*_found(sights)]
     told, start, row, side = np.array(found, np.int64).reshape(-1, 4).T
-    goals = Goals.nothing(told)
-    goals.asked.rule[:, 0], goals.asked.side[:, 0], goals.asked.landmark[:, 0, 0] = Rule.STOP_BESIDE, side, row
-    return goals, start
+    return goals_about(told, Rule.STOP_BESIDE, side, row, -1), start
 
 
 def _found(sights: Sights) -> Iterator[tuple[int, int, int, int]]:

@@ -51,11 +51,6 @@ class Goals:
     asked: Asked
     """A goal about "the chair nearest the box" names the box second."""
 
-    @staticmethod
-    def nothing(told: Int64[np.ndarray, " p"]) -> "Goals":
-        """Return goals that ask for nothing yet."""
-        return Goals(told, Asked.nothing(len(told)))
-
     def __len__(self) -> int:
         return len(self.told)
 
@@ -133,7 +128,10 @@ def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng:
     return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
 
 
-def _goals(told: np.ndarray, rule: Rule, side: int, first: np.ndarray, second: np.ndarray | int) -> Goals:
+def goals_about(
+    told: np.ndarray, rule: Rule, side: int | np.ndarray, first: np.ndarray, second: np.ndarray | int
+) -> Goals:
+    """Return goals of one clause, about landmarks by row (-1: none)."""
     asked = Asked.nothing(len(told))
     asked.rule[:, 0], asked.side[:, 0] = rule, side
     asked.landmark[:, 0, 0], asked.landmark[:, 0, 1] = first, second
@@ -143,11 +141,11 @@ def _goals(told: np.ndarray, rule: Rule, side: int, first: np.ndarray, second: n
 def _single(sights: Sights) -> Iterator[Goals]:
     """Yield goals about one thing each."""
     told, row = sights.pairs
-    yield _goals(told, Rule.GO_TO, 0, row, -1)
+    yield goals_about(told, Rule.GO_TO, 0, row, -1)
     for rule, (least, most) in ((Rule.STOP_BESIDE, _BESIDE_GAP_M), (Rule.ARC_AROUND, _AROUND_GAP_M)):
         far = sights.unique[row] & (sights.gap >= least) & (sights.gap <= most)
         for side in (1, -1):
-            yield _goals(told[far], rule, side, row[far], -1)
+            yield goals_about(told[far], rule, side, row[far], -1)
 
 
 def _double(sights: Sights) -> Iterator[Goals]:
@@ -159,10 +157,10 @@ def _double(sights: Sights) -> Iterator[Goals]:
         along = (gap[2:] - gap[:2]) / np.hypot(*(gap[2:] - gap[:2]))
         offset = sights.track[told, :2] - (gap[:2] + gap[2:]) / 2
         told = told[np.abs(offset[:, 0] * along[1] - offset[:, 1] * along[0]) >= _HEIGHT_M]
-        yield _goals(told, Rule.PASS_BETWEEN, 0, np.full(len(told), first), second)
+        yield goals_about(told, Rule.PASS_BETWEEN, 0, np.full(len(told), first), second)
     for target, anchor in _nearest(sights):
         told = sights.steps[seen[target] & seen[anchor]]
-        yield _goals(told, Rule.GO_TO, 0, np.full(len(told), target), anchor)
+        yield goals_about(told, Rule.GO_TO, 0, np.full(len(told), target), anchor)
 
 
 def _along(sights: Sights) -> Iterator[Goals]:
@@ -175,7 +173,7 @@ def _along(sights: Sights) -> Iterator[Goals]:
     for side, near, other in ((1, left[:, 0], right[:, 0]), (-1, right[:, 0], left[:, 0])):
         for rule, fits in ((Rule.FOLLOW_WALL, (near <= _WALL_M) & (near < other)), (Rule.KEEP_SIDE, corridor)):
             told = sights.steps[fits]
-            yield _goals(told, rule, side, np.full(len(told), -1), -1)
+            yield goals_about(told, rule, side, np.full(len(told), -1), -1)
 
 
 def _is_corridor(width: Float[np.ndarray, "s k"]) -> Bool[np.ndarray, " s"]:
