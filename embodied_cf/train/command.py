@@ -16,6 +16,7 @@ from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
+from embodied_cf.policies.config import NavVlaTinyConfig
 from embodied_cf.policies.kept import trained_parameters
 from embodied_cf.train.config import TrainConfig, change, load_preset
 from embodied_cf.train.logs import Watch, refuse_missing, together, watches
@@ -117,7 +118,21 @@ def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,
     )
+    _check_view(config, stream)
     return replace(stream, augment=augmentations(stream, config.data.augment))
+
+
+def _check_view(config: TrainConfig, stream: Stream) -> None:
+    """Raise UsageError if an eye that places what it sees has another field of view than the data's camera."""
+    model, camera = config.model, stream.view.camera
+    if not isinstance(model, NavVlaTinyConfig) or model.eye != "pretrained" or camera is None:
+        return
+    if abs(camera.horizontal_fov_deg - model.field_of_view_deg) > 1:
+        raise UsageError(
+            f"the data's camera sees {camera.horizontal_fov_deg:g} degrees across, the policy's eye "
+            f"{model.field_of_view_deg:g}",
+            remedy=f"Use --set model.field_of_view_deg={camera.horizontal_fov_deg:g}.",
+        )
 
 
 def augmentations(stream: Stream, which: Literal["all", "mirror", "none"]) -> tuple[Augmentation, ...]:

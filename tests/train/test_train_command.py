@@ -35,6 +35,12 @@ def test_every_preset_trains_resumes_loads_and_acts(preset, labelled, labelled_a
     assert np.isfinite(done.chunk).all()
 
 
+def test_an_eye_of_another_field_of_view_is_told(labelled, tmp_path, capsys):
+    told = ("--data", labelled, "--out", tmp_path / "run", "--preset", "seeing-debug", "--set")
+    assert command(*told, "model.field_of_view_deg=120") == 2
+    assert "--set model.field_of_view_deg=90" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("preset", "changes"),
     [
