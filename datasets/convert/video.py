@@ -1,7 +1,7 @@
 """Frames out of and into video files, through PyAV (extra `lerobot`): AV1, H.264, whatever FFmpeg decodes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -84,13 +84,13 @@ class VideoWriter:
                 remedy="Use --video none, which keeps the images as they are.",
             )
         os.environ.setdefault("SVT_LOG", "1")  # errors only: the AV1 encoder reports its settings for every file
-        self.frames = 0
+        self.frames, self._path = 0, path
         self._rate = Fraction(fps).limit_denominator(100_000)
         self._container = pyav().open(str(path), "w", format="mp4")
         self._stream = self._container.add_stream(ENCODERS[codec], rate=self._rate)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, _PIXELS
         self._stream.options = dict(_OPTIONS)
-        self._size = size
+        self._size, self._early, self._muxed = size, dict[int, Any](), 0
 
     def write(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
         """Append a frame."""
@@ -98,8 +98,29 @@ class VideoWriter:
             raise DatasetError(f"a frame of {image.shape[:2]} in a video of {self._size}")
         frame = pyav().VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame.pts, frame.time_base = self.frames, 1 / self._rate
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
         self.frames += 1
+
+    def _mux(self, packets: Iterable[Any]) -> None:
+        """Pass packets on in the order of their frames. Decoding order is the same with a key frame every second frame.
+
+        The AV1 encoder has been seen to give a packet that the container refused as of an earlier time, on a busy
+        machine, once in very many files.
+        """
+        self._early |= {packet.pts: packet for packet in packets}
+        while (packet := self._early.pop(self._muxed, None)) is not None:
+            packet.dts = packet.pts
+            self._container.mux(packet)
+            self._muxed += 1
+
+    def _finish(self) -> None:
+        self._mux(self._stream.encode(None))
+        if self._muxed < self.frames:
+            raise OutputError(
+                f"the encoder gave no packet for frame {self._muxed} of {self.frames}",
+                where=self._path,
+                remedy="Run the command again, or use --video none.",
+            )
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -107,9 +128,11 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._container.close()
 
 
 def video_info(codec: str, fps: float, size: tuple[int, int]) -> dict[str, Any]:

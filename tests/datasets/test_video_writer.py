@@ -1,0 +1,44 @@
+"""What goes into a video file: every frame once and in order, whatever the encoder does with its packets."""
+
+import numpy as np
+import pytest
+
+from embodied_cf.datasets.convert.video import VideoWriter, read_frames
+from embodied_cf.errors import OutputError
+
+SHADES = (10, 200, 60, 120, 250)
+
+
+class Unruly:
+    """A stream whose packets come in pairs the wrong way round, with decoding times that go backwards."""
+
+    def __init__(self, stream, lost=None):
+        self._stream, self._held, self._lost = stream, [], lost
+
+    def encode(self, frame):
+        self._held += [packet for packet in self._stream.encode(frame) if packet.pts != self._lost]
+        if frame is not None and len(self._held) < 2:
+            return []
+        out, self._held = self._held[::-1], []
+        for packet in out:
+            packet.dts = -packet.pts
+        return out
+
+
+def write(path, codec, lost=None):
+    with VideoWriter(path, codec, 10.0, (32, 64)) as writer:
+        writer._stream = Unruly(writer._stream, lost)
+        for shade in SHADES:
+            writer.write(np.full((32, 64, 3), shade, np.uint8))
+
+
+@pytest.mark.parametrize("codec", ["av1", "h264"])
+def test_packets_out_of_order_are_put_in_order(codec, tmp_path):
+    write(tmp_path / "x.mp4", codec)
+    shades = [frame.mean() for frame in read_frames(tmp_path / "x.mp4", 0.0, len(SHADES), 10.0, whole=True)]
+    assert shades == pytest.approx(SHADES, abs=3)
+
+
+def test_a_lost_frame_is_named(tmp_path):
+    with pytest.raises(OutputError, match=r"x\.mp4: the encoder gave no packet for frame 3 of 5.*Run the command"):
+        write(tmp_path / "x.mp4", "av1", lost=3)
