@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float16, Float32, Int64, UInt8
 
 from embodied_cf.datasets.contract import KINDS
 
@@ -12,9 +12,9 @@ from embodied_cf.datasets.contract import KINDS
 class Batch:
     """B samples. Time, frame and units of `action` are those of `contract.Labels`: never normalised here."""
 
-    image: UInt8[np.ndarray, "b t h w 3"]
+    image: UInt8[np.ndarray, "b t h w 3"] | Float16[np.ndarray, "b t m"]
     """Frames of the primary camera, RGB, oldest first; the last is the present one. Frames from before the robot was
-    told are not shown: the first since then is repeated."""
+    told are not shown: the first since then is repeated. Of a stream with a reader, what it said of each."""
     instruction: tuple[str, ...]
     action: Float32[np.ndarray, "b k a"]
     """Chunks of K rows; a hindsight row's chunk is the real future of this very step."""

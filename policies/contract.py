@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float16, Float32, Int64, UInt8
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.errors import UsageError
@@ -14,9 +14,9 @@ from embodied_cf.errors import UsageError
 class Observation:
     """B observations, each a short history of the primary camera."""
 
-    image: UInt8[np.ndarray, "b t h w 3"]
+    image: UInt8[np.ndarray, "b t h w 3"] | Float16[np.ndarray, "b t m"]
     """RGB, oldest frame first; the last is the present one. Frames from before the robot was told are not shown: the
-    first since then is repeated."""
+    first since then is repeated. Or what the policy's reader said of each frame, if it has one."""
     odometry: Float32[np.ndarray, "b t1 3"] | None = None
     """Where the robot was when it was told, and then at each frame, in its frame of the present: x m forward, y m left,
     yaw rad. None where nobody knows."""
@@ -44,8 +44,9 @@ class ActionChunk:
 class Policy(Protocol):
     """Something that follows instructions.
 
-    It may have two properties more: `stride`, control periods between the frames that it wants (else 1), and
-    `needs_odometry`, true if it does not act without.
+    It may have three properties more: `stride`, control periods between the frames that it wants (else 1),
+    `needs_odometry`, true if it does not act without, and `reader`, a `datasets.streams.FrameReader` whose rows it
+    takes in the place of frames.
     """
 
     @property
@@ -70,7 +71,10 @@ class Policy(Protocol):
 
 def check_observation(policy: Policy, observation: Observation, instruction: tuple[str, ...]) -> None:
     """Raise UsageError if frames or instructions are not what the policy declares."""
-    wanted, given = (policy.history, *policy.camera), observation.image.shape[1:4]
+    given, reader = observation.image.shape[1:4], getattr(policy, "reader", None)
+    wanted: tuple[int, ...] = (policy.history, *policy.camera)
+    if observation.image.ndim == 3 and reader is not None:
+        wanted = policy.history, reader.width
     if given != wanted:
         raise UsageError(
             f"frames of shape (t, h, w) = {given} where the policy wants {wanted}",

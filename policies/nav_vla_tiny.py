@@ -3,14 +3,14 @@
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.text import build_text_encoder
 from embodied_cf.policies.vision import PretrainedEye, build_eye
-from embodied_cf.policies.vla import Vla
+from embodied_cf.policies.vla import Frames, Vla
 
 
 class NavVlaTiny(Vla):
@@ -34,7 +34,7 @@ class NavVlaTiny(Vla):
 
     def perceive(
         self,
-        image: UInt8[Tensor, "b t h w 3"],
+        image: Frames,
         instruction: tuple[str, ...],
         odometry: Float[Tensor, "b t1 3"] | None = None,
     ) -> tuple[Tensor, ...]:

@@ -21,6 +21,8 @@ MOST = 12
 REACH = slice(3, 7)
 KIND = slice(8, 8 + len(SEEN_KINDS))
 COLOUR = slice(KIND.stop, KIND.stop + len(COLOURS))
+_THING = COLOUR.stop
+"""Numbers that a view tells of a thing."""
 _CLOSE, _DOOR = 7, KIND.start + SEEN_KINDS.index(DOOR)
 FACTS = 16
 """Numbers that `facts` tells of a thing."""
@@ -60,6 +62,16 @@ class View(NamedTuple):
         near = F.max_pool2d(maps[:, detector.CLOSENESS], (ROWS, 1), ceil_mode=True)
         return View(F.pad(things, (0, 0, 0, MOST - things.shape[1])), near)
 
+    def row(self) -> Float[Tensor, "b m"]:
+        """Return all of it as one row of numbers per frame."""
+        return torch.cat([part.flatten(1) for part in self], dim=1)
+
+    @staticmethod
+    def of_row(row: Float[Tensor, "b m"], size: int) -> "View":
+        """Return what a row says of a frame of `size` pixels a side."""
+        things, near = row.split([MOST * _THING, row.shape[1] - MOST * _THING], dim=1)
+        return View(things.unflatten(1, (MOST, _THING)), near.unflatten(1, view_cells(size)))
+
     def mirrored(self) -> "View":
         """Return what would be seen with left and right exchanged, had the detector no side itself."""
         order = torch.arange(self.things.shape[-1])
@@ -67,6 +79,17 @@ class View(NamedTuple):
         things = self.things[..., order]
         things[..., 1] *= -1
         return View(things, self.near.flip(-1))
+
+
+def view_width(size: int) -> int:
+    """Return how many numbers `View.row` has for a frame of `size` pixels a side."""
+    return MOST * _THING + math.prod(view_cells(size))
+
+
+def view_cells(size: int) -> tuple[int, int]:
+    """Return how many rows and columns `View.near` has for a frame of `size` pixels a side."""
+    columns = -(-size // detector.STRIDE)
+    return -(-columns // ROWS), columns
 
 
 def see(eyes: detector.Detector, frames: UInt8[Tensor, "b h w 3"]) -> View:

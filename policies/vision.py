@@ -2,25 +2,23 @@
 frozen detector."""
 
 import functools
-import hashlib
 import math
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float16, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import NavVlaTinyConfig
-from embodied_cf.policies.detector import STRIDE, Detector, load_detector, weights_path
-from embodied_cf.policies.memory import LATELY_SEEN, TRAINED_ON, Memory
+from embodied_cf.policies.memory import Memory
 from embodied_cf.policies.naming import Naming
+from embodied_cf.policies.reader import detector_digest, frozen_detector
 from embodied_cf.policies.text import Said, TextEncoder
 from embodied_cf.policies.things import (
     FACTS,
     NAMES,
     POINT,
-    ROWS,
     TYPICAL_M,
     View,
     facts,
@@ -28,7 +26,9 @@ from embodied_cf.policies.things import (
     named,
     see,
     standing_about,
+    view_cells,
 )
+from embodied_cf.policies.vla import Frames
 
 ORIGIN = 4
 """Numbers that tell where the robot was told."""
@@ -60,9 +60,9 @@ class Eye(nn.Module):
     """How many tokens."""
 
     def forward(
-        self, image: UInt8[Tensor, "b t h w 3"], said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
+        self, image: Frames, said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        """Return the tokens. Odometry as in `datasets.batch.Batch`; None is a robot that has not moved."""
+        """Return the tokens. Frames and odometry as in `datasets.batch.Batch`; None is a robot that has not moved."""
         raise NotImplementedError
 
 
@@ -105,9 +105,10 @@ class PretrainedEye(Eye):
     were seen before, and where the robot was told. Five tokens: the most and the sum of what things and walls say that
     are in view, the most of what any say, where those named are, and how near everything in view is.
 
-    It looks at whole frames: the detector has learned from whole ones, and a part of one leads it astray. Each distinct
-    frame is seen once, however many instructions it comes with; on a CPU, in training or where histories show it again,
-    once for all. A checkpoint holds a digest of the detector, and is not loaded beside another one.
+    It looks at whole frames: the detector has learned from whole ones, and a part of one leads it astray. In training
+    they are read beforehand (`policies.reader`). In use each distinct frame is seen once, however many instructions it
+    comes with, on a CPU also where histories show it again. A checkpoint holds a digest of the detector, and is not
+    loaded beside another one.
     """
 
     detector: Tensor
@@ -115,8 +116,7 @@ class PretrainedEye(Eye):
     def __init__(self, config: NavVlaTinyConfig, text: TextEncoder) -> None:
         super().__init__()
         self.register_buffer("detector", torch.tensor(detector_digest()))
-        width, history = config.width, config.history
-        cells = -(-config.size // (ROWS * STRIDE)) * (config.size // STRIDE)
+        width, history, self.size = config.width, config.history, config.size
         self.naming = Naming(text, config.text_width)
         sightings = NAMES * (FACTS + 1) * history + ORIGIN
         self.spread = math.tan(math.radians(config.field_of_view_deg) / 2)
@@ -124,7 +124,7 @@ class PretrainedEye(Eye):
         self.beside = nn.Linear(sightings + config.text_width, width)
         self.says = nn.Linear(width, width)
         self.named = _two_layers(sightings, width)
-        self.near = _two_layers(cells, width)
+        self.near = _two_layers(math.prod(view_cells(config.size)), width)
         self.when = nn.Parameter(0.1 * torch.randn(history, 1, width))
         self.places = 5
 
@@ -135,11 +135,10 @@ class PretrainedEye(Eye):
         super()._load_from_state_dict(state, prefix, *told)
 
     def forward(
-        self, image: UInt8[Tensor, "b t h w 3"], said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
+        self, image: Frames, said: Said, odometry: Float[Tensor, "b t1 3"] | None = None
     ) -> Float[Tensor, "b n d"]:
         """Return the tokens."""
-        frame, of = _distinct(image.flatten(0, 1))
-        things, near = (part[of].unflatten(0, image.shape[:2]) for part in self._view(frame))  # (b t, ...)
+        things, near = (part.unflatten(0, image.shape[:2]) for part in self._view(image.flatten(0, 1)))  # (b t, ...)
         pose = things.new_zeros(len(image), image.shape[1] + 1, 3) if odometry is None else odometry
         told, matching = facts(things, self.spread, pose[:, 1:]), matches(things, *self.naming(said))
         sightings = torch.cat([named(matching, told).flatten(1), _origin(pose[:, 0])], dim=1)
@@ -152,12 +151,13 @@ class PretrainedEye(Eye):
         return torch.stack([*said_of, self.named(sightings), self.near(near[:, -1].flatten(1))], dim=1)
 
     @torch.no_grad()
-    def _view(self, frames: UInt8[Tensor, "b h w 3"]) -> View:
-        if frames.device.type == "cpu" and self.training:
-            return detector_memory(TRAINED_ON).view(frames)
+    def _view(self, frames: UInt8[Tensor, "b h w 3"] | Float16[Tensor, "b m"]) -> View:
+        if frames.is_floating_point():
+            return View.of_row(frames.float(), self.size)
+        distinct, of = _distinct(frames)
         if frames.device.type == "cpu" and len(self.when) > 1:
-            return detector_memory(LATELY_SEEN).view(frames)
-        return see(frozen_detector().to(frames.device), frames)
+            return View.of_row(detector_memory().read(distinct)[of].float(), self.size)
+        return View(*(part[of] for part in see(frozen_detector().to(frames.device), distinct)))
 
 
 def _two_layers(inputs: int, width: int) -> nn.Sequential:
@@ -178,21 +178,9 @@ def _distinct(frames: UInt8[Tensor, "b h w 3"]) -> tuple[UInt8[Tensor, "d h w 3"
 
 
 @functools.cache
-def frozen_detector() -> Detector:
-    """Return the shipped detector, loaded once per process."""
-    return load_detector().frozen()
-
-
-@functools.cache
-def detector_memory(room: int) -> Memory:
-    """Return what was last seen with the shipped detector in this process, up to so many frames."""
-    return Memory(frozen_detector(), room)
-
-
-@functools.cache
-def detector_digest() -> int:
-    """Return a number that tells the shipped detector from others: 7 bytes of the sha256 of its file."""
-    return int.from_bytes(hashlib.sha256(weights_path().read_bytes()).digest()[:7], "big")
+def detector_memory() -> Memory:
+    """Return what was last seen with the shipped detector in this process."""
+    return Memory(frozen_detector())
 
 
 def build_eye(config: NavVlaTinyConfig, text: TextEncoder) -> Eye:

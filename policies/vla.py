@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float16, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
@@ -19,7 +19,10 @@ from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import ModelCard
 from embodied_cf.policies.contract import ActionChunk, Observation, check_observation
 from embodied_cf.policies.heads import Features, build_head
+from embodied_cf.policies.reader import DetectorReader, reader_of
 
+Frames = UInt8[Tensor, "b t h w 3"] | Float16[Tensor, "b t m"]
+"""Frames, or what a reader said of each beforehand (`policies.reader`), where the network has one."""
 _STILL = 0.1
 """typical steps: standing still if no row lies further away (as `language.nav` judges it)"""
 _NEVER = -30.0
@@ -47,7 +50,7 @@ class Vla(nn.Module):
 
     def forward(
         self,
-        image: UInt8[Tensor, "b t h w 3"],
+        image: Frames,
         instruction: tuple[str, ...],
         odometry: Float[Tensor, "b t1 3"] | None = None,
     ) -> Float[Tensor, "b k d"]:
@@ -56,7 +59,7 @@ class Vla(nn.Module):
 
     def perceive(
         self,
-        image: UInt8[Tensor, "b t h w 3"],
+        image: Frames,
         instruction: tuple[str, ...],
         odometry: Float[Tensor, "b t1 3"] | None = None,
     ) -> tuple[Tensor, ...]:
@@ -124,6 +127,11 @@ class VlaPolicy:
     def camera(self) -> tuple[int, int]:
         """Height and width of the frames it wants."""
         return self.model.card.model.size, self.model.card.model.size
+
+    @property
+    def reader(self) -> DetectorReader | None:
+        """What may read frames beforehand."""
+        return reader_of(self.model.card.model)
 
     @property
     def history(self) -> int:

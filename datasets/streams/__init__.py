@@ -7,6 +7,17 @@
 
 from embodied_cf.datasets.streams.augment import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, View
 from embodied_cf.datasets.streams.mixture import Stream
+from embodied_cf.datasets.streams.reader import FrameReader
 from embodied_cf.datasets.streams.sources import Source
 
-__all__ = ["Augmentation", "ColourJitter", "HorizontalShift", "Mirror", "RandomCrop", "Source", "Stream", "View"]
+__all__ = [
+    "Augmentation",
+    "ColourJitter",
+    "FrameReader",
+    "HorizontalShift",
+    "Mirror",
+    "RandomCrop",
+    "Source",
+    "Stream",
+    "View",
+]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.spec import CameraModel
+from embodied_cf.datasets.streams.reader import FrameReader
 from embodied_cf.errors import SpecError, UsageError
 from embodied_cf.language.vocabulary import mirror_text
 
@@ -33,6 +34,15 @@ class View:
     body: Embodiment
     camera: CameraModel | None
     """None if it is unknown, or not the same everywhere."""
+    reader: FrameReader | None = None
+    """Who has read the frames, so that batches hold what it said instead of pixels."""
+
+    def refuse_read(self, what: str) -> None:
+        """Raise UsageError if there are no pixels to change."""
+        if self.reader is not None:
+            raise UsageError(
+                "frames are read beforehand, their pixels are gone", where=what, remedy=f"Leave {what} out."
+            )
 
 
 @runtime_checkable
@@ -64,7 +74,7 @@ class RandomCrop(_KeepsTexts):
     pixels: int = 4
 
     def check(self, view: View) -> None:
-        del view
+        view.refuse_read("RandomCrop")
         if self.pixels < 0:
             raise UsageError(f"pixels {self.pixels} is negative", where="RandomCrop")
 
@@ -87,7 +97,7 @@ class ColourJitter(_KeepsTexts):
     saturation: float = 0.2
 
     def check(self, view: View) -> None:
-        del view
+        view.refuse_read("ColourJitter")
         if not all(0 <= value <= 1 for value in (self.brightness, self.contrast, self.saturation)):
             raise UsageError("values must be in [0, 1]", where="ColourJitter")
 
@@ -111,6 +121,7 @@ class HorizontalShift(_KeepsTexts):
     pixels: int = 4
 
     def check(self, view: View) -> None:
+        view.refuse_read("HorizontalShift")
         if self.pixels < 0:
             raise UsageError(f"pixels {self.pixels} is negative", where="HorizontalShift")
         if view.body.kind != "nav":
@@ -159,7 +170,8 @@ class Mirror:
     def __call__(self, batch: Batch, rng: np.random.Generator, view: View) -> Batch:
         self.check(view)
         chosen = _per_observation(batch, rng.random(len(batch)) < self.probability)
-        return mirrored(batch, chosen & ~np.isin(batch.observation, batch.observation[_turns_about(batch)]))
+        which = chosen & ~np.isin(batch.observation, batch.observation[_turns_about(batch)])
+        return mirrored(batch, which, view.reader)
 
 
 def _turns_about(batch: Batch) -> Bool[np.ndarray, " b"]:
@@ -225,14 +237,13 @@ def _rotated(action: Float32[np.ndarray, "b k 2"], angle: Float64[np.ndarray, " 
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1).astype(np.float32)
 
 
-def mirrored(batch: Batch, which: np.ndarray) -> Batch:
+def mirrored(batch: Batch, which: Bool[np.ndarray, " b"], reader: FrameReader | None = None) -> Batch:
     """Return a batch with the chosen samples seen in a mirror."""
-    import cv2
-
     image, action, odometry = batch.image.copy(), batch.action.copy(), batch.odometry.copy()
-    for sample in np.flatnonzero(which).tolist():
-        for frame in image[sample]:
-            frame[:] = cv2.flip(frame, 1)
+    if reader is None:
+        _flip(image, which)
+    else:
+        image[which] = reader.mirrored(image[which].reshape(-1, reader.width)).reshape(-1, *image.shape[1:])
     action[which, :, 1] *= -1
     odometry[which, :, 1:] *= -1
     said = zip(batch.instruction, which.tolist(), strict=True)
@@ -243,3 +254,11 @@ def mirrored(batch: Batch, which: np.ndarray) -> Batch:
         odometry=odometry,
         instruction=tuple(mirror_text(text) if flip else text for text, flip in said),
     )
+
+
+def _flip(image: UInt8[np.ndarray, "b t h w 3"], which: Bool[np.ndarray, " b"]) -> None:
+    import cv2
+
+    for sample in np.flatnonzero(which).tolist():
+        for frame in image[sample]:
+            frame[:] = cv2.flip(frame, 1)

@@ -1,10 +1,11 @@
 """The one pass over a dataset that fills a cache, an episode in memory at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float16, UInt8
 
 from embodied_cf.datasets.contract import KINDS, EncodedImages, Episode, Labels
 from embodied_cf.datasets.embodiment import Embodiment
@@ -14,17 +15,44 @@ from embodied_cf.datasets.label_store import set_names
 from embodied_cf.datasets.motion import track_of
 from embodied_cf.datasets.shards import Broken, read_shard
 from embodied_cf.datasets.streams.arrays import ArrayWriter
+from embodied_cf.datasets.streams.reader import FrameReader
 from embodied_cf.datasets.streams.sources import OpenSource
 from embodied_cf.errors import RecordError
 
 LABEL_COLUMNS = ("episode", "start", "end", "instruction", "kind", "score", "action", "mask", "told")
 
 
-def build(opened: OpenSource, size: tuple[int, int], directory: Path, progress: Callable[[int, int], None]) -> None:
+@dataclass(frozen=True)
+class Frames:
+    """What is kept of the primary camera's frames."""
+
+    size: tuple[int, int]
+    """Height and width to which they are scaled."""
+    reader: FrameReader | None = None
+    """Who reads them, so that what it says is kept instead."""
+
+    def of(self, images: EncodedImages) -> UInt8[np.ndarray, "t h w 3"] | Float16[np.ndarray, "t m"]:
+        """Return that of an episode. Raises RecordError if an image cannot be decoded."""
+        frames = np.empty((len(images), *self.size, 3), np.uint8)
+        for step in range(len(images)):
+            frames[step] = resized(images.decode(step), self.size)
+        return frames if self.reader is None else self.reader.read(frames)
+
+    @property
+    def none(self) -> UInt8[np.ndarray, "0 h w 3"] | Float16[np.ndarray, "0 m"]:
+        """That of no frame."""
+        return (
+            np.zeros((0, *self.size, 3), np.uint8)
+            if self.reader is None
+            else np.zeros((0, self.reader.width), np.float16)
+        )
+
+
+def build(opened: OpenSource, frames: Frames, directory: Path, progress: Callable[[int, int], None]) -> None:
     """Write frames, tracks and labels of every episode that has labels; what cannot be read is noted."""
     total = sum(shard.records for shard in opened.dataset.shards())
     with ArrayWriter(directory) as writer:
-        builder = _Builder(writer, opened.body, size, set_names(opened.dataset.features))
+        builder = _Builder(writer, opened.body, frames, set_names(opened.dataset.features))
         for done, episode in enumerate(_episodes(opened), 1):
             builder.add(episode)
             progress(min(done, total), total)
@@ -46,13 +74,13 @@ def _episodes(opened: OpenSource) -> Iterator[Episode | str]:
 
 
 class _Builder:
-    def __init__(self, writer: ArrayWriter, body: Embodiment, size: tuple[int, int], sets: tuple[str, ...]) -> None:
-        self._writer, self._body, self._size = writer, body, size
+    def __init__(self, writer: ArrayWriter, body: Embodiment, kept: Frames, sets: tuple[str, ...]) -> None:
+        self._writer, self._body, self._kept = writer, body, kept
         self._episodes: list[str] = []
         self._left_out: list[str] = []
         self._texts: dict[str, int] = {}
         self._frames = 0
-        self._append("", {"frames": np.zeros((0, *size, 3), np.uint8), "first": np.zeros(1, np.int64)})
+        self._append("", {"frames": kept.none, "first": np.zeros(1, np.int64)})
         for name in sets:
             none = Labels.empty(body.chunk_length, body.chunk_dimensions)
             self._append(f"{name}.", self._columns(none, 0))
@@ -65,13 +93,13 @@ class _Builder:
         elif any(map(len, episode.labels.values())):
             try:
                 _check_ranges(episode)
-                frames = _resized(next(iter(episode.cameras.values())), self._size)
+                frames = self._kept.of(next(iter(episode.cameras.values())))
             except RecordError as error:
                 self._left_out.append(str(error))
             else:
                 self._write(episode, frames)
 
-    def _write(self, episode: Episode, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
+    def _write(self, episode: Episode, frames: np.ndarray) -> None:
         self._frames += len(episode)
         first = np.array([self._frames], np.int64)
         track = track_of(episode, self._body).astype(np.float64)
@@ -110,10 +138,3 @@ def _check_ranges(episode: Episode) -> None:
         if (labels.start >= len(episode)).any():
             problem = f"label set {name!r} has rows that start after the last step"
             raise RecordError(problem, where=episode.episode_id, remedy="Relabel the dataset.")
-
-
-def _resized(images: EncodedImages, size: tuple[int, int]) -> UInt8[np.ndarray, "t h w 3"]:
-    frames = np.empty((len(images), *size, 3), np.uint8)
-    for step in range(len(images)):
-        frames[step] = resized(images.decode(step), size)
-    return frames

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
+from jaxtyping import Bool, Float16, Float32, Float64, Int32, Int64, UInt8
 
 from embodied_cf.datasets.files import atomic_directory, disk_errors
 from embodied_cf.datasets.label_store import set_names
 from embodied_cf.datasets.streams.arrays import Arrays, read_arrays
-from embodied_cf.datasets.streams.build import LABEL_COLUMNS, build
+from embodied_cf.datasets.streams.build import LABEL_COLUMNS, Frames, build
 from embodied_cf.datasets.streams.sources import OpenSource
 from embodied_cf.errors import DatasetError, UsageError
 
@@ -49,8 +49,8 @@ class LabelColumns:
 class Cache:
     """F frames of E episodes, in order. Episodes without any label are not in it."""
 
-    frames: UInt8[np.ndarray, "f h w 3"]
-    """The primary camera, RGB; see `datasets.images.resized`."""
+    frames: UInt8[np.ndarray, "f h w 3"] | Float16[np.ndarray, "f m"]
+    """The primary camera, RGB; see `datasets.images.resized`. Or what a reader said of each frame."""
     track: Float64[np.ndarray, "f d"]
     """See `datasets.motion.track_of`."""
     first: Int64[np.ndarray, " bounds"]
@@ -63,23 +63,23 @@ class Cache:
     """What could not be read, one text per record."""
 
 
-def open_cache(
-    opened: OpenSource, size: tuple[int, int], directory: Path | None = None, progress: Progress = silent
-) -> Cache:
-    """Return the cache of a source at (height, width), built now if there is none or it is damaged.
+def open_cache(opened: OpenSource, frames: Frames, directory: Path | None = None, progress: Progress = silent) -> Cache:
+    """Return the cache of a source and such frames, built now if there is none or it is damaged.
 
     It lies in `directory`, or else beside the dataset, or, where nothing can be written there, under
     XDG_CACHE_HOME. Raises DatasetError if no episode can be used, OutputError if the disk is full.
     """
-    if not all(1 <= side <= _LARGEST for side in size):
-        raise UsageError(f"image size {size[0]}x{size[1]} is not in 1..{_LARGEST}", remedy="Give (height, width).")
-    name = f"{opened.fingerprint}-{size[0]}x{size[1]}-v{_FORMAT}"
+    height, width = frames.size
+    if not all(1 <= side <= _LARGEST for side in frames.size):
+        raise UsageError(f"image size {height}x{width} is not in 1..{_LARGEST}", remedy="Give (height, width).")
+    read = f"-{frames.reader.name}" if frames.reader else ""
+    name = f"{opened.fingerprint}-{height}x{width}{read}-v{_FORMAT}"
     roots = [directory] if directory else [_beside(opened.dataset.path), _personal()]
     for root in roots:
         if (arrays := read_arrays(root / name)) is not None:
             return _cache(arrays, opened)
     path = next(root for root in roots if root is roots[-1] or _writable(root)) / name
-    return _cache(_made(path, opened, size, progress), opened)
+    return _cache(_made(path, opened, frames, progress), opened)
 
 
 def _beside(dataset: Path) -> Path:
@@ -95,14 +95,14 @@ def _writable(root: Path) -> bool:
     return os.access(root if root.exists() else root.parent, os.W_OK)
 
 
-def _made(path: Path, opened: OpenSource, size: tuple[int, int], progress: Progress) -> Arrays:
+def _made(path: Path, opened: OpenSource, frames: Frames, progress: Progress) -> Arrays:
     with _one_at_a_time(path.with_suffix(".lock")):
         if (arrays := read_arrays(path)) is not None:
             return arrays  # another process was quicker
         with disk_errors(path):
             shutil.rmtree(path, ignore_errors=True)
         with atomic_directory(path) as temporary:
-            build(opened, size, temporary, progress)
+            build(opened, frames, temporary, progress)
     arrays = read_arrays(path)
     assert arrays is not None, path
     return arrays

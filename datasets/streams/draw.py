@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, UInt8
+from jaxtyping import Float16, Float32, Int32, Int64, UInt8
 
 from embodied_cf.datasets.batch import Batch
 from embodied_cf.datasets.motion import odometry
@@ -112,9 +112,9 @@ class Gatherer:
             return [(0, slice(None))]
         return [(source, np.flatnonzero(drawn.source == source)) for source in np.unique(drawn.source).tolist()]
 
-    def _images(self, drawn: Drawn) -> UInt8[np.ndarray, "b t h w 3"]:
+    def _images(self, drawn: Drawn) -> UInt8[np.ndarray, "b t h w 3"] | Float16[np.ndarray, "b t m"]:
         frames = self.mixed.tables[0].cache.frames
-        image = np.empty((len(drawn.row), self.history + 1, *frames.shape[1:]), np.uint8)
+        image = np.empty((len(drawn.row), self.history + 1, *frames.shape[1:]), frames.dtype)
         for source, own in self._by_source(drawn):
             cache, told = self.mixed.tables[source].cache, self.mixed.tables[source].told[drawn.row[own]]
             steps = self._steps(told[:, None], drawn.frame[own])

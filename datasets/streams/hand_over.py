@@ -58,10 +58,11 @@ def _signature(stream: Stream) -> dict[str, Any]:
     def spec(dtype: Any, *shape: int) -> Any:
         return tf.TensorSpec((stream.batch_size, *shape), dtype)
 
+    frames, reader = stream.history + 1, stream.reader
     return {
         "observation": {
-            "image": spec(tf.uint8, stream.history + 1, *stream.size, 3),
-            "odometry": spec(tf.float32, stream.history + 2, 3),
+            "image": spec(tf.float16, frames, reader.width) if reader else spec(tf.uint8, frames, *stream.size, 3),
+            "odometry": spec(tf.float32, frames + 1, 3),
         },
         "language_instruction": spec(tf.string),
         "action": spec(tf.float32, *stream.chunk_shape),

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int32, Int64
 from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.spec import CameraModel
+from embodied_cf.datasets.streams.build import Frames
 from embodied_cf.datasets.streams.cache import Cache, Progress, open_cache
 from embodied_cf.datasets.streams.pools import Pools, kinds_drawn, make_pools
 from embodied_cf.datasets.streams.sources import OpenSource, Source, open_source
@@ -41,7 +42,7 @@ class Mixed:
 
 def mix(
     sources: tuple[Source, ...],
-    size: tuple[int, int],
+    frames: Frames,
     kinds: Mapping[str, float] | None,
     holdout: float,
     part: str,
@@ -51,7 +52,7 @@ def mix(
     """Open all sources. Raises the named errors of whatever does not fit."""
     opened = [open_source(source) for source in sources]
     _check_bodies(opened)
-    caches = _caches(opened, size, directory, progress)
+    caches = _caches(opened, frames, directory, progress)
     tables = [
         make_table(one.source, one.body, cache, _part(one, cache, holdout, part))
         for one, cache in zip(opened, caches, strict=True)
@@ -85,14 +86,12 @@ def _check_bodies(opened: Sequence[OpenSource]) -> None:
             )
 
 
-def _caches(
-    opened: Sequence[OpenSource], size: tuple[int, int], directory: Path | None, progress: Progress
-) -> list[Cache]:
+def _caches(opened: Sequence[OpenSource], frames: Frames, directory: Path | None, progress: Progress) -> list[Cache]:
     """Open each dataset's cache, once for sources that are the same dataset."""
     made: dict[str, Cache] = {}
     for one in opened:
         if one.fingerprint not in made:
-            made[one.fingerprint] = open_cache(one, size, directory, progress)
+            made[one.fingerprint] = open_cache(one, frames, directory, progress)
     return [made[one.fingerprint] for one in opened]
 
 

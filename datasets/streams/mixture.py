@@ -14,9 +14,11 @@ from embodied_cf.datasets.contract import KINDS
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.streams.augment import Augmentation, View
+from embodied_cf.datasets.streams.build import Frames
 from embodied_cf.datasets.streams.cache import Progress, silent
 from embodied_cf.datasets.streams.draw import Drawn, Gatherer, draw
 from embodied_cf.datasets.streams.mixed import Mixed, mix
+from embodied_cf.datasets.streams.reader import FrameReader
 from embodied_cf.datasets.streams.schedule import Schedule
 from embodied_cf.datasets.streams.sources import Source
 from embodied_cf.errors import UsageError
@@ -57,6 +59,8 @@ class Stream:
     part: Literal["train", "heldout"] = "train"
     cache: Path | None = None
     """Where decoded frames lie; None for beside the dataset, or the personal cache where that is read-only."""
+    reader: FrameReader | None = None
+    """A frozen network that reads frames beforehand: batches hold what it says instead of pixels."""
     progress: Progress = silent
 
     def __post_init__(self) -> None:
@@ -85,7 +89,9 @@ class Stream:
 
     @cached_property
     def _mixed(self) -> Mixed:
-        return mix(self.sources, self.size, self.kinds, self.holdout, self.part, self.cache, self.progress)
+        return mix(
+            self.sources, Frames(self.size, self.reader), self.kinds, self.holdout, self.part, self.cache, self.progress
+        )
 
     @property
     def embodiment(self) -> Embodiment:
@@ -100,7 +106,7 @@ class Stream:
     @property
     def view(self) -> View:
         """What augmentations may rely on."""
-        return View(self.embodiment, self._mixed.camera)
+        return View(self.embodiment, self._mixed.camera, self.reader)
 
     @cached_property
     def instructions(self) -> tuple[str, ...]:

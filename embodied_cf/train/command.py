@@ -18,6 +18,7 @@ from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalS
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import NavVlaTinyConfig
 from embodied_cf.policies.kept import trained_parameters
+from embodied_cf.policies.reader import reader_of
 from embodied_cf.train.config import TrainConfig, change, load_preset
 from embodied_cf.train.logs import Watch, refuse_missing, together, watches
 from embodied_cf.train.options import TrainOptions
@@ -105,7 +106,7 @@ def make_trainer(plan: Plan, run: Run, resume: bool, console: Console, team: Tea
 
 
 def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
-    """Return the stream that a configuration trains on."""
+    """Return the stream that a configuration trains on: read beforehand if a frozen eye looks at unchanged pixels."""
     side, weights = config.model.size, zip(KINDS, config.data.kind_weights or (), strict=False)
     stream = Stream(
         sources,
@@ -117,6 +118,7 @@ def make_stream(config: TrainConfig, sources: tuple[Source, ...]) -> Stream:
         stride=config.model.stride,
         per_observation=config.data.per_observation,
         holdout=config.data.holdout,
+        reader=None if config.data.augment == "all" else reader_of(config.model),
     )
     _check_view(config, stream)
     return replace(stream, augment=augmentations(stream, config.data.augment))

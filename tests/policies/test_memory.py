@@ -1,5 +1,6 @@
-"""What a frozen detector believed of frames that were seen before."""
+"""What a frozen detector saw in frames: read beforehand, and remembered."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import take_snapshots
 from embodied_cf.policies.detector import SIZE, load_detector
 from embodied_cf.policies.memory import Memory
+from embodied_cf.policies.reader import DetectorReader
 from embodied_cf.policies.things import View, see
 
 
@@ -34,56 +36,57 @@ def shown(detector, monkeypatch):
     return told
 
 
-def take(view, rows):
-    return View(*(part[rows] for part in view))
+def test_what_is_read_is_what_would_be_seen(detector, frames):
+    read, seen = View.of_row(Memory(detector).read(frames).float(), SIZE), see(detector, frames)
+    assert seen.things[..., 0].amax(1).gt(0.3).any(), "there is something to see"
+    assert all(torch.allclose(*pair, atol=5e-3, rtol=5e-3) for pair in zip(read, seen, strict=True))
 
 
-def same(view, other, tolerance=0.0):
-    return all(torch.allclose(*pair, atol=tolerance, rtol=tolerance) for pair in zip(view, other, strict=True))
+def test_the_reader_says_the_same_beforehand_and_mirrors_it(detector, frames):
+    reader, memory = DetectorReader(SIZE), Memory(detector)
+    read = reader.read(frames.numpy())
+    assert read.dtype == np.float16 and read.shape == (11, reader.width)
+    assert np.array_equal(read, memory.read(frames).numpy())
+    assert np.array_equal(reader.read(frames.numpy()[3:6]), read[3:6]), "in any company"
+    mirrored = View.of_row(torch.from_numpy(reader.mirrored(read)), SIZE)
+    there = mirrored.things[..., 0] > 0
+    assert torch.equal(mirrored.things[..., 1][there], -View.of_row(torch.from_numpy(read), SIZE).things[..., 1][there])
+    assert np.array_equal(reader.mirrored(reader.mirrored(read)), read)
+    assert reader.read(frames.numpy()[:0]).shape == (0, reader.width)
 
 
-def test_what_is_remembered_is_what_would_be_seen_of_the_frame_or_its_mirror_image(detector, frames):
-    found, plain = Memory(detector).view(frames), see(detector, frames)
-    mirrored = see(detector, frames.flip(2)).mirrored()
-    assert found.things[..., 0].amax(1).gt(0.3).any(), "there is something to see"
-    assert not any(same(found, told, 5e-3) for told in (plain, mirrored)), "some this way, some the other"
-    for row in range(len(frames)):
-        assert any(same(take(found, [row]), take(told, [row]), 5e-3) for told in (plain, mirrored))
-
-
-def test_mirror_images_are_looked_at_once_and_mirrored(detector, frames, shown):
-    memory = Memory(detector)
-    found = memory.view(frames[:8])
-    assert same(memory.view(frames[:8].flip(2)), found.mirrored())
-    assert shown == [8]
+@pytest.mark.parametrize("size", [32, 72, 144])
+def test_rows_are_as_wide_as_the_reader_says(size):
+    read = DetectorReader(size).read(np.zeros((1, size, size, 3), np.uint8))
+    assert read.shape == (1, DetectorReader(size).width)
 
 
 def test_no_frame_is_looked_at_twice(detector, frames, shown):
     memory = Memory(detector)
-    memory.view(frames[[0, 3, 0]])
+    memory.read(frames[[0, 3, 0]])
     assert shown == [8], "always as many in one go"
-    memory.view(frames[[3, 0, 0, 3]])
+    memory.read(frames[[3, 0, 0, 3]])
     assert shown == [8]
-    memory.view(frames)
+    memory.read(frames)
     assert shown == [8, 8, 8], "nine are new"
 
 
 def test_a_frame_is_the_same_in_any_company_new_or_remembered(detector, frames):
-    whole = Memory(detector).view(frames)
+    whole = Memory(detector).read(frames)
     memory = Memory(detector)
     for some in ([4], [4, 1], [9, 4, 10, 2], list(range(11))):
-        assert same(memory.view(frames[some]), take(whole, some))
+        assert torch.equal(memory.read(frames[some]), whole[some])
 
 
 def test_without_room_frames_are_looked_at_again_and_are_the_same(detector, frames, shown):
-    whole, memory = Memory(detector).view(frames), Memory(detector, room=0)
+    whole, memory = Memory(detector).read(frames), Memory(detector, room=0)
     for _ in range(2):
-        assert same(memory.view(frames[:2]), take(whole, slice(2)))
+        assert torch.equal(memory.read(frames[:2]), whole[:2])
     assert shown == [8, 8, 8, 8]
 
 
 def test_what_came_last_is_kept(detector, frames, shown):
     memory = Memory(detector, room=2)
     for some in (slice(3), slice(1, 3), slice(1), slice(2, 3), slice(1, 2)):
-        memory.view(frames[some])
+        memory.read(frames[some])
     assert shown == [8, 8, 8], "of three frames the last two are kept, and the first pushes out the second"
