@@ -37,7 +37,7 @@ class DetectorReader:
 
     def read(self, frames: UInt8[np.ndarray, "n h w 3"]) -> Float16[np.ndarray, "n m"]:
         """Return what is seen in frames; all cores look."""
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = list(pool.map(self._part, (frames[at : at + _TOGETHER] for at in range(0, len(frames), _TOGETHER))))
         return np.concatenate([np.zeros((0, self.width), np.float16), *parts])
 
@@ -57,11 +57,13 @@ def reader_of(config: ModelConfig) -> DetectorReader | None:
 
 @torch.no_grad()
 def read_views(detector: Detector, frames: UInt8[Tensor, "n h w 3"]) -> Float16[Tensor, "n m"]:
-    """Return what a detector sees in frames, one `View.row` each, in half precision."""
+    """Return what a detector, wherever it is, sees in frames on the CPU: one `View.row` each, in half precision."""
     if not len(frames):
         return torch.zeros(0, view_width(frames.shape[1]), dtype=torch.float16)
     whole = torch.cat([frames, frames[:1].expand(-len(frames) % _TOGETHER, -1, -1, -1)])
-    return torch.cat([see(detector, some).row().half() for some in whole.split(_TOGETHER)])[: len(frames)]
+    device = next(detector.parameters()).device  # a policy may have taken it along
+    views = [see(detector, some.to(device)).row().half().cpu() for some in whole.split(_TOGETHER)]
+    return torch.cat(views)[: len(frames)]
 
 
 @functools.cache

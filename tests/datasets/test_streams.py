@@ -19,7 +19,7 @@ from embodied_cf.datasets.label_store import decode_labels
 from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import CameraModel, load_spec
-from embodied_cf.datasets.streams import Mirror, Source, Stream
+from embodied_cf.datasets.streams import ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.datasets.streams.augment import mirrored, turned
 from embodied_cf.datasets.streams.schedule import Schedule, divide
 from embodied_cf.datasets.streams.table import held_out
@@ -351,3 +351,47 @@ def test_what_is_rounded_off_in_an_epoch_comes_in_others():
 
 def test_rows_of_the_example_are_what_the_tests_say():
     assert [row[0] for row in ROWS].count("counterfactual") == 3
+
+
+class Corners:
+    """A reader that says the red of a frame's upper corners, left and right."""
+
+    name, width = "corners", 2
+
+    def __init__(self):
+        self.asked = 0
+
+    def read(self, frames):
+        self.asked += len(frames)
+        return frames[:, 0, [0, -1], 0].astype(np.float16)
+
+    def mirrored(self, read):
+        return read[:, ::-1]
+
+
+def test_a_reader_reads_every_frame_once_and_its_words_are_drawn(data, tmp_path):
+    reader = Corners()
+    options = {"history": 1, "seed": 5, "cache": tmp_path}
+    frames, read = make(data, **options), make(data, reader=reader, **options)
+    for one, other in zip(frames.batches(0), read.batches(0), strict=True):
+        np.testing.assert_array_equal(other.image, one.image[:, :, 0, [0, -1], 0])
+        assert one.instruction == other.instruction
+    asked = reader.asked
+    assert asked == len(frames._mixed.tables[0].cache.frames)
+    list(make(data, reader=reader, **options).batches(1))
+    assert reader.asked == asked, "the cache has it"
+
+
+def test_what_is_read_is_mirrored_by_its_reader(data, tmp_path):
+    options = {"history": 1, "augment": (Mirror(1.0),), "cache": tmp_path}
+    frames, read = make(data, **options), make(data, reader=Corners(), **options)
+    for one, other in zip(frames.batches(0), read.batches(0), strict=True):
+        np.testing.assert_array_equal(other.image, one.image[:, :, 0, [0, -1], 0])
+        np.testing.assert_array_equal(other.action, one.action)
+
+
+@pytest.mark.parametrize("change", [RandomCrop(), ColourJitter(), HorizontalShift()])
+def test_pixels_that_are_gone_are_not_changed(change, data, tmp_path):
+    name = type(change).__name__
+    with pytest.raises(UsageError, match=f"{name}: frames are read beforehand.*Leave {name} out"):
+        make(data, reader=Corners(), augment=(change,), cache=tmp_path)

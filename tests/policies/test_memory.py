@@ -45,7 +45,8 @@ def test_what_is_read_is_what_would_be_seen(detector, frames):
 def test_the_reader_says_the_same_beforehand_and_mirrors_it(detector, frames):
     reader, memory = DetectorReader(SIZE), Memory(detector)
     read = reader.read(frames.numpy())
-    assert read.dtype == np.float16 and read.shape == (11, reader.width)
+    assert read.dtype == np.float16
+    assert read.shape == (11, reader.width)
     assert np.array_equal(read, memory.read(frames).numpy())
     assert np.array_equal(reader.read(frames.numpy()[3:6]), read[3:6]), "in any company"
     mirrored = View.of_row(torch.from_numpy(reader.mirrored(read)), SIZE)
