@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from embodied_cf.envs.episodes import Episodes, drive, settle
 from embodied_cf.envs.rendering.render import Camera, render
-from embodied_cf.envs.scene import Worlds
-from embodied_cf.envs.state import Noise, State
+from embodied_cf.envs.state import Noise
 from embodied_cf.envs.tasks import Task
 
 BackendName = Literal["raycast", "mujoco"]
@@ -21,12 +20,13 @@ BackendName = Literal["raycast", "mujoco"]
 class Backend:
     """What B episodes look like, and how they go on for one control period under actions and whole episodes' noise."""
 
-    see: Callable[[Worlds, State, Camera], UInt8[np.ndarray, "b h w 3"]]
+    see: Callable[[Episodes, Int64[np.ndarray, " r"], Camera], UInt8[np.ndarray, "r h w 3"]]
+    """Of the chosen ones."""
     move: Callable[[Episodes, Float64[np.ndarray, "b 2"], Noise], Episodes]
 
 
-def _raycast(worlds: Worlds, state: State, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
-    return render(worlds, state, camera).rgb
+def _raycast(now: Episodes, rows: Int64[np.ndarray, " r"], camera: Camera) -> UInt8[np.ndarray, "r h w 3"]:
+    return render(now.worlds.take(rows), now.state.take(rows), camera).rgb
 
 
 RAYCAST = Backend(_raycast, drive)
@@ -48,6 +48,6 @@ def backend_of(name: BackendName, tasks: Sequence[Task]) -> Iterator[Backend]:
     with closing(Fleet()) as fleet:
         fleet.place(range(len(tasks)), [task.scene for task in tasks])
         yield Backend(
-            lambda worlds, state, camera: fleet.see(camera),
+            lambda now, rows, camera: fleet.see(camera, rows.tolist()),
             lambda now, action, noise: settle(now, fleet.move(now, action, noise)),
         )

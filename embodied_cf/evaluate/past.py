@@ -2,11 +2,11 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from embodied_cf.datasets.motion import odometry
 from embodied_cf.policies.contract import Policy
@@ -38,14 +38,18 @@ class Past:
         """Whether what is seen so many periods before the policy is asked again will be shown to it."""
         return left <= self.ages[0] and left % self.every == 0
 
-    def add(self, look: Look | None) -> None:
-        """Take in a period; None where it will not be shown."""
-        self._looks.append(self.latest if look is None else look)
+    def begin(self, look: Look) -> None:
+        """Take in the first period, or one of those before the first that is asked about."""
+        self._looks.append(look)
 
-    @property
-    def latest(self) -> Look:
-        """What was taken in last."""
-        return self._looks[-1]
+    def add(self, left: int, rows: Int64[np.ndarray, " r"], look: Callable[[Int64[np.ndarray, " r"]], Look]) -> None:
+        """Take in a period, so many before the policy is asked again, in which the robots `rows` still drive: what
+        `look` says they see, if it will be shown. The others see what they last saw."""
+        seen = self._looks[-1]
+        if self.is_shown(left) and len(rows):
+            seen = seen.copy()
+            seen[rows] = look(rows)
+        self._looks.append(seen)
 
     @property
     def frames(self) -> UInt8[np.ndarray, "b t h w 3"]:

@@ -6,9 +6,10 @@ draws, on its batch too).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from embodied_cf.datasets.images import resized
 from embodied_cf.envs.episodes import LONGEST, Episodes, start_episodes
@@ -60,7 +61,7 @@ def run_episodes(
     now = start_episodes(tasks)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
     poses, past = [now.state.pose], Past.of(policy, execute)
-    past.add(_look(now, policy, backend))
+    past.begin(_look(policy, backend, now, np.arange(len(now))))
     while not now.over.all():
         asked = Observation(sight(past.frames), past.odometry(poses))
         plan, origin = _plan(policy, now, asked, told, rng), now.state.pose
@@ -71,13 +72,15 @@ def run_episodes(
             chunk = seen_from(plan[:, step:], origin, now.state.pose)
             now = backend.move(now, follow(chunk, np.ones(chunk.shape[:2], bool)), noise)
             poses.append(now.state.pose)
-            past.add(_look(now, policy, backend) if past.is_shown(execute - 1 - step) else None)
+            past.add(execute - 1 - step, np.flatnonzero(~now.over), partial(_look, policy, backend, now))
     return Drives(now, np.stack(poses, axis=1))
 
 
-def _look(now: Episodes, policy: Policy, backend: Backend) -> UInt8[np.ndarray, "b h w 3"]:
-    """Return what each robot sees, at the policy's size."""
-    frames = backend.see(now.worlds, now.state, Camera(PIXELS, PIXELS))
+def _look(
+    policy: Policy, backend: Backend, now: Episodes, rows: Int64[np.ndarray, " r"]
+) -> UInt8[np.ndarray, "r h w 3"]:
+    """Return what some of the robots see, at the policy's size."""
+    frames = backend.see(now, rows, Camera(PIXELS, PIXELS))
     return np.stack([resized(frame, policy.camera) for frame in frames])
 
 

@@ -73,7 +73,7 @@ class NavEnvs(VectorEnv):
         self._noise = draw_noise(seeds, LONGEST)
         self.states = [self.now.state]
         self._past = Past.of(self._policy, self.execute)
-        self._past.add(self._look(np.arange(self.num_envs)))
+        self._past.begin(self._look(np.arange(self.num_envs)))
         shape = self.observation_space.shape
         assert shape is not None, "a Box has one"
         self._perceived = np.zeros(shape, np.float32)
@@ -87,8 +87,7 @@ class NavEnvs(VectorEnv):
             chunk = seen_from(plan[:, period:], origin, self.now.state.pose)
             self.now = drive(self.now, follow(chunk, np.ones(chunk.shape[:2], bool)), self._noise)
             self.states.append(self.now.state)
-            shown = self._past.is_shown(self.execute - 1 - period)
-            self._past.add(self._seen(np.flatnonzero(~self.now.over)) if shown else None)
+            self._past.add(self.execute - 1 - period, np.flatnonzero(~self.now.over), self._look)
         observation, info = self._observe()
         return observation, self._worth() - before, self.now.terminated, self.now.truncated, info
 
@@ -107,13 +106,6 @@ class NavEnvs(VectorEnv):
             way = self._past.odometry([state.pose for state in self.states])
             self._perceived[rows] = perceive(self._policy, Observation(self._past.frames, way).take(rows), told)
         return self._perceived.copy(), {"context": context(self.now, np.array(self.cells))}
-
-    def _seen(self, rows: np.ndarray) -> UInt8[np.ndarray, "b h w 3"]:
-        """Return what robots see; of those that rest, what they last saw."""
-        look = self._past.latest.copy()
-        if len(rows):
-            look[rows] = self._look(rows)
-        return look
 
     def _look(self, rows: np.ndarray) -> UInt8[np.ndarray, "r h w 3"]:
         frames = render(self.now.worlds.take(rows), self.now.state.take(rows), Camera(PIXELS, PIXELS)).rgb

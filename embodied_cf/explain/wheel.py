@@ -103,7 +103,7 @@ class _PolicyWheel:
         states = (*past[len(past) - driver.history :], now.state)
         self._past = Past.of(driver.policy, driver.execute)
         for state in states:
-            self._past.add(driver.see(now.worlds, state))
+            self._past.begin(driver.see(now.worlds, state))
         told_at = np.repeat(handover.task.scene.start[None], len(now), axis=0)
         self._poses = [told_at, *(state.pose for state in states)]
         self._periods, self._origin = 0, now.state.pose
@@ -113,20 +113,15 @@ class _PolicyWheel:
         driver, phase, rows = self._driver, self._periods % self._driver.execute, np.flatnonzero(~now.over)
         if self._periods:
             self._poses.append(now.state.pose)
-            self._past.add(self._look(now, rows) if self._past.is_shown(-phase % driver.execute) else None)
+            self._past.add(
+                -phase % driver.execute, rows, lambda rows: driver.see(now.worlds.take(rows), now.state.take(rows))
+            )
         if phase == 0 and len(rows):
             chunk = driver.plan(Observation(self._past.frames, self._past.odometry(self._poses)).take(rows), self._rng)
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
         self._periods += 1
         return follow_from(self._plan, phase, self._origin, now.state.pose)
-
-    def _look(self, now: Episodes, rows: Int64[np.ndarray, " r"]) -> UInt8[np.ndarray, "n h w 3"]:
-        """Return what robots see; of those that are over, what they last saw."""
-        look = self._past.latest.copy()
-        if len(rows):
-            look[rows] = self._driver.see(now.worlds.take(rows), now.state.take(rows))
-        return look
 
 
 def follow_from(

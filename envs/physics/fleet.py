@@ -40,14 +40,14 @@ class Fleet:
             state = state.replaced([row], self.states[row].world)
         return state
 
-    def see(self, camera: Camera) -> UInt8[np.ndarray, "b h w 3"]:
-        """Return what all robots see. Raises UsageError for a camera that the models do not have."""
+    def see(self, camera: Camera, rows: Sequence[int] | None = None) -> UInt8[np.ndarray, "b h w 3"]:
+        """Return what these robots see, or all. Raises UsageError for a camera that the models do not have."""
         if (camera.horizontal_fov_deg, camera.height_m) != (HORIZONTAL_FOV_DEG, CAMERA_HEIGHT_M):
             raise UsageError(f"the model has no camera {camera}")
         if camera not in self._eyes:
             self._eyes[camera] = library.Camera(camera.width, camera.height)
         eye = self._eyes[camera]
-        rooms = [(self.rooms[row], self.states[row]) for row in sorted(self.rooms)]
+        rooms = [(self.rooms[row], self.states[row]) for row in (sorted(self.rooms) if rows is None else rows)]
         return np.stack([eye.rgb(room.model, room.scratch(state), CAMERA) for room, state in rooms])
 
     def close(self) -> None:
