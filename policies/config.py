@@ -14,7 +14,7 @@ from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import SpecError
 
 HeadName = Literal["l1", "bins", "flow"]
-TextName = Literal["words", "minilm", "minilm-words", "commands"]
+TextName = Literal["words", "minilm", "minilm-words", "minilm-phrases", "commands"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 """`auto`: CUDA if there is any."""
 
@@ -92,8 +92,8 @@ class NavVlaTinyConfig(VlaConfig):
     """Of attention, with a learned eye."""
     text: TextName = "words"
     """How instructions are read: `words` (learned), `minilm` (frozen sentence embeddings, extra `text`),
-    `minilm-words` (frozen embeddings of single words, extra `text`), `commands` (atomic commands only: the atomic
-    policy)."""
+    `minilm-words` (frozen embeddings of single words, extra `text`), `minilm-phrases` (those, and of whole phrases in
+    which things have no names), `commands` (atomic commands only: the atomic policy)."""
     text_width: int = 128
     """Of the sentence vector."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

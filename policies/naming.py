@@ -22,6 +22,7 @@ _SHARP = 30.0
 _KIND_ALIKE, _COLOUR_ALIKE = 0.55, 0.7
 """Cosine from which a word names a class: below, it names none. Colours lie close to each other, and rare words for
 them not where they should ("crimson" nearest to purple): better any colour than a wrong one."""
+CLASSES = ((SEEN_KINDS, NOUNS, _KIND_ALIKE), (COLOURS, COLOUR_WORDS, _COLOUR_ALIKE))
 _LEAST = 1e-6
 
 
@@ -31,8 +32,7 @@ class Naming(nn.Module):
     def __init__(self, text: TextEncoder, width: int) -> None:
         super().__init__()
         self.kind, self.colour = (
-            _Classes(text, [_own_words(table, name) for name in names], alike)
-            for names, table, alike in ((SEEN_KINDS, NOUNS, _KIND_ALIKE), (COLOURS, COLOUR_WORDS, _COLOUR_ALIKE))
+            _Classes(text, [own_words(table, name) for name in names], alike) for names, table, alike in CLASSES
         )
         self.which = nn.Linear(width, 2 * NAMES)
 
@@ -69,7 +69,7 @@ def _meant(chance: Float[Tensor, "b w k1"], weight: Float[Tensor, "b w n"], said
     return mean + 1 - mean.sum(2, keepdim=True)
 
 
-def _own_words(table: dict[str, Wording], name: str) -> list[str]:
+def own_words(table: dict[str, Wording], name: str) -> list[str]:
     """Return the words that training uses for one of a table's names and for no other."""
     words = {one: dict.fromkeys(word for text in wording.train for word in split_words(text))
              for one, wording in table.items()}  # fmt: skip

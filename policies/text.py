@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from embodied_cf.errors import InstructionError
 from embodied_cf.language import arm, nav
-from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.frozen_text import MINILM_WIDTH, frozen_sentences
 
 _WORD = re.compile(r"[a-z0-9]+|[,;]")
-_LONGEST = 32
+LONGEST = 32
 """Words of an instruction that are read."""
 
 
@@ -193,28 +192,13 @@ def whole(vector: Float[Tensor, "s c"], meaning: Float[Tensor, "s e"]) -> Said:
     return Said(vector, meaning[:, None], vector[:, None], there)
 
 
-def build_text_encoder(card: ModelCard) -> TextEncoder:
-    """Return the reader that the card names."""
-    config = card.model
-    assert isinstance(config, NavVlaTinyConfig)
-    match config.text:
-        case "words":
-            return WordEncoder(card.vocabulary, config.text_width)
-        case "minilm":
-            return MiniLmEncoder(config.text_width)
-        case "minilm-words":
-            return MiniLmWordEncoder(config.text_width)
-        case "commands":
-            return CommandEncoder(card.embodiment.kind, config.text_width)
-
-
 def split_words(text: str) -> list[str]:
     """Return lower-case words, numbers and pauses, at most 32.
 
     >>> split_words("Turn left, then go to the red box.")
     ['turn', 'left', ',', 'then', 'go', 'to', 'the', 'red', 'box']
     """
-    return _WORD.findall(text.lower())[:_LONGEST]
+    return _WORD.findall(text.lower())[:LONGEST]
 
 
 def vocabulary_of(instructions: Iterable[str]) -> tuple[str, ...]:

@@ -187,12 +187,13 @@ def synonyms() -> TrainConfig:
 
 
 def seeing() -> TrainConfig:
-    """`embodied-cf train … --preset seeing`: things that the shipped detector finds, and frozen MiniLM words.
+    """`embodied-cf train … --preset seeing`: things that the shipped detector finds, frozen MiniLM words and phrases.
 
     With a memory of five seconds, placed by odometry; `--set model.history=1` does without and takes half the time
     (docs/results/demo.md says what it reaches).
     """
-    model = NavVlaTinyConfig(text="minilm-words", eye="pretrained", size=144, history=6, stride=4, width=128, layers=3)
+    remembers = NavVlaTinyConfig(eye="pretrained", size=144, history=6, stride=4, width=128, layers=3)
+    model = replace(remembers, text="minilm-phrases")
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
 
 
