@@ -7,7 +7,7 @@ from jaxtyping import Float16, UInt8
 from torch import Tensor
 
 from embodied_cf.policies.detector import Detector
-from embodied_cf.policies.reader import read_views
+from embodied_cf.policies.frame_reader import read_views
 
 ROOM = 1 << 13
 """Frames that are kept, some 2 KB each."""

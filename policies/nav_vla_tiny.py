@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
-from embodied_cf.policies.readers import build_text_encoder
+from embodied_cf.policies.text_readers import build_text_encoder
 from embodied_cf.policies.vision import PretrainedEye, build_eye
 from embodied_cf.policies.vla import Frames, Vla
 

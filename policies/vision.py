@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name that everybody knows
 
 from embodied_cf.policies.config import NavVlaTinyConfig
+from embodied_cf.policies.frame_reader import detector_digest, frozen_detector
 from embodied_cf.policies.memory import Memory
 from embodied_cf.policies.naming import Naming
-from embodied_cf.policies.reader import detector_digest, frozen_detector
 from embodied_cf.policies.text import Said, TextEncoder
 from embodied_cf.policies.things import (
     FACTS,
@@ -106,9 +106,9 @@ class PretrainedEye(Eye):
     are in view, the most of what any say, where those named are, and how near everything in view is.
 
     It looks at whole frames: the detector has learned from whole ones, and a part of one leads it astray. In training
-    they are read beforehand (`policies.reader`). In use each distinct frame is seen once, however many instructions it
-    comes with, on a CPU also where histories show it again. A checkpoint holds a digest of the detector, and is not
-    loaded beside another one.
+    they are read beforehand (`policies.frame_reader`). In use each distinct frame is seen once, however many
+    instructions it comes with, on a CPU also where histories show it again. A checkpoint holds a digest of the
+    detector, and is not loaded beside another one.
     """
 
     detector: Tensor

@@ -18,11 +18,11 @@ from embodied_cf.datasets.normalise import Normalizer
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import ModelCard
 from embodied_cf.policies.contract import ActionChunk, Observation, check_observation
+from embodied_cf.policies.frame_reader import DetectorReader, reader_of
 from embodied_cf.policies.heads import Features, build_head
-from embodied_cf.policies.reader import DetectorReader, reader_of
 
 Frames = UInt8[Tensor, "b t h w 3"] | Float16[Tensor, "b t m"]
-"""Frames, or what a reader said of each beforehand (`policies.reader`), where the network has one."""
+"""Frames, or what a reader said of each beforehand (`policies.frame_reader`), where the network has one."""
 _STILL = 0.1
 """typical steps: standing still if no row lies further away (as `language.nav` judges it)"""
 _NEVER = -30.0

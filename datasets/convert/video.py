@@ -104,8 +104,8 @@ class VideoWriter:
     def _mux(self, packets: Iterable[Any]) -> None:
         """Pass packets on in the order of their frames. Decoding order is the same with a key frame every second frame.
 
-        The AV1 encoder has been seen to give a packet that the container refused as of an earlier time, on a busy
-        machine, once in very many files.
+        Once in very many files, on a busy machine, the container refused a packet of the AV1 encoder as invalid, which
+        is what it says of times that go backwards.
         """
         self._early |= {packet.pts: packet for packet in packets}
         while (packet := self._early.pop(self._muxed, None)) is not None:

@@ -17,8 +17,8 @@ from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import NavVlaTinyConfig
+from embodied_cf.policies.frame_reader import reader_of
 from embodied_cf.policies.kept import trained_parameters
-from embodied_cf.policies.reader import reader_of
 from embodied_cf.train.config import TrainConfig, change, load_preset
 from embodied_cf.train.logs import Watch, refuse_missing, together, watches
 from embodied_cf.train.options import TrainOptions

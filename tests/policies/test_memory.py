@@ -7,8 +7,8 @@ import torch
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import take_snapshots
 from embodied_cf.policies.detector import SIZE, load_detector
+from embodied_cf.policies.frame_reader import DetectorReader
 from embodied_cf.policies.memory import Memory
-from embodied_cf.policies.reader import DetectorReader
 from embodied_cf.policies.things import View, see
 
 

@@ -8,8 +8,8 @@ from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import InstructionError, UsageError
 from embodied_cf.policies import frozen_text, text
 from embodied_cf.policies.config import ModelCard, NavVlaTinyConfig
-from embodied_cf.policies.readers import build_text_encoder
 from embodied_cf.policies.text import CommandEncoder, WordEncoder, split_words, vocabulary_of
+from embodied_cf.policies.text_readers import build_text_encoder
 
 SAID = ("go to the red box", "turn left, then stop", "")
 

@@ -6,7 +6,7 @@ import torch
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import take_snapshots
 from embodied_cf.policies.config import NavVlaTinyConfig
-from embodied_cf.policies.reader import DetectorReader, frozen_detector
+from embodied_cf.policies.frame_reader import DetectorReader, frozen_detector
 from embodied_cf.policies.text import Said, WordEncoder
 from embodied_cf.policies.things import see
 from embodied_cf.policies.vision import PretrainedEye, build_eye
