@@ -38,6 +38,8 @@ from embodied_cf.relabel.fan import SHARPEST
 HALF = 0.5
 NOTHING = 0.02
 """Progress below which nothing is said to happen."""
+STANDS_M = 0.05
+"""Who ends nearer than this to where it began stands."""
 _BENDS = 7
 
 
@@ -151,7 +153,10 @@ class _Judged:
         return _Judged(programs, tracker, now)
 
     def sensible(self, pose: np.ndarray, others: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Whether each chunk's poses (n, h + 1, 3) make half of what the best free drive of (n, k, h + 1, 3) does."""
+        """Whether each chunk's poses (n, h + 1, 3) make half of what the best free drive of (n, k, h + 1, 3) does.
+
+        Where all is done already: whether they stand.
+        """
         count, drives = free.shape
         each = np.repeat(np.arange(count), drives)
         own, own_failed = self._end(np.arange(count), pose)
@@ -161,7 +166,8 @@ class _Judged:
         enough = np.where(best_gain >= NOTHING, gain >= HALF * best_gain, gain >= -NOTHING)
         waiting = (best_gain < NOTHING) & (self._rule == Rule.ARC_AROUND)
         enough[waiting] = self._nearer(pose, others, free)[waiting]
-        return enough & ~own_failed & ~self.tracker.done
+        stands = np.hypot(*(pose[:, -1, :2] - pose[:, 0, :2]).T) <= STANDS_M
+        return np.where(self.tracker.done, self.tracker.success & stands, enough & ~own_failed)
 
     @property
     def _rule(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from embodied_cf.policies.config import HfVlaConfig, ModelCard, ModelConfig, Nav
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
 from embodied_cf.policies.text import vocabulary_of
 from embodied_cf.policies.vla import Vla
+from embodied_cf.policies.wordings import wordings_of
 
 
 def new_card(config: ModelConfig, body: Embodiment, instructions: Sequence[str]) -> ModelCard:
@@ -14,6 +15,8 @@ def new_card(config: ModelConfig, body: Embodiment, instructions: Sequence[str])
     match config:
         case NavVlaTinyConfig(text="words"):
             return ModelCard(config, body, vocabulary=vocabulary_of(instructions))
+        case NavVlaTinyConfig(text="minilm-phrases"):
+            return ModelCard(config, body, vocabulary=wordings_of(instructions))
         case NavVlaTinyConfig():
             return ModelCard(config, body)
         case HfVlaConfig():

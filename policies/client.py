@@ -43,6 +43,7 @@ class _Card:
     embodiment: Embodiment
     stride: int = 1
     needs_odometry: bool = False
+    by_parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class RemotePolicy:
     def needs_odometry(self) -> bool:
         """Whether it must be told where the robot was."""
         return self._card.needs_odometry
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether it wants to be told chains part by part."""
+        return self._card.by_parts
 
     @property
     def embodiment(self) -> Embodiment:

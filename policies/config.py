@@ -96,6 +96,9 @@ class NavVlaTinyConfig(VlaConfig):
     which things have no names), `commands` (atomic commands only: the atomic policy)."""
     text_width: int = 128
     """Of the sentence vector."""
+    by_parts: bool = False
+    """Whether a chain of instructions is told part by part, the next where the robot would stand (`policies.chains`,
+    extra `text`)."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
@@ -153,7 +156,7 @@ class ModelCard:
     model: ModelConfig
     embodiment: Embodiment
     vocabulary: tuple[str, ...] = ()
-    """Words that `words` knows."""
+    """Words that `words` knows, or wordings that `minilm-phrases` does."""
     base: str = ""
     """Fingerprint of the pretrained model's files, where there is one."""
     format: int = 1

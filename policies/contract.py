@@ -44,9 +44,10 @@ class ActionChunk:
 class Policy(Protocol):
     """Something that follows instructions.
 
-    It may have three properties more: `stride`, control periods between the frames that it wants (else 1),
-    `needs_odometry`, true if it does not act without, and `reader`, a `datasets.streams.FrameReader` whose rows it
-    takes in the place of frames.
+    It may have four properties more: `stride`, control periods between the frames that it wants (else 1),
+    `needs_odometry`, true if it does not act without, `reader`, a `datasets.streams.FrameReader` whose rows it
+    takes in the place of frames, and `by_parts`, true if it wants to be told chains part by part, each until it would
+    stand (`policies.chains`); its past begins anew with each.
     """
 
     @property

@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,11 @@ class FrozenSentences:
                 states = self._model(**tokens).last_hidden_state[0]
             self._remembered[text] = nn.functional.normalize(states.mean(0), dim=0) * MINILM_WIDTH**0.5
         return self._remembered[text]
+
+    def meanings(self, classes: Sequence[Sequence[str]]) -> Float[Tensor, "n e"]:
+        """Return the mean direction of each class's words."""
+        means = [torch.stack([self.embedding(word) for word in words]).mean(0) for words in classes]
+        return nn.functional.normalize(torch.stack(means), dim=1)
 
 
 @functools.cache

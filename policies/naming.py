@@ -19,10 +19,10 @@ from embodied_cf.policies.things import NAMES
 
 _SHARP = 30.0
 """Logits per cosine of word and class."""
-_KIND_ALIKE, _COLOUR_ALIKE = 0.55, 0.7
+KIND_ALIKE, _COLOUR_ALIKE = 0.55, 0.7
 """Cosine from which a word names a class: below, it names none. Colours lie close to each other, and rare words for
 them not where they should ("crimson" nearest to purple): better any colour than a wrong one."""
-CLASSES = ((SEEN_KINDS, NOUNS, _KIND_ALIKE), (COLOURS, COLOUR_WORDS, _COLOUR_ALIKE))
+_CLASSES = ((SEEN_KINDS, NOUNS, KIND_ALIKE), (COLOURS, COLOUR_WORDS, _COLOUR_ALIKE))
 _LEAST = 1e-6
 
 
@@ -32,7 +32,7 @@ class Naming(nn.Module):
     def __init__(self, text: TextEncoder, width: int) -> None:
         super().__init__()
         self.kind, self.colour = (
-            _Classes(text, [own_words(table, name) for name in names], alike) for names, table, alike in CLASSES
+            _Classes(text, [own_words(table, name) for name in names], alike) for names, table, alike in _CLASSES
         )
         self.which = nn.Linear(width, 2 * NAMES)
 

@@ -1,7 +1,7 @@
 """A policy over HTTP.
 
 GET /policy     what it wants: {"camera": [h, w], "history": t, "stride": s, "needs_odometry": false,
-                "embodiment": {...}}
+                "by_parts": false, "embodiment": {...}}
 POST /act       an .npz with image (b, t, h, w, 3) uint8, instruction (b) text, seed, and, if it is known, odometry
                 (b, t + 1, 3) float32 (`policies.contract.Observation`); answered by an .npz with chunk (b, k, a),
                 mask (b, k) and, where the policy draws, log_probability (b)
@@ -20,6 +20,8 @@ from embodied_cf.policies.guarded_http import GuardedHandler, GuardedServer
 
 _LONGEST = 4096
 """Characters of an instruction."""
+_TOLD = ("stride", "needs_odometry", "by_parts")
+"""What a policy need not have."""
 _USAGE = b"GET /policy or POST /act"
 
 
@@ -37,7 +39,7 @@ def make_server(policy: Policy, host: str, port: int) -> GuardedServer:
 
         def card(self) -> bytes:
             wanted = {"camera": policy.camera, "history": policy.history, "embodiment": asdict(policy.embodiment)}
-            wanted |= {name: getattr(policy, name) for name in ("stride", "needs_odometry") if hasattr(policy, name)}
+            wanted |= {name: getattr(policy, name) for name in _TOLD if hasattr(policy, name)}
             return json.dumps(wanted).encode()
 
     try:

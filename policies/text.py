@@ -137,8 +137,7 @@ class MiniLmWordEncoder(TextEncoder):
 
     def meanings(self, classes: Sequence[Sequence[str]]) -> Float[Tensor, "n e"]:
         """Return the mean direction of each class's words."""
-        means = [torch.stack([self._frozen.embedding(word) for word in words]).mean(0) for words in classes]
-        return nn.functional.normalize(torch.stack(means), dim=1)
+        return self._frozen.meanings(classes)
 
 
 class CommandEncoder(TextEncoder):

@@ -149,6 +149,11 @@ class VlaPolicy:
         return self.model.needs_odometry
 
     @property
+    def by_parts(self) -> bool:
+        """Whether it wants to be told chains part by part."""
+        return getattr(self.model.card.model, "by_parts", False)
+
+    @property
     def embodiment(self) -> Embodiment:
         """The body that its chunks are for."""
         return self.model.card.embodiment

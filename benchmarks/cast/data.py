@@ -25,7 +25,7 @@ from benchmarks.cast.published import published
 from embodied_cf.datasets.streams import Source
 from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.evaluate.demo import LOOK_ROUND
-from embodied_cf.language.instruction import Family
+from embodied_cf.language.instruction import FAMILIES, Family
 from embodied_cf.policies.config import DeviceName
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
@@ -101,7 +101,11 @@ class Shelf:
                 relabel(replace(self._options(name, "spoken"), scene=_FAULTLESS))
 
     def _options(self, name: str, source: str, label_set: str = "labels") -> RelabelOptions:
-        """Return the options of the demonstration's labels, for the families that are evaluated."""
+        """Return the options of the demonstration's labels, for the families that are evaluated.
+
+        Policies are told chains part by part, and a part may be of any other family.
+        """
+        parts = tuple(name for name in FAMILIES if name != "chained")
         return RelabelOptions(
             self.get(source),
             self._directory(name),
@@ -109,7 +113,7 @@ class Shelf:
             synthesizer="goal",
             label_set=label_set,
             seed=SEED,
-            families=self.families,
+            families=parts if "chained" in self.families else self.families,
             command_share=0.1,
             per_observation=8,
             look_round=LOOK_ROUND,

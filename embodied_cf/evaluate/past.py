@@ -16,7 +16,7 @@ Look = UInt8[np.ndarray, "b h w 3"]
 
 @dataclass
 class Past:
-    """Of B robots that are told at the same time and asked every `execute` control periods.
+    """Of B robots that are asked every `execute` control periods, and told when it begins; some are told anew later.
 
     Not every period is looked at: only those that the policy will be shown.
     """
@@ -26,6 +26,8 @@ class Past:
     every: int
     """Of each so many periods one is shown, the present one among them."""
     _looks: deque[Look] = field(default_factory=deque)
+    _since: Float64[np.ndarray, " b"] | None = None
+    """Control periods since each was told anew; inf for those that were not, None if nobody was."""
 
     @staticmethod
     def of(policy: Policy, execute: int) -> "Past":
@@ -50,15 +52,30 @@ class Past:
             seen = seen.copy()
             seen[rows] = look(rows)
         self._looks.append(seen)
+        self._since = None if self._since is None else self._since + 1
+
+    def tell(self, rows: Int64[np.ndarray, " r"]) -> None:
+        """Some are told anew: for them the past begins now."""
+        since = np.full(len(self._looks[-1]), np.inf) if self._since is None else self._since.copy()
+        since[rows] = 0
+        self._since = since
 
     @property
     def frames(self) -> UInt8[np.ndarray, "b t h w 3"]:
-        """The frames that the policy wants; the first is repeated before it."""
-        last = len(self._looks) - 1
-        return np.stack([self._looks[max(last - age, 0)] for age in self.ages], axis=1)
+        """The frames that the policy wants; the first since it was told is repeated before it."""
+        return self._ago(self._looks, self.ages)
 
     def odometry(self, poses: Sequence[Float64[np.ndarray, "b 3"]]) -> Float32[np.ndarray, "b t1 3"]:
         """Return where robots were told and where those frames were taken (`policies.contract.Observation`), of their
-        poses since then."""
+        poses since the beginning."""
         last = len(poses) - 1
-        return odometry(np.stack([poses[0], *(poses[max(last - age, 0)] for age in self.ages)], axis=1))
+        return odometry(np.concatenate([self._ago(poses, (last,)), self._ago(poses, self.ages)], axis=1))
+
+    def _ago(self, periods: Sequence[np.ndarray], ages: tuple[int, ...]) -> np.ndarray:
+        """Return (b, t, ...) of what is held for each period: that of so many periods ago, or when it was told."""
+        last = len(periods) - 1
+        if self._since is None:
+            return np.stack([periods[max(last - age, 0)] for age in ages], axis=1)
+        limit = np.minimum(self._since, last)[:, None]
+        ago = np.minimum(ages, limit).astype(np.int64).tolist()
+        return np.stack([np.stack([periods[last - age][row] for age in some]) for row, some in enumerate(ago)])

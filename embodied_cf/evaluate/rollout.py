@@ -19,6 +19,7 @@ from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.backend import RAYCAST, Backend
 from embodied_cf.evaluate.past import Past
+from embodied_cf.evaluate.told import Telling, next_plans
 from embodied_cf.policies.contract import Observation, Policy
 from embodied_cf.policies.ensemble import TemporalEnsemble
 
@@ -56,15 +57,16 @@ def run_episodes(
 ) -> Drives:
     """Let a policy drive tasks under the instructions that it is told; each is judged by its task's own.
 
-    With an ensemble, what past chunks say of the same moments counts, too.
+    With an ensemble, what past chunks say of the same moments counts, too. A policy that is told chains part by part
+    (`by_parts`) is told the next part where it would stand.
     """
-    now = start_episodes(tasks)
+    now, telling = start_episodes(tasks), Telling.of(policy, told)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
     poses, past = [now.state.pose], Past.of(policy, execute)
     past.begin(_look(policy, backend, now, np.arange(len(now))))
     while not now.over.all():
-        asked = Observation(sight(past.frames), past.odometry(poses))
-        plan, origin = _plan(policy, now, asked, told, rng), now.state.pose
+        plan, origin, rows = np.zeros((len(now), *_shape(policy))), now.state.pose, np.flatnonzero(~now.over)
+        plan[rows] = next_plans(policy, partial(_seen, past, poses, sight), telling, past, rows, rng)
         if ensemble is not None:
             ensemble = ensemble.asked(plan, origin)
             plan, ensemble = ensemble.chunk(origin), ensemble.after(execute)
@@ -84,14 +86,9 @@ def _look(
     return np.stack([resized(frame, policy.camera) for frame in frames])
 
 
-def _plan(
-    policy: Policy, now: Episodes, seen: Observation, told: Sequence[str], rng: np.random.Generator
-) -> Float64[np.ndarray, "b k 2"]:
-    """Ask for the running episodes' chunks; rows beyond the mask keep the last place, all others stand still."""
-    rows = np.flatnonzero(~now.over)
-    asked = policy.act(seen.take(rows), tuple(told[row] for row in rows.tolist()), rng)
-    plan = np.zeros((len(now), *asked.chunk.shape[1:]))
-    last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
-    held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
-    plan[rows] = np.take_along_axis(asked.chunk, held[..., None], axis=1)
-    return plan
+def _seen(past: Past, poses: Sequence[Float64[np.ndarray, "b 3"]], sight: Sight) -> Observation:
+    return Observation(sight(past.frames), past.odometry(poses))
+
+
+def _shape(policy: Policy) -> tuple[int, int]:
+    return policy.embodiment.chunk_length, policy.embodiment.chunk_dimensions

@@ -20,6 +20,7 @@ from embodied_cf.envs.state import State
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
+from embodied_cf.evaluate.told import Telling, next_plans
 from embodied_cf.policies.contract import Observation, Policy
 
 _OFF_ROUTE_M = 0.4
@@ -88,13 +89,6 @@ class PolicyDriver:
         frames = render(worlds, state, Camera(PIXELS, PIXELS)).rgb
         return np.stack([resized(frame, self.policy.camera) for frame in frames])
 
-    def plan(self, seen: Observation, rng: np.random.Generator) -> Float64[np.ndarray, "n k 2"]:
-        """Return the policy's chunks; rows beyond its mask keep the last place."""
-        asked = self.policy.act(seen, (self.told,) * len(seen), rng)
-        last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
-        held = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
-        return np.take_along_axis(asked.chunk, held[..., None], axis=1).astype(np.float64)
-
 
 class _PolicyWheel:
     def __init__(self, driver: PolicyDriver, handover: Handover) -> None:
@@ -106,6 +100,8 @@ class _PolicyWheel:
             self._past.begin(driver.see(now.worlds, state))
         told_at = np.repeat(handover.task.scene.start[None], len(now), axis=0)
         self._poses = [told_at, *(state.pose for state in states)]
+        done = int(now.tracker.clause[0])  # all begin from the same moment
+        self._telling = Telling.of(driver.policy, (driver.told,) * len(now), done)
         self._periods, self._origin = 0, now.state.pose
         self._plan = np.zeros((len(now), 1, 2))
 
@@ -117,11 +113,14 @@ class _PolicyWheel:
                 -phase % driver.execute, rows, lambda rows: driver.see(now.worlds.take(rows), now.state.take(rows))
             )
         if phase == 0 and len(rows):
-            chunk = driver.plan(Observation(self._past.frames, self._past.odometry(self._poses)).take(rows), self._rng)
+            chunk = next_plans(driver.policy, self._seen, self._telling, self._past, rows, self._rng)
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
         self._periods += 1
         return follow_from(self._plan, phase, self._origin, now.state.pose)
+
+    def _seen(self) -> Observation:
+        return Observation(self._past.frames, self._past.odometry(self._poses))
 
 
 def follow_from(

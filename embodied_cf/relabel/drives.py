@@ -6,10 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from embodied_cf.language.predicate_program import Rule
+from embodied_cf.language.scale import MotionScale
 from embodied_cf.relabel.asked import STOPS
 from embodied_cf.relabel.fan import Fan
-from embodied_cf.relabel.lanes import ALONG, lane_drives
+from embodied_cf.relabel.lanes import lane_drives
 from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.wall_drives import wall_drives
 from embodied_cf.relabel.ways import way_left
 
 ROOM_M, LEAST_ROOM_M = 0.4, 0.08
@@ -35,7 +37,7 @@ class Drives:
     """Whether it keeps clear and makes headway, or stands where the goal is."""
 
 
-def chosen_drives(fan: Fan, standing: Standing) -> Drives:
+def chosen_drives(fan: Fan, scale: MotionScale, standing: Standing) -> Drives:
     """Return the drive of each goal. Who arrives on the way, and is to stop there, stands from then on."""
     count, points = len(standing.start), fan.yaw.shape[1]
     cost, here = _costs(fan, standing)
@@ -44,14 +46,20 @@ def chosen_drives(fan: Fan, standing: Standing) -> Drives:
     final = cost[np.arange(count), drive, stop]
     longest = np.hypot(*(fan.place[:, 1] - fan.place[:, 0]).T).max() * (points - 1)
     feasible = (here - final >= _HEADWAY * longest) | (_may_stop(standing) & (final <= _THERE_M))
-    along = np.flatnonzero(np.isin(standing.aims.rule, ALONG))
+    along = np.flatnonzero(standing.aims.rule == Rule.KEEP_SIDE)
     if len(along):
-        rule, side, pose = standing.aims.rule[along], standing.aims.side[along], standing.track[standing.start[along]]
+        side, pose = standing.aims.side[along], standing.track[standing.start[along]]
         free = np.isfinite(cost[along, : len(fan.fast.yaw), -1])
-        drive[along], feasible[along] = lane_drives(fan.fast, rule, side, pose, standing.obstacles, free)
+        drive[along], feasible[along] = lane_drives(fan.fast, side, pose, standing.obstacles, free)
         stop[along] = points - 1
     at = np.minimum(np.arange(1, points), stop[:, None])
-    return Drives(fan.place[drive[:, None], at].astype(np.float32), feasible)
+    chunk = fan.place[drive[:, None], at].astype(np.float32)
+    follows = np.flatnonzero(standing.aims.rule == Rule.FOLLOW_WALL)
+    if len(follows):
+        here = standing.track[standing.start[follows]]
+        walls = wall_drives(scale, points - 1, standing.aims.side[follows], here, standing.obstacles)
+        chunk[follows], feasible[follows] = walls
+    return Drives(chunk, feasible)
 
 
 def _costs(fan: Fan, standing: Standing) -> tuple[Float[np.ndarray, "p c k"], Float[np.ndarray, " p"]]:

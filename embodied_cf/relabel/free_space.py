@@ -7,8 +7,9 @@ they end are not; what most frames say counts (occupancy grids, Moravec and Elfe
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from embodied_cf.datasets.spec import CameraModel
 from embodied_cf.relabel.ground import ground_point, to_world
@@ -38,10 +39,10 @@ class FreeSpace:
         return self.corner + (np.argwhere(self.occupied) + 0.5) * CELL_M
 
     @cached_property
-    def _distance(self) -> Float[np.ndarray, "x y"]:
-        import cv2
-
-        return cv2.distanceTransform((~self.occupied).astype(np.uint8), cv2.DIST_L2, 5) * CELL_M
+    def away(self) -> Float32[np.ndarray, "x y"]:
+        """How far it is from the centre of each cell to where something stands, m; huge where nothing does."""
+        distance = cv2.distanceTransform((~self.occupied).astype(np.uint8), cv2.DIST_L2, 5) * CELL_M
+        return np.maximum(distance - CELL_M / 2, 0.0).astype(np.float32)
 
     def distance(self, place: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
         """Return how far it is from places to the nearest cell in which something stands, m; inf off the grid."""
@@ -50,7 +51,7 @@ class FreeSpace:
         cell = np.floor((place - self.corner) / CELL_M).astype(np.int64)
         inside = ((cell >= 0) & (cell < self.occupied.shape)).all(axis=1)
         at = np.where(inside[:, None], cell, 0)
-        return np.where(inside, self._distance[at[:, 0], at[:, 1]] - CELL_M / 2, np.inf)
+        return np.where(inside, self.away[at[:, 0], at[:, 1]], np.inf)
 
 
 def free_space_of(

@@ -64,9 +64,10 @@ class GoalSynthesizer:
         rows = np.flatnonzero(proposals.is_goal)
         if len(rows):
             standing = Standing.of(context, proposals.take(rows))
-            drive, command = chosen_drives(self.fan, standing), _begun_command(standing)
+            drive, command = chosen_drives(self.fan, self.primitive.profile.scale, standing), _begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
             action[rows[standing.elsewhere]] = self._looking
+            action[rows[standing.tracker.success]] = 0.0
             spare[rows[command >= 0]] = _SPARE_M
             for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
                 reason[row] = problem
@@ -90,14 +91,14 @@ def _problems(standing: Standing, drive: Drives, by_command: Bool[np.ndarray, " 
     circle, tracker = standing.aims.circle[:, 0], standing.tracker
     placed = np.isfinite(standing.circle[..., :2]).all(axis=3) | (standing.asked.landmark < 0)
     away = np.hypot(circle[:, 0], circle[:, 1]) - circle[:, 2]
-    otherwise = by_command | standing.elsewhere
+    otherwise = by_command | standing.elsewhere | tracker.success
     return first_reason(
         len(circle),
         {
             "the box stands on no ground": ~placed.all(axis=(1, 2)),
             "too far to place on the ground": away > BEYOND_M,
             "behind the robot": (circle[:, 0] <= 0) & (standing.told == standing.start) & ~otherwise,
-            "carried out already, or failed": tracker.done,
+            "failed already": tracker.done & ~tracker.success,
             "no way there keeps clear and makes headway": ~drive.feasible & ~otherwise,
         },
     )

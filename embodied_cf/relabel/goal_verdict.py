@@ -20,13 +20,14 @@ from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
 from embodied_cf.relabel.elsewhere import LEAST_TURN, turns_left
 from embodied_cf.relabel.ground import from_world, to_world
-from embodied_cf.relabel.lanes import ALONG, HEADWAY, nearer
+from embodied_cf.relabel.lanes import ALONG, HEADWAY
 from embodied_cf.relabel.naming import thing_named
-from embodied_cf.relabel.standing import Standing
+from embodied_cf.relabel.standing import Standing, forgetful
+from embodied_cf.relabel.wall_drives import nearer_to_wall
 from embodied_cf.relabel.ways import way_left
 
-LEAST_SHARE = 0.5
-"""Share of the progress that the chunk's length allows, at least."""
+LEAST_SHARE, _ARC_SHARE = 0.5, 0.35
+"""Share of the progress that the chunk's length allows, at least; around a thing nobody makes all of it."""
 _BEGUN_SHARE = 0.6
 """Share of a chunk that is left for going around a thing, or along a wall, once the robot has turned to do so."""
 _BEGUN_SWEEP = np.radians(10)
@@ -50,7 +51,8 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
     before, after = standing.tracker, _after(standing, pose)
     gain = (after.progress - before.progress) * standing.asked.count
     possible = np.minimum(1.0 - before.progress * standing.asked.count + before.clause, reach * _slope(standing))
-    passed = after.success | (gain >= LEAST_SHARE * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
+    least = np.where(standing.aims.rule == Rule.ARC_AROUND, _ARC_SHARE, LEAST_SHARE)
+    passed = after.success | (gain >= least * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
     passed |= _rounds(standing, pose, reach) | _nears_wall(standing, pose, reach)
     passed = np.where(standing.elsewhere, turns_left(pose) >= LEAST_TURN, passed)
     known = np.isfinite(standing.circle[..., 0]) | (standing.asked.landmark < 0)
@@ -81,7 +83,7 @@ def _after(standing: Standing, pose: Float64[np.ndarray, "p k 3"]) -> Tracker:
     tracker = standing.tracker
     for step in range(1, pose.shape[1]):
         if step == pose.shape[1] - 1:
-            tracker = replace(tracker, progress=np.where(tracker.success, 1.0, 0.0))
+            tracker = forgetful(tracker)
         tracker = advance(standing.programs, tracker, np.ascontiguousarray(pose[:, step]))
     return tracker
 
@@ -122,7 +124,7 @@ def _nears_wall(standing: Standing, pose: Float64[np.ndarray, "p k 3"], reach: f
     rows = np.flatnonzero(aims.rule == Rule.FOLLOW_WALL)
     if len(rows):
         walls = standing.obstacles.walls_near(standing.track[standing.start[rows], :2])
-        came = nearer(aims.rule[rows], aims.side[rows], pose[rows][:, [0, -1]], walls)
+        came = nearer_to_wall(aims.side[rows], pose[rows][:, [0, -1]], walls)
         passed[rows] = came >= HEADWAY * reach
     return passed
 

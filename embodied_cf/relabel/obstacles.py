@@ -1,6 +1,6 @@
 """What the robot must keep clear of, by all that was seen of an episode: things, and where the floor ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -62,13 +62,21 @@ class Obstacles:
         return room.min(axis=1) < np.minimum(spare, room[:, 0])
 
     @cached_property
-    def wall(self) -> Float[np.ndarray, "w 2"]:
-        """Points at which the floor ends and no thing stands."""
+    def walls(self) -> FreeSpace | None:
+        """Where the floor ends and no thing stands; None if the floor was not looked at."""
         if self.free is None:
+            return None
+        away = length(self.free.points[:, None] - self.circle[:, :2]) - self.circle[:, 2]
+        occupied = self.free.occupied.copy()
+        occupied[occupied] = away.min(axis=1, initial=np.inf) > _BESIDE_THING_M
+        return replace(self.free, occupied=occupied)
+
+    @cached_property
+    def wall(self) -> Float[np.ndarray, "w 2"]:
+        """Points of walls, one for each cell of _WALL_CELL_M."""
+        if self.walls is None:
             return np.zeros((0, 2))
-        point = self.free.points
-        away = length(point[:, None] - self.circle[:, :2]) - self.circle[:, 2]
-        point = point[away.min(axis=1, initial=np.inf) > _BESIDE_THING_M]
+        point = self.walls.points
         cell = np.floor(point / _WALL_CELL_M).astype(np.int64)
         _, first = np.unique(cell, axis=0, return_index=True)
         return point[np.sort(first)]

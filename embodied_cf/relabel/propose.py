@@ -12,7 +12,7 @@ from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asked import CHAINED, CONTINUOUS, REFERENTIAL, Asked
 from embodied_cf.relabel.elsewhere import REASON, goals_elsewhere
 from embodied_cf.relabel.naming import clause_of, going_to_any, in_words, thing_named
-from embodied_cf.relabel.propose_arrivals import arrivals_beside
+from embodied_cf.relabel.propose_earlier import goals_earlier
 from embodied_cf.relabel.propose_things import Goals, Sights, goals_in_view
 from embodied_cf.relabel.stages import Context, Proposals
 
@@ -69,12 +69,10 @@ class GrammarProposer:
         start = goals.told + self.stride * (_lags(goals.asked, rng) // self.stride)
         start = np.where(start < len(context.track) - 1, start, goals.told)
         first = len(goals)
-        if "referential" in self.families:
-            arrived, there = arrivals_beside(sights)
-            goals, start = Goals.joined([goals, arrived]), np.concatenate([start, there])
-            reason = [*reason, *[seen] * len(arrived)]
-        count = len(goals)
-        priority = rng.random(count) - 1.0 - (np.arange(count) >= first)  # who has arrived is rare, and comes first
+        earlier, there = goals_earlier(sights, self.families, rng)
+        goals, start = Goals.joined([goals, earlier]), np.concatenate([start, there])
+        reason, count = [*reason, *[seen] * len(earlier)], len(goals)
+        priority = rng.random(count) - 1.0 - (np.arange(count) >= first)  # who has begun is rare, and comes first
         ago = (start - goals.told).tolist()
         return Proposals(
             start,

@@ -60,7 +60,8 @@ class Goals:
 
     @staticmethod
     def joined(parts: Sequence["Goals"]) -> "Goals":
-        """Return the goals of all parts, in order."""
+        """Return the goals of all parts, in order; there may be no part."""
+        parts = [Goals(np.zeros(0, np.int64), Asked.nothing(0)), *parts]
         return Goals(np.concatenate([part.told for part in parts]), Asked.joined([part.asked for part in parts]))
 
 
@@ -119,7 +120,7 @@ class Sights:
 
 def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng: np.random.Generator) -> Goals:
     """Return at most `options` goals of each family for each step, drawn at random from what makes sense there."""
-    goals = _few(Goals.joined([*_single(sights), *_double(sights), *_along(sights)]), options, rng)
+    goals = _few(Goals.joined([*_single(sights), *goals_of_two(sights), *_along(sights)]), options, rng)
     if "chained" in families:
         first = goals.asked.landmark[:, 0, 0]
         said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
@@ -129,7 +130,7 @@ def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng:
 
 
 def goals_about(
-    told: np.ndarray, rule: Rule, side: int | np.ndarray, first: np.ndarray, second: np.ndarray | int
+    told: np.ndarray, rule: int | np.ndarray, side: int | np.ndarray, first: np.ndarray, second: np.ndarray | int
 ) -> Goals:
     """Return goals of one clause, about landmarks by row (-1: none)."""
     asked = Asked.nothing(len(told))
@@ -148,10 +149,10 @@ def _single(sights: Sights) -> Iterator[Goals]:
             yield goals_about(told[far], rule, side, row[far], -1)
 
 
-def _double(sights: Sights) -> Iterator[Goals]:
+def goals_of_two(sights: Sights) -> Iterator[Goals]:
     """Yield goals about two things that are both in view."""
     place, seen = sights.landmarks.place, sights.landmarks.seen[:, sights.steps]
-    for first, second in _gaps(sights):
+    for first, second in gaps(sights):
         told = sights.steps[seen[first] & seen[second]]
         gap = facing(place[None, [first, second]])[0]
         along = (gap[2:] - gap[:2]) / np.hypot(*(gap[2:] - gap[:2]))
@@ -183,7 +184,7 @@ def _is_corridor(width: Float[np.ndarray, "s k"]) -> Bool[np.ndarray, " s"]:
     return near & (np.where(near, widest, 0.0) - np.where(near, narrowest, 0.0) <= _EVEN_M)
 
 
-def _gaps(sights: Sights) -> Iterator[tuple[int, int]]:
+def gaps(sights: Sights) -> Iterator[tuple[int, int]]:
     """Yield pairs of landmarks with room to pass between, in either order of naming."""
     place, rows = sights.landmarks.place, np.flatnonzero(sights.unique)
     offset = place[rows, None, :2] - place[rows, :2]

@@ -1,6 +1,6 @@
 """Where goals stand: what each is about on the ground, and how far the robot was with it when it branched off."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -69,13 +69,15 @@ class Standing:
 
     @cached_property
     def tracker(self) -> Tracker:
-        """How far the robot had come at the branch step: its real motion since it was told."""
+        """How far the robot had come at the branch step: its real motion since it was told; progress is that of the
+        branch step, and not the best on the way there."""
         tracker = begin(self.programs, self.track[self.told])
         lag = self.start - self.told
         for ago in range(1, int(lag.max(initial=0)) + 1):
             rows = np.flatnonzero(lag >= ago)
-            pose = self.track[self.told[rows] + ago]
-            tracker = tracker.replaced(rows, advance(self.programs.take(rows), tracker.take(rows), pose))
+            before = forgetful(tracker.take(rows))
+            after = advance(self.programs.take(rows), before, self.track[self.told[rows] + ago])
+            tracker = tracker.replaced(rows, after)
         return tracker
 
     @property
@@ -136,3 +138,8 @@ def _boxes(context: Context, proposals: Proposals) -> Landmarks:
     names = tuple(map(normalise, proposals.thing))
     own = Sightings(proposals.seen, names, place, *np.ones((3, len(place))))
     return single_landmarks(own, context.sightings, context.described, context.track, context.camera)
+
+
+def forgetful(tracker: Tracker) -> Tracker:
+    """Return a tracker whose progress will be that of the next pose, not the best so far."""
+    return replace(tracker, progress=np.where(tracker.success, 1.0, 0.0))

@@ -193,7 +193,7 @@ def seeing() -> TrainConfig:
     (docs/results/demo.md says what it reaches).
     """
     remembers = NavVlaTinyConfig(eye="pretrained", size=144, history=6, stride=4, width=128, layers=3)
-    model = replace(remembers, text="minilm-phrases")
+    model = replace(remembers, text="minilm-phrases", by_parts=True)
     return replace(tiny(), model=model, data=replace(tiny().data, augment="mirror"))
 
 

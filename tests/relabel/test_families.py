@@ -29,7 +29,7 @@ from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.propose import GrammarProposer, chosen
-from embodied_cf.relabel.propose_arrivals import arrivals_beside
+from embodied_cf.relabel.propose_earlier import goals_earlier
 from embodied_cf.relabel.propose_things import Sights, goals_in_view
 from embodied_cf.relabel.stages import Proposals
 from embodied_cf.relabel.standing import Standing
@@ -201,7 +201,8 @@ def test_who_has_arrived_beside_a_thing_is_told_so_and_stands():
     it, and stands within 0.3 m of the place, 0.6 m from its surface."""
     context = context_of({"red chair": (3.0, 0.9, 0.3)}, straight(30, 0.15))
     sights = Sights(context.landmarks, context.track, np.arange(29), context.obstacles)
-    found, start = arrivals_beside(sights)
+    found, start = goals_earlier(sights, ("referential",), np.random.default_rng(0))
+    assert set(found.asked.rule[:, 0].tolist()) == {Rule.STOP_BESIDE}
     assert set(found.asked.side[:, 0].tolist()) == {-1}
     assert set((start - found.told).tolist()) == {14, 19}, "from nearer, its right side is another place"
     proposals = asyncio.run(GrammarProposer(families=("referential",)).propose(context, np.random.default_rng(0)))
@@ -212,7 +213,70 @@ def test_who_has_arrived_beside_a_thing_is_told_so_and_stands():
     assert not made.action.any()
     first = int(there[0])
     assert judged(context, proposals.take(there[:1]), made.action[:1]) == PASS, proposals.instruction[first]
-    assert not len(arrivals_beside(replace(sights, steps=np.arange(5)))[1]), "nobody has arrived yet"
+    early = replace(sights, steps=np.arange(5))
+    assert not len(goals_earlier(early, ("referential",), np.random.default_rng(0))[1]), "nobody has arrived yet"
+
+
+def begun(context, rule, families):
+    """The goals of a rule told some steps before, as proposals, and what is made of them."""
+    proposals = asyncio.run(GrammarProposer(families=families).propose(context, np.random.default_rng(0)))
+    rows = np.flatnonzero((proposals.asked.rule[:, 0] == rule) & (proposals.priority < -1))
+    return proposals.take(rows), SYNTHESIZER.synthesize(context, proposals.take(rows))
+
+
+def test_who_has_passed_between_two_things_stands_beyond_them():
+    """A gap of 1.4 m, 2.5 m ahead of a robot that drives straight through it."""
+    context = context_of({"red chair": (2.5, 1.0, 0.3), "blue box": (2.5, -1.0, 0.3)}, straight(40, 0.15))
+    told, made = begun(context, Rule.PASS_BETWEEN, ("referential",))
+    past = context.track[told.start, 0] - 2.5
+    through = np.flatnonzero((past > 0.7) & (past < 1.2))
+    assert len(through)
+    assert {made.reason[row] for row in through.tolist()} == {""}
+    assert not made.action[through].any()
+    assert (told.start - told.seen)[through].min() >= 8
+    before = np.flatnonzero(context.track[told.start, 0] < 2.0)
+    assert (made.action[before, -1, 0] > 0.5).all(), "who is still before them drives on"
+    assert judged(context, told.take(through[:1]), made.action[through[:1]]) == PASS
+
+
+def test_who_has_turned_enough_stands_and_who_has_not_turns():
+    """Turned left by 80 degrees in 14 steps, and driven on straight."""
+    bend = np.minimum(np.arange(40) * 0.1, np.radians(80))
+    steps = 0.12 * np.stack([np.cos(bend), np.sin(bend)], axis=1)
+    context = context_of(ROOM, np.column_stack([np.cumsum(steps, axis=0), bend]))
+
+    def left(start):
+        proposals = ask(context, "turn left", [(Rule.TURN, 1)], [[]], told=0, start=start)
+        made = SYNTHESIZER.synthesize(context, proposals)
+        return made.reason, made.action, judged(context, proposals, made.action)
+
+    reason, action, verdict = left(20)
+    assert (reason, action.any(), verdict) == (("",), False, PASS)
+    reason, action, verdict = left(4)
+    assert (reason, action[0, -1, 1] > 0.1) == (("",), True)
+
+
+def test_commands_are_told_some_steps_before():
+    told, _ = begun(context_of(ROOM, straight(40, 0.15)), Rule.FORWARD, ("continuous",))
+    assert len(told) > 10
+    assert (told.start > told.seen).all()
+    assert {parse(text) for text in told.instruction} == {Do("forward")}
+
+
+def test_who_drives_around_a_thing_is_told_so_on_the_way():
+    """Past a chair at 1.2 m, and then clockwise around it: left around it, and done after 120 degrees."""
+    angle = np.pi / 2 - np.radians(6) * np.arange(25)
+    arc = np.column_stack([1.2 * np.cos(angle), 1.2 * np.sin(angle), angle - np.pi / 2])
+    straight_on = straight(17, 0.15) + np.array([-2.5, 1.2, 0.0])
+    context = context_of({"red chair": (0.0, 0.0, 0.3)}, np.concatenate([straight_on, arc]))
+    told, made = begun(context, Rule.ARC_AROUND, ("continuous",))
+    assert set(told.asked.side[:, 0].tolist()) == {1}
+    bearing = np.unwrap(np.arctan2(*context.track[:, 1::-1].T))
+    swept = bearing[told.seen] - bearing[told.start]
+    assert {made.reason[row] for row in np.flatnonzero(swept > np.radians(150)).tolist()} == {""}
+    done = [not chunk.any() for chunk in made.action]
+    assert np.array(done)[swept > np.radians(150)].all()
+    assert not np.array(done)[swept < np.radians(115)].any()
 
 
 def test_every_family_is_proposed_and_can_be_left_out():
@@ -263,7 +327,7 @@ def test_texts_say_what_is_asked_in_training_words():
 def test_names_that_the_grammar_does_not_have_can_be_gone_to():
     context = context_of({"wooden spoon": (2.5, 0.0, 0.3)})
     proposals = asyncio.run(GrammarProposer().propose(context, np.random.default_rng(0)))
-    rows = np.flatnonzero(proposals.is_goal)
+    rows = np.flatnonzero(proposals.asked.landmark[:, 0, 0] >= 0)
     assert len(rows)
     assert all("the wooden spoon" in proposals.instruction[row] for row in rows.tolist())
     made = SYNTHESIZER.synthesize(context, proposals.take(rows[:1]))

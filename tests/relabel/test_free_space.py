@@ -11,7 +11,7 @@ from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.free_space import CELL_M, FreeSpace, free_space_of
 from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.landmarks import Landmarks
-from embodied_cf.relabel.lanes import holds, lane_drives, nearer
+from embodied_cf.relabel.lanes import keeps_side, lane_drives
 from embodied_cf.relabel.obstacles import BODY_M, Obstacles, beside
 from embodied_cf.relabel.propose_things import Sights, goals_in_view
 from embodied_cf.relabel.stages import Proposals
@@ -92,43 +92,23 @@ def test_walls_beside_agree_with_the_predicate():
 
 
 def test_what_is_asked_of_walls():
-    """Following: 0.35 to 1.2 m, nearer than the other side. Keeping: at most 4 m wide, 40 % of it on the side."""
-    rule = np.array([Rule.FOLLOW_WALL, Rule.KEEP_SIDE])
-    left, right = (np.tile(side, (2, 1)) for side in (np.array([0.3, 0.5, 0.9, 1.3]), np.array([2.0, 0.6, 0.8, 3.0])))
-    assert holds(rule, np.array([1, 1]), left, right).tolist() == [[False, True, False, False],
-                                                                   [True, False, False, False]]  # fmt: skip
-    assert holds(rule, np.array([-1, -1]), right, left).tolist() == [[False, True, False, False],
-                                                                     [True, False, False, False]]  # fmt: skip
+    """Keeping to a side: walls at most 4 m apart, 40 % of it on the side."""
+    left, right = np.array([[0.3, 0.5, 0.9, 1.3]]), np.array([[2.0, 0.6, 0.8, 3.0]])
+    assert keeps_side(np.array([1]), left, right).tolist() == [[True, False, False, False]]
+    assert keeps_side(np.array([-1]), right, left).tolist() == [[True, False, False, False]]
 
 
-@pytest.mark.parametrize("rule", [Rule.FOLLOW_WALL, Rule.KEEP_SIDE])
 @pytest.mark.parametrize("side", [1, -1])
-def test_a_lane_lies_on_the_side_that_is_asked_for(rule, side):
-    """In a corridor 2 m wide both lanes lie on the side: 0.72 m from its wall, or 0.58."""
+def test_a_lane_lies_on_the_side_that_is_asked_for(side):
+    """In a corridor 2 m wide: 0.58 m from the wall on the side."""
     fan = Fan.of(PROFILE.scale, 8).fast
     here = np.array([[0.0, 0.0, 0.0], [0.0, side * 0.3, 0.0]])
-    rules, sides = np.full(2, rule), np.full(2, side)
-    drive, good = lane_drives(fan, rules, sides, here, corridor(), np.ones((2, len(fan.yaw)), bool))
+    drive, good = lane_drives(fan, np.full(2, side), here, corridor(), np.ones((2, len(fan.yaw)), bool))
     assert good.all()
     ends = here[:, 1] + fan.place[drive, -1, 1]
-    assert (side * ends >= (0.15 if rule == Rule.FOLLOW_WALL else 0.25)).all()
+    assert (side * ends >= 0.25).all()
     assert (side * ends <= 0.65).all()
     assert np.abs(fan.yaw[drive, -1]).max() <= 0.5
-
-
-@pytest.mark.parametrize("side", [1, -1])
-def test_a_wall_that_is_still_far_is_driven_to(side):
-    """In a hall 6 m wide a chunk of 1.2 m comes nearer to a wall 3 m off; driving away from it is no way to follow."""
-    fan, hall = Fan.of(PROFILE.scale, 8).fast, corridor(half=3.0)
-    here, rule = np.array([[0.0, 0.0, side * 0.4]]), np.array([Rule.FOLLOW_WALL])
-    drive, good = lane_drives(fan, rule, np.array([side]), here, hall, np.ones((1, len(fan.yaw)), bool))
-    assert good.all()
-    ends = fan.place[drive, -1][0]
-    poses = np.array([[here[0], [ends[0], side * 0.9, side * 0.4]]])
-    assert nearer(rule, np.array([side]), poses, hall.walls_near(here[:, :2]))[0] == pytest.approx(0.9, abs=0.1)
-    away = np.array([[0.0, 0.0, -side * 0.4]])
-    straight_on = np.abs(fan.yaw[:, -1]) < 0.05
-    assert not lane_drives(fan, rule, np.array([side]), away, hall, straight_on[None])[1].any()
 
 
 def test_sides_are_kept_to_in_corridors_only():

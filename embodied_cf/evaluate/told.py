@@ -1,0 +1,70 @@
+"""What robots are told now: the whole instruction, or of a chain one part after another, each until they stand."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from embodied_cf.evaluate.past import Past
+from embodied_cf.policies.contract import ActionChunk, Observation, Policy
+
+
+@dataclass
+class Telling:
+    """Of B robots."""
+
+    parts: tuple[tuple[str, ...], ...]
+    """What each is told, in order."""
+    at: Int64[np.ndarray, " b"]
+    """Which part it is told now."""
+
+    @staticmethod
+    def of(policy: Policy, told: Sequence[str], done: int = 0) -> "Telling":
+        """Begin to tell robots what they are to do, in the way that the policy wants it, after so many parts."""
+        parts: tuple[tuple[str, ...], ...] = tuple([(text,) for text in told])
+        if getattr(policy, "by_parts", False):
+            from embodied_cf.policies.chains import parts_of_chain  # which loads a model
+
+            parts = tuple(map(parts_of_chain, told))
+        return Telling(parts, np.array([min(done, len(part) - 1) for part in parts], np.int64))
+
+    def now(self, rows: Int64[np.ndarray, " r"]) -> tuple[str, ...]:
+        """Return what some of them are told now."""
+        return tuple([self.parts[row][self.at[row]] for row in rows.tolist()])
+
+    def go_on(self, rows: Int64[np.ndarray, " r"]) -> Int64[np.ndarray, " s"]:
+        """Tell robots that stand the next part; returns those for which there is one."""
+        last = np.array([len(self.parts[row]) - 1 for row in rows.tolist()], np.int64)
+        rows = rows[self.at[rows] < last]
+        self.at[rows] += 1
+        return rows
+
+
+def next_plans(
+    policy: Policy,
+    see: Callable[[], Observation],
+    telling: Telling,
+    past: Past,
+    rows: Int64[np.ndarray, " r"],
+    rng: np.random.Generator,
+) -> Float64[np.ndarray, "r k 2"]:
+    """Return where some robots would drive; rows beyond a chunk's mask keep the last place.
+
+    Those that would stand are told the next part at once, if there is one; their past begins there. `see` returns what
+    all robots have seen since they were told.
+    """
+    body = policy.embodiment
+    plan = np.zeros((len(telling.parts), body.chunk_length, body.chunk_dimensions))
+    left = rows
+    while len(left):
+        plan[left] = _held(policy.act(see().take(left), telling.now(left), rng))
+        left = telling.go_on(left[~plan[left].any(axis=(1, 2))])
+        past.tell(left)
+    return plan[rows]
+
+
+def _held(asked: ActionChunk) -> Float64[np.ndarray, "b k 2"]:
+    last = np.maximum(asked.mask.sum(axis=1) - 1, 0)
+    at = np.minimum(np.arange(asked.chunk.shape[1]), last[:, None])
+    return np.take_along_axis(asked.chunk, at[..., None], axis=1).astype(np.float64)
