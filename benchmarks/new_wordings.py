@@ -4,6 +4,7 @@
 
 Things have no names ("the thing"). A phrase is compared as a whole (as `policies.phrases` hears it), and as the mean of
 its words. Nearest is the kind with the highest mean cosine of its three nearest wordings; left and right are one kind.
+Last, how many are read as a wording of their kind (`policies.wordings`), sides included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,9 @@ from torch.nn import functional as F  # noqa: N812 - the name that everybody kno
 from embodied_cf.language import nav, phrasing
 from embodied_cf.language.phrasing import Wording
 from embodied_cf.policies.frozen_text import frozen_sentences
+from embodied_cf.policies.nameless import spoken
 from embodied_cf.policies.text import split_words
+from embodied_cf.policies.wordings import KnownWordings
 
 CLAUSES = ("GO_TO", "GO_TO_NEAR", "STOP_BESIDE", "PASS_BETWEEN", "FOLLOW_WALL", "KEEP_SIDE", "ARC_AROUND")
 _NEAREST = 3
@@ -25,6 +28,7 @@ def main() -> None:
     for name, embed in (("whole phrases", _whole), ("mean of words", _mean)):
         right, count = score(kinds(), embed)
         print(f"{name}: {right} of {count}")
+    print("read as a known wording of the kind: {} of {}".format(*heard_right(kinds())))
 
 
 def kinds() -> Mapping[str, Wording]:
@@ -56,6 +60,19 @@ def score(told: Mapping[str, Wording], embed: Callable[[str], Tensor]) -> tuple[
             near = torch.stack([(one @ embed(text)).topk(_NEAREST).values.mean() for one in known])
             right, count = right + int(near.argmax() == row), count + 1
     return right, count
+
+
+def heard_right(told: Mapping[str, Wording]) -> tuple[int, int]:
+    """Return how many held-out wordings are read as one of their own kind, and how many there are."""
+    named = {name: [(*map(_named, texts),) for texts in (one.train, one.held_out)] for name, one in told.items()}
+    kind_of = {spoken(text).wording: name for name, (train, _) in named.items() for text in train}
+    known = KnownWordings(tuple(kind_of))
+    each = [(name, known.heard(text)) for name, (_, held_out) in named.items() for text in held_out]
+    return sum(kind_of.get(spoken(text).wording) == name for name, text in each), len(each)
+
+
+def _named(text: str) -> str:
+    return text.replace("the thing", "the red box")
 
 
 def _whole(text: str) -> Tensor:

@@ -10,10 +10,10 @@ import re
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from embodied_cf.language import connectives, nav, phrasing
-from embodied_cf.policies.frozen_text import frozen_sentences
+from embodied_cf.policies.nameless import direction
 
 _PIECE = re.compile(r"[^,;.:]+|[,;.:]")
 _ALWAYS = {";", "."}
@@ -82,8 +82,7 @@ def _openings(words: list[str]) -> list[int]:
 
 def _likeness(phrase: str) -> float:
     """Return how near words lie to a connective; 0 where they lie nearer to an instruction."""
-    vector = nn.functional.normalize(frozen_sentences().embedding(phrase), dim=0)
-    joins, asks = (float((known @ vector).max()) for known in _known())
+    joins, asks = (float((known @ direction(phrase)).max()) for known in _known())
     return joins if joins >= asks else 0.0
 
 
@@ -96,6 +95,5 @@ def _known() -> tuple[Float[Tensor, "n e"], Float[Tensor, "m e"]]:
     blanks = dict.fromkeys(("thing", "near", "first", "second"), "it") | {"side": "left", "other": "right"}
     asks = {text.format(**blanks) for wording in wordings for text in wording.train}
     asks |= {text for command in nav.VOCABULARY.commands for text in command.phrases}
-    both = (torch.stack([frozen_sentences().embedding(text) for text in sorted(texts)]) for texts in (joins, asks))
-    first, second = (nn.functional.normalize(vectors, dim=1) for vectors in both)
+    first, second = (torch.stack([direction(text) for text in sorted(texts)]) for texts in (joins, asks))
     return first, second

@@ -18,7 +18,8 @@ from embodied_cf.policies.frozen_text import frozen_sentences
 from embodied_cf.policies.naming import KIND_ALIKE, own_words
 from embodied_cf.policies.text import split_words
 
-THING = "the thing"
+_ANY = "thing"
+THING = f"the {_ANY}"
 _ARTICLES = {"the", "a", "an", "that"}
 _PLACES = ("wall", "corridor", "hallway", "room", "gap", "side")
 """Parts of a scene that are no things, however near to "doorway" they lie."""
@@ -71,6 +72,8 @@ def word_kind(word: str) -> str:
     """Return a letter: a for an article, t for a thing, p for a pause, w for another word."""
     if word in _ARTICLES:
         return "a"
+    if word == _ANY:
+        return "t"
     if not word[0].isalnum():
         return "p"
     thing = likeness(word)

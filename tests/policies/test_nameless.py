@@ -1,8 +1,13 @@
 """What is said apart from the names of things. With the frozen model of the wheel: no network."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embodied_cf.policies.nameless import THING, Spoken, spoken, word_kind
+from embodied_cf.policies.text import split_words
+
+WORDS = ("the", "a", "that", "thing", "chair", "red", "pylon", "wall", "left", "of", "go", "to", ",", ";", "Box!", "é")
 
 
 @pytest.mark.parametrize(
@@ -43,3 +48,9 @@ def test_kinds_of_words():
 def test_who_is_asked_of_words_may_be_another():
     assert spoken("go to the pylon").things == ()
     assert spoken("go to the pylon", lambda word: "t" if word == "pylon" else word_kind(word)).things == ("the pylon",)
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12))
+def test_filled_with_its_things_it_is_what_was_said(words):
+    text = " ".join(words)
+    assert spoken(text).filled() == " ".join(split_words(text))

@@ -1,9 +1,12 @@
 """New wordings, read as known ones. With the frozen model of the wheel: no network."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from embodied_cf.language import phrasing
 from embodied_cf.language.grammar import parse
+from embodied_cf.policies.nameless import spoken
 from embodied_cf.policies.wordings import KnownWordings, wordings_of
 
 WORDINGS = {"GO_TO": 7, "GO_TO_NEAR": 6, "STOP_BESIDE": 5, "PASS_BETWEEN": 6, "FOLLOW_WALL": 6, "ARC_AROUND": 4}
@@ -51,3 +54,15 @@ def test_without_known_wordings_all_is_read_as_it_is():
 
 def test_wordings_are_counted_without_the_names_of_things():
     assert wordings_of(["go to the red box", "go to the chair", "", "stop"]) == ("go to the thing", "stop")
+
+
+@given(
+    st.lists(
+        st.sampled_from(("the", "thing", "chair", "pylon", "left", "stop", "go", "to", "between", "and", ",")),
+        max_size=8,
+    )
+)
+def test_whatever_is_said_keeps_its_things(known, words):
+    text = " ".join(words)
+    heard = known.heard(text)
+    assert spoken(heard).num_things in (spoken(text).num_things, text.count("the pylon") + spoken(text).num_things)
