@@ -64,7 +64,7 @@ class GoalSynthesizer:
         rows = np.flatnonzero(proposals.is_goal)
         if len(rows):
             standing = Standing.of(context, proposals.take(rows))
-            drive, command = chosen_drives(self.fan, self.primitive.profile.scale, standing), _begun_command(standing)
+            drive, command = chosen_drives(self.fan, self.primitive.profile.scale, standing), begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
             action[rows[standing.elsewhere]] = self._looking
             action[rows[standing.tracker.success]] = 0.0
@@ -76,7 +76,7 @@ class GoalSynthesizer:
         return replace(base, action=action, reason=tuple(reason))
 
 
-def _begun_command(standing: Standing) -> Int64[np.ndarray, " p"]:
+def begun_command(standing: Standing) -> Int64[np.ndarray, " p"]:
     """Return the command by which a chain goes on that begins with one, -1 where the robot is to do something else."""
     rule, side = standing.aims.rule, standing.aims.side
     command = np.full(len(rule), -1)

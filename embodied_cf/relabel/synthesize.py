@@ -36,7 +36,7 @@ class PrimitiveSynthesizer:
     @cached_property
     def table(self) -> Float32[np.ndarray, "c h a"]:
         """The chunk of every command."""
-        make = _nav_primitives if self.body.kind == "nav" else _arm_primitives
+        make = nav_primitives if self.body.kind == "nav" else _arm_primitives
         return make(self.profile.scale, self.body.chunk_length)
 
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis:
@@ -116,7 +116,8 @@ def arcs(length: Float[np.ndarray, " n"], heading: Float[np.ndarray, " n"], rows
     return np.stack([chord * np.cos(half), chord * np.sin(half)], axis=-1).astype(np.float32)
 
 
-def _nav_primitives(scale: MotionScale, rows: int) -> Float32[np.ndarray, "c h 2"]:
+def nav_primitives(scale: MotionScale, rows: int) -> Float32[np.ndarray, "c h 2"]:
+    """Return the arc of each driving command, in `rows` points, m in the robot's frame; "stop" stands."""
     heading = np.zeros(len(nav.VOCABULARY.names))
     heading[[nav.TURN_LEFT, nav.TURN_RIGHT]] = scale.turn, -scale.turn
     heading[[nav.ADJUST_LEFT, nav.ADJUST_RIGHT]] = _ADJUSTMENT * scale.turn, -_ADJUSTMENT * scale.turn
