@@ -72,9 +72,10 @@ def _arrivals(seen: Sequence[SeenObject], size: tuple[int, int], rule: ArrivalRu
             by_name.setdefault(item.name, []).append((item.step, item.box))
     for name, sightings in by_name.items():
         for visit in _visits(sightings, rule):
-            came = [step for step, box in visit[1:] if _has_come(box, visit[0][1], size, rule)]
+            begin, first = visit[0]  # one frame may hold two boxes of a name, and nobody arrives in the same step
+            came = [step for step, box in visit if step > begin and _has_come(box, first, size, rule)]
             if came:
-                yield _Arrival(max(visit[0][0], came[0] - rule.longest), came[0], name)
+                yield _Arrival(max(begin, came[0] - rule.longest), came[0], name)
 
 
 def _visits(sightings: list[Sighting], rule: ArrivalRule) -> Iterator[list[Sighting]]:

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -130,8 +131,9 @@ def test_driving_up_to_a_thing_is_told():
         approach(50.0, middle=60.0),
         approach(50.0, heights=(20.0, 22.0, 24.0, 26.0)),
         approach(50.0)[-1:],
+        [replace(item, step=2) for item in approach(50.0)],
     ],
-    ids=["still far away", "passes it", "was near from the first", "seen once"],
+    ids=["still far away", "passes it", "was near from the first", "seen once", "several of a name in one frame"],
 )
 def test_other_approaches_are_not(seen):
     assert words(seen) == []
