@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.policies.config import HfVlaConfig, ModelCard, ModelConfig, NavVlaTinyConfig
+from embodied_cf.policies.names import names_of
 from embodied_cf.policies.nav_vla_tiny import NavVlaTiny
 from embodied_cf.policies.text import vocabulary_of
 from embodied_cf.policies.vla import Vla
@@ -16,7 +17,7 @@ def new_card(config: ModelConfig, body: Embodiment, instructions: Sequence[str])
         case NavVlaTinyConfig(text="words"):
             return ModelCard(config, body, vocabulary=vocabulary_of(instructions))
         case NavVlaTinyConfig(text="minilm-phrases"):
-            return ModelCard(config, body, vocabulary=wordings_of(instructions))
+            return ModelCard(config, body, vocabulary=wordings_of(instructions), names=names_of(instructions))
         case NavVlaTinyConfig():
             return ModelCard(config, body)
         case HfVlaConfig():

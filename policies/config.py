@@ -157,6 +157,8 @@ class ModelCard:
     embodiment: Embodiment
     vocabulary: tuple[str, ...] = ()
     """Words that `words` knows, or wordings that `minilm-phrases` does."""
+    names: tuple[str, ...] = ()
+    """Words with which training names things, where the reader says new names in known ones (`minilm-phrases`)."""
     base: str = ""
     """Fingerprint of the pretrained model's files, where there is one."""
     format: int = 1

@@ -20,7 +20,7 @@ from embodied_cf.policies.text import split_words
 
 _ANY = "thing"
 THING = f"the {_ANY}"
-_ARTICLES = {"the", "a", "an", "that"}
+ARTICLES = {"the", "a", "an", "that"}
 _PLACES = ("wall", "corridor", "hallway", "room", "gap", "side")
 """Parts of a scene that are no things, however near to "doorway" they lie."""
 _NOUN_PHRASE = re.compile(r"a[wt]{0,4}t")
@@ -45,10 +45,10 @@ class Spoken(NamedTuple):
         """Sides that it names."""
         return frozenset(self.wording.split()) & {"left", "right"}
 
-    def filled(self) -> str:
-        """Return the words with their things."""
+    def filled(self, name: Callable[[str], str] = str) -> str:
+        """Return the words with their things, each as `name` calls it."""
         first, *rest = self.wording.split(THING)
-        return first + "".join(name + part for name, part in zip(self.things, rest, strict=True))
+        return first + "".join(name(thing) + part for thing, part in zip(self.things, rest, strict=True))
 
 
 def spoken(text: str, kind_of: Callable[[str], str] | None = None) -> Spoken:
@@ -70,7 +70,7 @@ def spoken(text: str, kind_of: Callable[[str], str] | None = None) -> Spoken:
 @functools.lru_cache(maxsize=1 << 14)
 def word_kind(word: str) -> str:
     """Return a letter: a for an article, t for a thing, p for a pause, w for another word."""
-    if word in _ARTICLES:
+    if word in ARTICLES:
         return "a"
     if word == _ANY:
         return "t"

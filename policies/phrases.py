@@ -22,10 +22,10 @@ class MiniLmPhraseEncoder(MiniLmWordEncoder):
     What is said in a wording that is not `known` is read in the nearest that is (`policies.wordings`).
     """
 
-    def __init__(self, width: int, known: Sequence[str] = ()) -> None:
+    def __init__(self, width: int, known: Sequence[str] = (), names: Sequence[str] = ()) -> None:
         super().__init__(width)
         self.phrase = nn.Sequential(nn.Linear(MINILM_WIDTH, width), nn.ReLU(), nn.Linear(width, width))
-        self.wordings = KnownWordings(known)
+        self.wordings = KnownWordings(known, names)
 
     def read(self, said: Sequence[str]) -> Said:
         """Return what the sentences say, word by word and phrase by phrase; a phrase names no class."""

@@ -17,6 +17,6 @@ def build_text_encoder(card: ModelCard) -> TextEncoder:
         case "minilm-words":
             return MiniLmWordEncoder(config.text_width)
         case "minilm-phrases":
-            return MiniLmPhraseEncoder(config.text_width, card.vocabulary)
+            return MiniLmPhraseEncoder(config.text_width, card.vocabulary, card.names)
         case "commands":
             return CommandEncoder(card.embodiment.kind, config.text_width)

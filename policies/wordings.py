@@ -1,4 +1,4 @@
-"""New wordings, read as the nearest one that training uses: "pay the golden drum a visit" as "go to the golden drum".
+"""New wordings, read as the nearest one that training uses: "pay the golden drum a visit" as "go to the drum".
 
 Nearest in MiniLM's space, by the words as a whole and by their mean, among those with as many things and the same
 sides. A network that has learned what a few wordings mean need not guess what lies between them.
@@ -17,6 +17,7 @@ from embodied_cf.language.instruction import COLOURS
 from embodied_cf.language.phrasing import COLOUR_WORDS
 from embodied_cf.policies.frozen_text import frozen_sentences
 from embodied_cf.policies.nameless import THING, Spoken, direction, likeness, spoken, word_kind
+from embodied_cf.policies.names import KnownNames
 from embodied_cf.policies.naming import own_words
 from embodied_cf.policies.text import split_words
 
@@ -35,7 +36,8 @@ def wordings_of(instructions: Iterable[str]) -> tuple[str, ...]:
 class KnownWordings:
     """The wordings of training."""
 
-    def __init__(self, known: Sequence[str]) -> None:
+    def __init__(self, known: Sequence[str], names: Sequence[str] = ()) -> None:
+        self._names = KnownNames(names)
         self._known = [Spoken(wording, ()) for wording in known]
         self._set = set(known)
         self._heard: dict[str, tuple[float, str]] = {}
@@ -45,12 +47,19 @@ class KnownWordings:
         return self
 
     def heard(self, text: str) -> str:
-        """Return what is read instead of a text: itself, or the nearest known wording with its things."""
-        if not self._known or spoken(text).wording in self._set:
+        """Return what is read instead of a text: itself, or the nearest known wording, its things in known words."""
+        if not self._known:
             return text
-        options = [self._nearest(spoken(text, kind)) for kind in (word_kind, self._word_kind)]
-        cosine, said = max(options, key=lambda option: option[0])
-        return said.filled() if cosine >= _NEAR else text
+        said = spoken(text)
+        if said.wording in self._set:
+            if all(self._names.said(thing) == thing for thing in said.things):
+                return text
+        else:
+            options = [self._nearest(one) for one in (said, spoken(text, self._word_kind))]
+            cosine, said = max(options, key=lambda option: option[0])
+            if cosine < _NEAR:
+                return text
+        return said.filled(self._names.said)
 
     def _nearest(self, said: Spoken) -> tuple[float, Spoken]:
         """Return the nearest known wording with the things that were said, and its cosine."""
