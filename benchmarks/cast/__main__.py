@@ -3,6 +3,7 @@
     python -m benchmarks.cast --list                        # the plan, what is done, how long the rest may take
     python -m benchmarks.cast                               # go on with it; start it once more for the second core
     python -m benchmarks.cast --only hindsight embodied-cf --bias 1 --budgets double --seeds 0 --families object
+    python -m benchmarks.cast --ablations --episodes 100    # what each part of embodied-cf is worth, one seed
     python -m benchmarks.cast --table                       # only write the tables anew
 
 Each finished cell appends one line to docs/results/cast.jsonl, with the outcome of every episode, and rewrites
@@ -21,7 +22,7 @@ from statistics import median
 from typing import get_args
 
 from benchmarks.cast.arms import ARMS
-from benchmarks.cast.cells import BUDGETS, Cell, Line, Scope, append, budget, combined, planned, read
+from benchmarks.cast.cells import BUDGETS, Cell, Line, Scope, ablated, append, budget, combined, planned, read
 from benchmarks.cast.data import Means
 from benchmarks.cast.run import make
 from benchmarks.cast.table import write_tables
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--device", choices=get_args(DeviceName), default="cpu", help="what trains and drives")
     options.add_argument("--results", type=Path, default=RESULTS)
     options.add_argument("--list", action="store_true", help="show the cells and do nothing")
+    options.add_argument("--ablations", action="store_true", help="the cells of what each part is worth, not the plan")
     options.add_argument("--table", action="store_true", help="write the tables and do nothing else")
     options.add_argument(
         "--only", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ARM", help=", ".join(ARMS)
@@ -80,6 +82,8 @@ def asked(told: argparse.Namespace) -> list[Cell]:
     """Return the cells that options ask for. Raises UsageError for unknown names."""
     worlds, families = tuple(told.worlds), tuple(told.families)
     scope = Scope(worlds, families, told.split, told.episodes, told.logs, told.preset)
+    if told.ablations:
+        return [cell for cell in ablated(scope) if cell.arm in told.only]
     if not (told.bias or told.budgets or told.seeds):
         return [cell for cell in planned(scope) if cell.arm in told.only]
     steps = [budget(text) for text in told.budgets or ("double",)]

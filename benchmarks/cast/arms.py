@@ -6,65 +6,27 @@ geometry.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from benchmarks.cast.ablations import ABLATIONS
+from benchmarks.cast.arm import (
+    CAST,
+    DECISION,
+    DEMOS,
+    EXACT,
+    EXACT_DEMOS,
+    LABELLED,
+    LEARNED,
+    MATCHED,
+    Arm,
+    Share,
+    mix,
+)
 from embodied_cf.evaluate.demo import ARMS as DEMO
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
 ORACLE, PLANNER, BLIND, ATOMIC = "oracle", "planner", "blind", "atomic"
-LABELLED, LEARNED, CAST, EXACT = "labelled", "learned", "cast", "exact"
-DEMOS, EXACT_DEMOS = "demos", "exact-demos"
-"""Datasets, see `benchmarks.cast.data`."""
-DECISION, MATCHED = "decision", "matched"
-"""Label sets, beside the default one."""
 _WITH_DONE = (1, 0, 3)
 """Shares of what was done, commands and rows with chunks of their own, for the published recipe."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A part of the samples: labels of one kind, of one label set of one dataset."""
-
-    data: str
-    kind: str
-    weight: float
-    """Relative to the other parts'."""
-    label_set: str = "labels"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way of making a policy."""
-
-    name: str
-    what: str
-    """In words, for the tables."""
-    shares: tuple[Share, ...]
-    """None for who is not trained."""
-    settings: tuple[str, ...] = ()
-    """Of training, beside those of all arms."""
-    driver: str = ""
-    """Who tells it what to do when it drives (`benchmarks.cast.drivers.DRIVERS`); "": it hears the instruction."""
-    trained_as: str = ""
-    """The arm whose training it shares; "": its own."""
-
-    @property
-    def trained(self) -> bool:
-        """Whether there is a policy to train."""
-        return bool(self.shares)
-
-    @property
-    def logs(self) -> bool:
-        """Whether what it learns depends on the logs, and so on their bias."""
-        return any(share.data not in (DEMOS, EXACT_DEMOS) for share in self.shares)
-
-
-def _mix(data: str, *, extra: str = "labels", shares: tuple[float, float, float] = DEMO[OURS]) -> tuple[Share, ...]:
-    """Return hindsight labels of a dataset and rows with chunks of their own, in the shares of `embodied-cf`."""
-    told, _, otherwise = shares
-    parts = Share(data, "hindsight", told), Share(data, "counterfactual", otherwise, extra)
-    return tuple(part for part in parts if part.weight)
-
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -77,13 +39,13 @@ ARMS: dict[str, Arm] = {
         Arm(
             OURS,
             "at every frame what could be told there, driven by the synthesizer and verified; not what was done",
-            _mix(LABELLED),
+            mix(LABELLED),
         ),
         Arm(
             ORACLE,
             "`embodied-cf` told exactly what stands where: whatever can be told at states of the logs and of an "
             "expert, half of the samples each, from what the simulator shows and no captioner's faults",
-            (*_mix(EXACT), *_mix(EXACT_DEMOS)),
+            (*mix(EXACT), *mix(EXACT_DEMOS)),
         ),
         Arm(
             "hindsight+",
@@ -96,7 +58,7 @@ ARMS: dict[str, Arm] = {
             "matched",
             "`embodied-cf` with each counterfactual row replaced by what was really done at its frame, under "
             "hindsight's words (or the atomic command's, where it has none): as many rows, in the same shares",
-            _mix(LABELLED, extra=MATCHED),
+            mix(LABELLED, extra=MATCHED),
         ),
         Arm(
             "demos",
@@ -107,12 +69,12 @@ ARMS: dict[str, Arm] = {
             "cast",
             "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
             "nearest, not verified (`benchmarks/cast/published.py`)",
-            _mix(CAST, shares=_WITH_DONE),
+            mix(CAST, shares=_WITH_DONE),
         ),
         Arm(
             BLIND,
             "`embodied-cf`, told nothing in training and in driving: the language-blind twin",
-            _mix(LABELLED),
+            mix(LABELLED),
             ("loss.instruction_dropout=1.0",),
             driver="deaf",
         ),
@@ -120,7 +82,7 @@ ARMS: dict[str, Arm] = {
         Arm(
             "learned-captions",
             "`embodied-cf` with the learned captioner's answers, which come from pixels alone",
-            _mix(LEARNED),
+            mix(LEARNED),
         ),
         Arm(
             ATOMIC,
@@ -136,6 +98,7 @@ ARMS: dict[str, Arm] = {
             driver="captioned",
             trained_as=ATOMIC,
         ),
+        *ABLATIONS,
     )
 }
 """By name, in order of worth."""

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cast.arms import ARMS, Arm
+from benchmarks.cast.arm import Arm
+from benchmarks.cast.arms import ARMS
 from embodied_cf.datasets.files import json_line
 from embodied_cf.envs.splits import SPLITS
 from embodied_cf.errors import UsageError
@@ -108,13 +109,23 @@ def planned(scope: Scope) -> list[Cell]:
     demo, double, converged = BUDGETS.values()
     elsewhere = [(1.0, demo), (1.0, converged), *((0.8, steps) for steps in BUDGETS.values()), (0.5, double),
                  (0.0, double)]  # fmt: skip
+    arms = [name for name, arm in ARMS.items() if not arm.ablation]
     cells: list[Cell] = []
     for seed in range(3):
-        cells += combined(scope, list(ARMS), (1.0,), (double,), (seed,))
+        cells += combined(scope, arms, (1.0,), (double,), (seed,))
         cells += [Cell(scope, arm, bias, steps, seed) for bias, steps in elsewhere for arm in PAIR]
     for seed in (3, 4):
         cells += [Cell(scope, arm, 1.0, steps, seed) for steps in BUDGETS.values() for arm in PAIR]
     return list(dict.fromkeys(cells))
+
+
+def ablated(scope: Scope) -> list[Cell]:
+    """Return `embodied-cf`, each ablation of it, a quarter and a half of the logs, and longer training; one seed."""
+    demo, *longer = BUDGETS.values()
+    arms = [OURS, *(name for name, arm in ARMS.items() if arm.ablation)]
+    cells = combined(scope, arms, (1.0,), (demo,), (0,)) + combined(scope, [OURS], (1.0,), longer, (0,))
+    fewer = [replace(scope, logs=logs) for logs in (scope.logs // 4, scope.logs // 2)]
+    return cells + [cell for one in fewer for cell in combined(one, [OURS], (1.0,), (demo,), (0,))]
 
 
 def combined(

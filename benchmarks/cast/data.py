@@ -9,19 +9,31 @@
 | exact | logs, as labelled, by a captioner that overlooks, invents and misplaces nothing | labels |
 | demos | an expert, one instruction an episode (`benchmarks.cast.demonstrations`) | labels |
 | exact-demos | the expert's states, as exact | labels |
+| single, sparse, commands, believed, unturned | logs, as labelled but for one thing (`_CHANGED`) | labels |
 """
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.cast.arms import DECISION, DEMOS, EXACT_DEMOS, MATCHED, Arm
+from benchmarks.cast.arm import (
+    COMMANDS,
+    DECISION,
+    DEMOS,
+    EXACT_DEMOS,
+    MATCHED,
+    SINGLE,
+    SPARSE,
+    UNTURNED,
+    Arm,
+)
 from benchmarks.cast.cells import Cell
 from benchmarks.cast.demonstrations import Demonstrations, demonstrate
 from benchmarks.cast.labels import decision_rows, derived, matched_rows, told_rows, write_labels
-from benchmarks.cast.published import published
+from benchmarks.cast.published import published, unverified
 from embodied_cf.datasets.streams import Source
 from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.evaluate.demo import LOOK_ROUND
@@ -34,6 +46,13 @@ from embodied_cf.vlm.faults import Faults
 SEED = 0
 """Of logs, demonstrations and labels: cells differ in the seed of training."""
 _FAULTLESS = Faults(omission=0.0, hallucination=0.0, jitter=0.0)
+_CHANGED: Mapping[str, dict[str, Any]] = {
+    SINGLE: {"per_observation": 1},
+    SPARSE: {"stride": 8},
+    COMMANDS: {"synthesizer": "primitive", "command_share": 1.0, "look_round": 0.0},
+    UNTURNED: {"look_round": 0.0},
+}
+"""Options of relabelling in which a dataset differs from `labelled`."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,11 @@ class Shelf:
                 write_labels(options, derived(options, told_rows, {"rows": "told"}))
             case "exact-demos":
                 relabel(replace(self._options(name, "spoken"), scene=_FAULTLESS))
+            case "believed":
+                options = self._options(name, "logs")
+                write_labels(options, unverified(options))
+            case _:
+                relabel(replace(self._options(name, "logs"), **_CHANGED[name]))
 
     def _options(self, name: str, source: str, label_set: str = "labels") -> RelabelOptions:
         """Return the options of the demonstration's labels, for the families that are evaluated.
@@ -143,5 +167,5 @@ def sources(arm: Arm, cell: Cell, means: Means) -> tuple[Source, ...]:
             bias = None if share.data in (DEMOS, EXACT_DEMOS) else cell.bias
             shelf = Shelf(means, world, scope.families, scope.logs, bias)
             directory = shelf.get(share.data).resolve()
-            found.append(Source(directory, None, share.weight, (share.kind,), (share.label_set,)))
+            found.append(Source(directory, None, share.weight, (share.kind,), (share.label_set,), share.min_score))
     return tuple(found)

@@ -1,7 +1,7 @@
 """Policies that hear something else than what is said: nothing at all, or what a captioner makes of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from embodied_cf.language.instruction import Clause, Do, GoTo, StopBeside, Thing
 from embodied_cf.language.predicate_rules import REACH_M
 from embodied_cf.policies.contract import ActionChunk, Observation, Policy
 from embodied_cf.policies.detector import Detector, Found, load_detector
+from embodied_cf.policies.vla import VlaPolicy
 from embodied_cf.relabel.ground import standing_circles
 
 _STRAIGHT, _SLIGHT = np.radians([6, 20])
@@ -115,5 +116,11 @@ def _towards(bearing: float) -> int:
     return nav.TURN_LEFT if bearing > 0 else nav.TURN_RIGHT
 
 
-DRIVERS: Mapping[str, Callable[[Policy], Policy]] = {"deaf": Deaf, "captioned": Captioned}
+def guided(policy: Policy) -> Policy:
+    """Return a policy of this project for which the instruction counts half as much again."""
+    assert isinstance(policy, VlaPolicy)
+    return replace(policy, guidance=1.5)
+
+
+DRIVERS: Mapping[str, Callable[[Policy], Policy]] = {"deaf": Deaf, "captioned": Captioned, "guided": guided}
 """By what an arm says of who tells it what to do."""

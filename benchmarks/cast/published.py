@@ -43,6 +43,18 @@ def _published(setting: Setting, options: RelabelOptions) -> Pipeline:
     )  # fmt: skip
 
 
+def unverified(options: RelabelOptions) -> Recipe:
+    """Return the recipe of `relabel` with these options, but that all counterfactuals of the synthesizer are kept."""
+    return partial(_unverified, options=options)
+
+
+def _unverified(setting: Setting, options: RelabelOptions) -> Pipeline:
+    base = build_pipeline(setting, options)
+    verifier = Trusting(base.verifier)
+    provenance = Provenance({**base.provenance.stages, "verifier": verifier.identity})
+    return replace(base, verifier=verifier, provenance=provenance)
+
+
 @dataclass(frozen=True)
 class AtSegmentStarts:
     """The proposals of another where a segment begins, each with the one atomic command that comes nearest to it."""

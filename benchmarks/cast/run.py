@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.cast.arms import ARMS, Arm
+from benchmarks.cast.arm import Arm
+from benchmarks.cast.arms import ARMS
 from benchmarks.cast.cells import Cell, Line, Scope
 from benchmarks.cast.data import Means, alone, sources
 from benchmarks.cast.drivers import DRIVERS

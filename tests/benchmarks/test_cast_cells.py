@@ -1,10 +1,12 @@
 import pytest
 
 from benchmarks.cast.__main__ import asked, estimate, parser
+from benchmarks.cast.ablations import ABLATIONS
 from benchmarks.cast.arms import ARMS, BLIND, ORACLE, PLANNER, datasets
-from benchmarks.cast.cells import BUDGETS, Cell, Scope, append, budget, combined, planned, read
+from benchmarks.cast.cells import BUDGETS, Cell, Scope, ablated, append, budget, combined, planned, read
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.demo import OURS, THEIRS
+from embodied_cf.train.config import change, load_preset
 
 SCOPE = Scope(episodes=2, logs=8, preset="tiny-debug")
 
@@ -80,3 +82,22 @@ def test_results_hold_cells(tmp_path):
     other = combined(SCOPE, [OURS], [1.0], [10], [0])[0]
     # 10 steps of 2 s, and 4 families × 2 episodes × 2 controls at the median of 8/16 and 8/8 s
     assert estimate(other, dict(read(file))) == pytest.approx(20 + 16 * 0.75)
+
+
+def test_ablations_are_their_own_plan():
+    names = {arm.name for arm in ABLATIONS}
+    assert not names & {cell.arm for cell in planned(SCOPE)}
+    cells = ablated(SCOPE)
+    assert len(cells) == len(set(cells))
+    assert {cell.arm for cell in cells} == {OURS, *names}
+    assert {cell.scope.logs for cell in cells} == {8, 4, 2}
+    assert {cell.steps for cell in cells if cell.arm == OURS} == set(BUDGETS.values())
+    assert asked(parser().parse_args(["--ablations", "--only", "unverified"]))[0].arm == "unverified"
+
+
+def test_each_ablation_lacks_one_thing():
+    ours = ARMS[OURS]
+    for arm in ABLATIONS:
+        changed = [arm.shares != ours.shares, bool(arm.settings), bool(arm.driver)]
+        assert sum(changed) == 1, arm.name
+        change(load_preset("seeing"), arm.settings)  # refuses what no preset has

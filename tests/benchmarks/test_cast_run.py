@@ -154,3 +154,20 @@ def test_the_oracle_is_told_what_is_so(done, name):
     told = [episode.labels["labels"] for episode in read(directory)]
     rows = [row for labels in told for row, kind in enumerate(labels.kind) if kind == "counterfactual"]
     assert len(rows) > 100
+
+
+def counterfactuals(shelf, name):
+    told = [(number, episode.labels["labels"]) for number, episode in enumerate(read(shelf.get(name)))]
+    return [(number, int(labels.start[row]), labels.instruction[row]) for number, labels in told
+            for row, kind in enumerate(labels.kind) if kind == "counterfactual"]  # fmt: skip
+
+
+def test_labels_of_ablations_lack_what_they_should(done):
+    shelf = Shelf(Means(done / "work"), "rooms", ("object",), 4, 1.0)
+    whole, single, commands, believed = (
+        counterfactuals(shelf, name) for name in ("first", "single", "commands", "believed")
+    )
+    assert len(whole) > len(single) == len({row[:2] for row in single})
+    assert commands
+    assert not any(thing in text for _, _, text in commands for thing in (" box", " chair", " ball", " bin", " door"))
+    assert len(believed) > len(set(whole) & set(believed)) > 0.5 * len(whole)
