@@ -60,6 +60,10 @@ class Past:
         since[rows] = 0
         self._since = since
 
+    def told_before(self, since: Int64[np.ndarray, " b"]) -> None:
+        """They had been told so many control periods before the present one."""
+        self._since = since.astype(np.float64)
+
     @property
     def frames(self) -> UInt8[np.ndarray, "b t h w 3"]:
         """The frames that the policy wants; the first since it was told is repeated before it."""

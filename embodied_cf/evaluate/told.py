@@ -20,14 +20,14 @@ class Telling:
     """Which part it is told now."""
 
     @staticmethod
-    def of(policy: Policy, told: Sequence[str], done: int = 0) -> "Telling":
-        """Begin to tell robots what they are to do, in the way that the policy wants it, after so many parts."""
+    def of(policy: Policy, told: Sequence[str], done: Int64[np.ndarray, " b"] | int = 0) -> "Telling":
+        """Begin to tell robots what they are to do, in the way that the policy wants it, each after so many parts."""
         parts: tuple[tuple[str, ...], ...] = tuple([(text,) for text in told])
         if getattr(policy, "by_parts", False):
             from embodied_cf.policies.chains import parts_of_chain  # which loads a model
 
             parts = tuple(map(parts_of_chain, told))
-        return Telling(parts, np.array([min(done, len(part) - 1) for part in parts], np.int64))
+        return Telling(parts, np.minimum(done, [len(part) - 1 for part in parts]).astype(np.int64))
 
     def now(self, rows: Int64[np.ndarray, " r"]) -> tuple[str, ...]:
         """Return what some of them are told now."""

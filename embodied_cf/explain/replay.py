@@ -14,7 +14,7 @@ from embodied_cf.envs.motion.dynamics import step as moved
 from embodied_cf.envs.state import Noise, State, draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.rollout import EXECUTE
-from embodied_cf.explain.wheel import Driver, Handover, Wheel
+from embodied_cf.explain.wheel import Driver, Handover, Told, Wheel
 from embodied_cf.language.columns import Columns
 
 _ROWS = 1024
@@ -37,6 +37,8 @@ class Recording:
     """T + 1 rows."""
     actions: Float64[np.ndarray, "t 2"]
     """v m/s, w rad/s."""
+    told: Told
+    """D + 1 rows: what its driver had been told before each decision, and at the end."""
 
     @property
     def decisions(self) -> int:
@@ -94,7 +96,8 @@ def record(task: Task, driver: Driver, execute: int = EXECUTE) -> Recording:
     """Let a driver do a task, under the chance of the task's seed."""
     now, noise = start_episodes([task]), draw_noise([task.seed], LONGEST)
     chance, draw = Chance(noise), np.zeros(1, np.int64)
-    wheel = driver.take_over(Handover(task, now, (now.state,) * driver.history, now.clock))
+    told = [Told.first(now)]
+    wheel = driver.take_over(Handover(task, now, (now.state,) * driver.history, now.clock, told[0]))
     moments, trail, actions = [now], [now.state], []
     while not now.over[0]:
         actions.append(wheel.act(now)[0])
@@ -102,7 +105,8 @@ def record(task: Task, driver: Driver, execute: int = EXECUTE) -> Recording:
         trail.append(now.state)
         if len(actions) % execute == 0 or now.over[0]:
             moments.append(now)
-    return Recording(task, driver, noise, execute, joined(moments), _stacked(trail), np.array(actions))
+            told.append(getattr(wheel, "told", told[-1]))
+    return Recording(task, driver, noise, execute, joined(moments), _stacked(trail), np.array(actions), _stacked(told))
 
 
 def branch_off(
@@ -139,12 +143,13 @@ def _run(
     left, most = now.clock, max(then.history, 0 if isinstance(first, np.ndarray) else first.history)
     back = [np.maximum(left - age, 0) for age in range(most, 0, -1)]
     past = deque((recording.trail.take(rows) for rows in back), maxlen=most)
-    begun = Handover(recording.task, now, tuple(past), left)
+    begun = Handover(recording.task, now, tuple(past), left, recording.told.take(decision))
     wheel: Wheel = _Doing(first) if isinstance(first, np.ndarray) else first.take_over(begun)
     poses, done = [now.state.pose], list[np.ndarray]()
     while not (now.over.all() and len(done) >= periods):
         if len(done) == periods:
-            wheel = then.take_over(Handover(recording.task, now, tuple(past), left))
+            told = getattr(wheel, "told", recording.told.take(decision + 1)) if periods else begun.told
+            wheel = then.take_over(Handover(recording.task, now, tuple(past), left, told))
         done.append(wheel.act(now))
         past.append(now.state)
         now = _drive(now, done[-1], chance, draw)

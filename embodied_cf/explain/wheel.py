@@ -21,10 +21,28 @@ from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.evaluate.told import Telling, next_plans
+from embodied_cf.language.columns import Columns
 from embodied_cf.policies.contract import Observation, Policy
 
 _OFF_ROUTE_M = 0.4
 """The expert keeps to the rehearsed route if it is this near, and plans anew otherwise."""
+
+
+@dataclass(frozen=True)
+class Told(Columns):
+    """Which part of an instruction each of N robots is told now: not the first only of a chain that is told by parts."""
+
+    part: Int64[np.ndarray, " n"]
+    clock: Int64[np.ndarray, " n"]
+    """Control period at which it was told."""
+    pose: Float64[np.ndarray, "n 3"]
+    """Where it was then: x, y m, yaw rad."""
+
+    @staticmethod
+    def first(now: Episodes) -> "Told":
+        """Return what robots are told where their episodes begin."""
+        nothing = np.zeros(len(now), np.int64)
+        return Told(nothing, nothing, now.state.pose)
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,8 @@ class Handover:
     """The states before, one control period apart, oldest first; the start is repeated where there are none."""
     left: Int64[np.ndarray, " n"]
     """Control period at which each branch left the recorded episode; the present one if it has not."""
+    told: Told
+    """What a policy that is told part by part has been told so far."""
 
 
 Way: TypeAlias = tuple[tuple[Route, ...], int]
@@ -92,16 +112,17 @@ class PolicyDriver:
 
 class _PolicyWheel:
     def __init__(self, driver: PolicyDriver, handover: Handover) -> None:
+        self.told = handover.told
         self._driver, self._rng = driver, generator(driver.seed, "explain", "policy")
         now, past = handover.now, handover.past
         states = (*past[len(past) - driver.history :], now.state)
         self._past = Past.of(driver.policy, driver.execute)
         for state in states:
             self._past.begin(driver.see(now.worlds, state))
-        told_at = np.repeat(handover.task.scene.start[None], len(now), axis=0)
-        self._poses = [told_at, *(state.pose for state in states)]
-        done = int(now.tracker.clause[0])  # all begin from the same moment
-        self._telling = Telling.of(driver.policy, (driver.told,) * len(now), done)
+        if self.told.part.any():
+            self._past.told_before(now.clock - self.told.clock)
+        self._poses = [self.told.pose, *(state.pose for state in states)]
+        self._telling = Telling.of(driver.policy, (driver.told,) * len(now), self.told.part)
         self._periods, self._origin = 0, now.state.pose
         self._plan = np.zeros((len(now), 1, 2))
 
@@ -116,6 +137,8 @@ class _PolicyWheel:
             chunk = next_plans(driver.policy, self._seen, self._telling, self._past, rows, self._rng)
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
+            anew = np.flatnonzero(self._telling.at != self.told.part)
+            self.told = self.told.replaced(anew, Told(self._telling.at[anew], now.clock[anew], now.state.pose[anew]))
         self._periods += 1
         return follow_from(self._plan, phase, self._origin, now.state.pose)
 

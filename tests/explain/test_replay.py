@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from sights import Constant, Dreamer, Gambler, task
@@ -6,6 +8,7 @@ from embodied_cf.explain.alternatives import COMMANDS, at_the_wheel, command_of,
 from embodied_cf.explain.known_causes import ColourSeeker
 from embodied_cf.explain.replay import Chance, branch_off, record
 from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
+from embodied_cf.language.instruction import Chain, Do, GoTo, Thing
 
 PEOPLE = [(2.0, 1.5, -2.0, -2.0), (-3.0, 1.0, 3.0, 2.0)]
 
@@ -28,6 +31,35 @@ def test_doing_the_same_under_the_same_chance_gives_what_happened_bit_for_bit(po
             np.testing.assert_array_equal(row, end)
     assert (same.final.clock == recording.moments.clock[-1]).all()
     assert (same.success == recording.success).all()
+
+
+@dataclass(frozen=True)
+class Stepwise(Dreamer):
+    """A dreamer that is told chains part by part: it stands once it has come half a metre from where it was told."""
+
+    by_parts: bool = True
+
+    def act(self, observation, instruction, rng):
+        dream = super().act(observation, instruction, rng)
+        far = np.hypot(*observation.odometry[:, 0, :2].T) > 0.5
+        dream.chunk[far] = 0.0
+        dream.chunk[["left" in text for text in instruction], :, 1] += 0.05
+        return dream
+
+
+def test_what_a_policy_was_told_of_a_chain_is_remembered_at_every_decision():
+    first, then = GoTo(Thing("chair", "red")), Do("turn_left")
+    chain = task(people=PEOPLE, told=Chain((first, then)))
+    recording = record(chain, PolicyDriver(Stepwise(), "go to the red chair, then turn left"))
+    told = recording.told
+    assert told.part.tolist() == sorted(told.part.tolist())
+    assert (told.part[0], told.part[-1]) == (0, 1)
+    later = told.part == 1
+    assert len(set(told.clock[later].tolist())) == 1
+    np.testing.assert_array_equal(told.pose[later][0], recording.trail.pose[told.clock[later][0]])
+    same = again(recording, Chance.of(recording, 0))
+    for row in same.final.state.pose:
+        np.testing.assert_array_equal(row, recording.moments.state.pose[-1])
 
 
 def test_other_chance_is_the_same_until_the_branch_and_differs_after():
