@@ -30,7 +30,7 @@ _OFF_ROUTE_M = 0.4
 
 @dataclass(frozen=True)
 class Told(Columns):
-    """Which part of an instruction each of N robots is told now: not the first only of a chain that is told by parts."""
+    """Which part of an instruction each of N robots is told now: chains may be told part by part."""
 
     part: Int64[np.ndarray, " n"]
     clock: Int64[np.ndarray, " n"]
