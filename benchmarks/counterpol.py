@@ -52,7 +52,7 @@ def _row(rate: float, proximity: float, episodes: int, pivot_every: int, scale: 
 PROBLEMS = {
     "CartPole-v1": Problem((150.0, 250.0, 450.0), _row(1e-3, 10, 10, 10, 500, 10)),
     "Acrobot-v1": Problem((-120.0, -100.0, -90.0), _row(1e-3, 1, 10, 10, 500, 2.5)),
-    "Pendulum-v1": Problem((-1000.0, -750.0, -500.0), _row(5e-3, 1e5, 10, 10, 1000, 37.5)),
+    "Pendulum-v1": Problem((-1000.0, -750.0, -500.0), _row(5e-3, 0.1, 10, 10, 1000, 37.5)),
     "LunarLander-v3": Problem((-50.0, 0.0, 100.0), _row(5e-4, 10, 10, 250, 500, 5, 0.5)),
     "BipedalWalker-v3": Problem((50.0, 150.0), _row(5e-4, 1, 5, 5, 400, 10)),
 }

@@ -17,7 +17,6 @@ from embodied_cf.language.verdict import FAIL, PASS, UNKNOWN
 from embodied_cf.language.vocabulary import mirror_text, normalise
 from embodied_cf.relabel.goal_verdict import goal_verdicts
 from embodied_cf.relabel.hindsight_verdict import hindsight_verdicts
-from embodied_cf.relabel.landmarks import BELIEVED
 from embodied_cf.relabel.stages import Candidates, Context, Judged
 from embodied_cf.relabel.standing import Standing
 from embodied_cf.relabel.synthesize import RUNS_INTO
@@ -39,8 +38,9 @@ class ProgramVerifier:
 
     different: float = 1.0
     """Typical steps by which a whole counterfactual chunk must differ from the real future."""
-    least_support: float = BELIEVED
-    """Support by other frames below which a thing counts as made up."""
+    least_support: float = 0.34
+    """Support by other frames below which a thing counts as made up: one frame that should show it and does not is
+    enough, unless another shows it. Less than `landmarks.BELIEVED`, from which on it counts as an obstacle."""
 
     @property
     def identity(self) -> dict[str, object]:
