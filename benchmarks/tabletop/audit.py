@@ -116,7 +116,7 @@ def _rows(
 
 def _row(logs: Logs, measure: Measure, number: int, step: int, command: int) -> Row:
     possible = logs.best(measure, number, step, command) is not None
-    return {"episode": number, "step": step, "command": measure.meaning.vocabulary.names[command], "possible": possible}
+    return {"episode": number, "step": step, "command": measure.names[command], "possible": possible}
 
 
 def summary(rows: Sequence[Row]) -> Row:

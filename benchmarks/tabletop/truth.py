@@ -37,6 +37,11 @@ class Measure:
     rows: int
     """Of a chunk."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the commands."""
+        return self.meaning.vocabulary.names
+
 
 @dataclass(frozen=True)
 class Played:
