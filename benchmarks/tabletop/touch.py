@@ -19,7 +19,7 @@ from embodied_cf.envs.tabletop.goals import FALLEN_M
 from embodied_cf.envs.tabletop.model import FINGERS, THING
 
 PRESS_N = 5.0
-"""Sliding a bowl takes 3 N, a cube 0.5 N, both no more at rest; the hand's drives give way at 60 N."""
+"""Sliding a thing takes 1 to 3 N, tipping a can over 5, squeezing a ball away 10 to 20; the drives give way at 60."""
 MOVED_M = 0.01
 FELL, PRESSED, LOST, MOVED = "something fell off the table", "pressed", "lost what it held", "moved a thing"
 

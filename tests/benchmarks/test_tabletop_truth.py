@@ -108,9 +108,10 @@ def test_letting_go_is_wrong_unless_it_is_asked_for(holding):
     assert is_true(holding, "move_right", straight(holding, "move_right")), "what is held may be carried along"
 
 
-def test_pushing_what_is_not_held_is_wrong(free):
-    beside = free.table.branch(free.state, np.tile([0.0, -0.05, -0.05, 0, 0, 0, 0], (3, 1))).states[-1]
-    low = Place(free.table, beside, 0.0)
+def test_pushing_what_is_not_held_is_wrong():
+    """The closed hand, low over the table, slides a cube 7 cm to the left."""
+    physics = Table(table(("cube", "red", 0.4, 0.0), start=(0.4, -0.15, 0.03)))
+    low = Place(physics, physics.initial, 0.0)
     deed = low.do(0.6 * straight(low, "move_left"), False)
     assert deed.harm == MOVED
     assert passes(MEASURE, INDEX["move_left"], deed)
