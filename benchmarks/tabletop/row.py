@@ -17,8 +17,8 @@ from embodied_cf.datasets.spec import load_spec
 from embodied_cf.envs.physics.library import Camera
 from embodied_cf.envs.splits import Split
 from embodied_cf.evaluate.demo import OURS, THEIRS
-from embodied_cf.evaluate.load import load
 from embodied_cf.language import arm
+from embodied_cf.policies.checkpoint import load_policy
 from embodied_cf.policies.contract import Policy
 from embodied_cf.relabel.build import survey
 from embodied_cf.relabel.options import RelabelOptions
@@ -78,7 +78,7 @@ def trained(name: str, data: Path, work: Path, plan: RowPlan, watch: Watch) -> P
         if not options.resume:
             run.begin(training, overwrite=False)
         trainer.fit(plan.steps, run, lambda progress: watch(f"train {name} {progress.step}/{plan.steps}"))
-    return load(str(run.path))
+    return load_policy(run.path)
 
 
 def outcomes(measure: Measure, policies: Mapping[str, Policy], plan: RowPlan, known: Path) -> Iterator[Line]:
