@@ -37,6 +37,7 @@ def main() -> None:
     truth.add_argument("--stride", type=int, default=16, help="commands are audited at every stride-th step")
     truth.add_argument("--bias", type=float, default=0.8)
     truth.add_argument("--seed", type=int, default=100)
+    truth.add_argument("--synthesizers", nargs="+", default=SYNTHESIZERS)
     truth.add_argument("--work", type=Path, help="where the logs are kept")
     truth.add_argument("--out", type=Path, help="file for the numbers")
     truth.set_defaults(run=run_audit)
@@ -60,7 +61,7 @@ def main() -> None:
 def run_audit(arguments: argparse.Namespace) -> None:
     logs = Logs.of(collected(arguments, size=16, name="audit-logs"), "train")
     cells = []
-    for synthesizer in SYNTHESIZERS:
+    for synthesizer in arguments.synthesizers:
         rows = audit(logs, synthesizer, arguments.stride, arguments.seed)
         for name in ("all", *arm.VOCABULARY.names):
             part = [row for row in rows if name in ("all", row["command"])]

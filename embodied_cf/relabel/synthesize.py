@@ -20,9 +20,9 @@ OUT_OF_REACH = "leaves the reach that the data shows"
 RUNS_INTO = "runs into something that stands there"
 GRIPPER = "the gripper is so already"
 _SHORTEST = 1.5
-"""Typical steps: an arm that has less than this left to the border of its reach is not told to move there."""
-_SLACK_M = 1e-6
-"""What float32 may add to a displacement that ends at the border."""
+"""Typical steps: an arm that can go no further than this is not told to."""
+_SHORT_OF = 0.5
+"""Typical steps before the border of its reach at which an arm stops: downwards, the border is the table."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def arm_limits(
     """Return which arm chunks leave the workspace that the data shows, or ask of the gripper what it is already."""
     here = context.track[proposals.start]
     there = here[:, None, :3] + action[..., :3]
-    inside = ((there >= profile.low - _SLACK_M) & (there <= profile.high + _SLACK_M)).all(axis=(1, 2))
+    inside = (there >= profile.low).all(axis=(1, 2)) & (there <= profile.high).all(axis=(1, 2))
     moves = proposals.command < arm.ROTATE_LEFT
     is_open = here[:, 6] >= 0.5
     idle = ((proposals.command == arm.OPEN) & is_open) | ((proposals.command == arm.CLOSE) & ~is_open)
@@ -156,8 +156,9 @@ def _arm_primitives(scale: MotionScale, rows: int) -> Float32[np.ndarray, "c h 7
 def _to_the_border(
     profile: Profile, here: Float[np.ndarray, "p 7"], action: Float32[np.ndarray, "p h 7"]
 ) -> Float32[np.ndarray, "p h 7"]:
-    """Return straight moves that stop where the reach of the data ends: a whole chunk of steps seldom fits in."""
-    room = np.minimum(profile.low - here[:, :3], 0.0), np.maximum(profile.high - here[:, :3], 0.0)
+    """Return straight moves that stop before the reach of the data ends: a whole chunk of steps seldom fits in."""
+    inner = _SHORT_OF * profile.scale.step
+    room = np.minimum(profile.low + inner - here[:, :3], 0.0), np.maximum(profile.high - inner - here[:, :3], 0.0)
     low, high = (side[:, None].astype(np.float32) for side in room)
     return np.concatenate([np.clip(action[..., :3], low, high), action[..., 3:]], axis=-1)
 

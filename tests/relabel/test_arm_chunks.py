@@ -37,19 +37,19 @@ def asked(*commands):
                      np.full((count, 4), np.nan), ("",) * count, Asked.nothing(count))  # fmt: skip
 
 
-def test_a_move_ends_where_the_reach_ends():
+def test_a_move_ends_before_the_reach_ends():
     made = PrimitiveSynthesizer(PROFILE, BODY).synthesize(context((0.4, 0.0, 0.13), 1.0), asked("move_up", "move_left"))
     assert made.reason == ("", "")
-    # 12 cm are left, three steps of 4 cm: five periods it stands at the border
-    np.testing.assert_allclose(made.action[0, :, 2], [0.04, 0.08, 0.12, *[0.12] * 5], atol=1e-6)
-    np.testing.assert_allclose(made.action[1, :, 1], [*np.arange(1, 8) * 0.04, 0.3], atol=1e-6)
+    # 12 cm are left, of which it goes 10, half a step of 4 cm less: five periods it stands there
+    np.testing.assert_allclose(made.action[0, :, 2], [0.04, 0.08, 0.10, *[0.10] * 5], atol=1e-6)
+    np.testing.assert_allclose(made.action[1, :, 1], [*np.arange(1, 8) * 0.04, 0.28], atol=1e-6)
     assert not made.action[0, :, :2].any()
 
 
 def test_at_the_border_nothing_is_asked_that_leads_across():
     at = context((0.4, 0.0, 0.2), 1.0)
     made = PrimitiveSynthesizer(PROFILE, BODY).synthesize(at, asked("move_up", "move_down", "rotate_left"))
-    assert made.reason == (OUT_OF_REACH, "", ""), "5 cm are left upwards, less than a step and a half"
+    assert made.reason == (OUT_OF_REACH, "", ""), "3 cm are left upwards, less than a step and a half"
 
 
 def test_who_is_outside_the_reach_is_told_no_move():
