@@ -44,6 +44,7 @@ def main() -> None:
     race = commands.add_parser("row", help="does a policy that learns from them listen?")
     race.add_argument("--episodes", type=int, default=200, help="logged")
     race.add_argument("--steps", type=int, default=1000, help="of training, for each policy")
+    race.add_argument("--longer", type=int, default=1, help="times as many steps for hindsight")
     race.add_argument("--tables", type=int, default=60)
     race.add_argument("--split", default="test", choices=("train", "dev", "test"))
     race.add_argument("--bias", type=float, default=1.0)
@@ -72,7 +73,7 @@ def run_audit(arguments: argparse.Namespace) -> None:
 
 
 def run_row(arguments: argparse.Namespace) -> None:
-    plan = RowPlan(arguments.steps, arguments.tables, arguments.split, arguments.bias, arguments.seed)
+    plan = RowPlan(arguments.steps, arguments.tables, arguments.split, arguments.bias, arguments.seed, arguments.longer)
     data, measure = labelled(collected(arguments, size=PIXELS, name="row-logs"), plan.seed)
     policies = {name: trained(name, data, arguments.work, plan, _tell) for name in ARMS}
     lines = list(outcomes(measure, policies, plan, arguments.work / f"trials-{plan.name}.jsonl"))

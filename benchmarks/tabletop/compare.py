@@ -26,6 +26,7 @@ def compared(lines: Sequence[Line], rng: np.random.Generator) -> dict[str, Any]:
         "gain": paired_gain(ours, theirs).plain(),
         "by_table": over_seeds([by_table], rng).plain(),
         "p": mcnemar(ours, theirs),
+        "gain_clean": paired_gain(*(_marks(lines, name, TOLD, "clean") for name in (OURS, THEIRS))).plain(),
     }
 
 

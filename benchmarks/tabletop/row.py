@@ -43,18 +43,24 @@ class RowPlan:
     """How large the comparison is."""
 
     steps: int
-    """Of training, for each policy."""
+    """Of training, for each policy, but for `longer`."""
     tables: int
     """Each with every command that can be carried out on it."""
     split: Split
     bias: float
     """Of the collector that plays before something is told, as in the logs."""
     seed: int
+    longer: int = 1
+    """Times as many steps for hindsight: does it only lack steps?"""
 
     @property
     def name(self) -> str:
         """Return what files of its trials are called."""
-        return f"{self.split}-{self.bias:g}-{self.steps}-{self.seed}"
+        return f"{self.split}-{self.bias:g}-{self.steps_of(THEIRS)}-{self.steps}-{self.seed}"
+
+    def steps_of(self, arm: str) -> int:
+        """Return for how many steps an arm is trained."""
+        return self.steps * (self.longer if arm == THEIRS else 1)
 
 
 def labelled(logs: Path, seed: int) -> tuple[Path, Measure]:
@@ -69,15 +75,18 @@ def labelled(logs: Path, seed: int) -> tuple[Path, Measure]:
 
 def trained(name: str, data: Path, work: Path, plan: RowPlan, watch: Watch) -> Policy:
     """Return the policy of an arm, trained or gone on with where it is not there."""
-    run, weights = Run(work / f"{name}-{plan.steps}-{plan.seed}"), ",".join(str(weight) for weight in ARMS[name])
-    settings = (*SETTINGS, f"schedule.steps={plan.steps}", f"data.kind_weights={weights}", f"seed={plan.seed}")
+    steps, weights = plan.steps_of(name), ",".join(str(weight) for weight in ARMS[name])
+    run = Run(work / f"{name}-{steps}-{plan.seed}")
+    if run.has(steps):
+        return load_policy(run.path)
+    settings = (*SETTINGS, f"schedule.steps={steps}", f"data.kind_weights={weights}", f"seed={plan.seed}")
     options = TrainOptions(run.path, (str(data),), preset="arm", set=settings, resume=run.exists)
     with run.held():
         training = plan_of(options, run)
         trainer = make_trainer(training, run, options.resume, Console(quiet=True))
         if not options.resume:
             run.begin(training, overwrite=False)
-        trainer.fit(plan.steps, run, lambda progress: watch(f"train {name} {progress.step}/{plan.steps}"))
+        trainer.fit(steps, run, lambda progress: watch(f"train {name} {progress.step}/{steps}"))
     return load_policy(run.path)
 
 
