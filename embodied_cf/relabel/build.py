@@ -137,7 +137,7 @@ def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:
 
         return AtomicSynthesizer.of(options.policy, setting.profile, setting.body, options.seed)
     kind = PrimitiveSynthesizer if options.synthesizer == "primitive" else RetrievalSynthesizer
-    return kind(setting.profile, setting.body)
+    return kind(setting.profile, setting.body, "gripper_command" in setting.spec.columns)
 
 
 def _camera(setting: Setting) -> CameraModel | None:

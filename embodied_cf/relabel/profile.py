@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Float32
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.motion import future_chunks, typical_scale
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.language import arm
 from embodied_cf.language.arm import wrap
 from embodied_cf.language.meaning import Meaning, meaning_for
 from embodied_cf.language.scale import MotionScale
@@ -17,6 +18,8 @@ from embodied_cf.relabel.stages import Segmenter
 
 _MARGIN = 0.05
 """Share of the data's range by which a target may lie outside it."""
+_HALF = 0.5
+"""Least speed of a segment that is retrieved, in typical ones."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _pools(
         segments = segmenter.segment(track, body, meaning)
         draws = generator(seed, name, "retrieval pool").random(len(segments))
         for (start, end, command), draw in zip(segments, draws.tolist(), strict=True):
-            if command and end - start >= body.chunk_length // 2:
+            if command and (end - start >= body.chunk_length // 2 or "gripper" in command):  # which is soon done
                 found[command].append((draw, number, start, end))
     pools = {
         command: _pool([named[number][1] for _, number, _, _ in kept], kept, body, meaning.scale)
@@ -105,7 +108,9 @@ def _pools(
         if (kept := sorted(rows)[:size])
     }
     return {
-        command: shown for command, pool in pools.items() if len((shown := _that_show(command, pool, meaning)).mask)
+        command: shown
+        for command, pool in pools.items()
+        if len((shown := _brisk(command, _that_show(command, pool, meaning), body, meaning.scale)).mask)
     }
 
 
@@ -131,4 +136,21 @@ def _that_show(command: str, pool: Pool, meaning: Meaning) -> Pool:
     origin[:, 6] = 1.0 - pool.action[:, -1, -1] if "gripper" in command else pool.action[:, -1, -1]
     table = meaning.of_chunks(pool.action, pool.mask, origin)
     rows = table[meaning.vocabulary.index[command]] == PASS
+    return Pool(pool.action[rows], pool.mask[rows], pool.entry[rows])
+
+
+def _brisk(command: str, pool: Pool, body: Embodiment, scale: MotionScale) -> Pool:
+    """Return the segments in which an arm gets at least half as far as is typical: others hardly show the command."""
+    if body.kind == "nav":
+        return pool
+    index, moved = arm.VOCABULARY.index[command], pool.mask.sum(axis=1)
+    end = pool.action[np.arange(len(moved)), moved - 1]
+    if index < len(arm.MOVES):
+        axis, sign = arm.MOVES[index]
+        share = sign * end[:, axis] / (scale.step * moved)
+    elif index in (arm.ROTATE_LEFT, arm.ROTATE_RIGHT):
+        share = np.abs(end[:, 5]) * body.chunk_length / (scale.turn * moved)
+    else:
+        return pool
+    rows = share >= _HALF
     return Pool(pool.action[rows], pool.mask[rows], pool.entry[rows])

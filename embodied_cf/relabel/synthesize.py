@@ -19,6 +19,10 @@ NO_GOAL = "the synthesizer reaches commands, not things in the image"
 OUT_OF_REACH = "leaves the reach that the data shows"
 RUNS_INTO = "runs into something that stands there"
 GRIPPER = "the gripper is so already"
+_SHORTEST = 1.5
+"""Typical steps: an arm that can go no further than this is not told to."""
+_SHORT_OF = 0.5
+"""Typical steps before the border of its reach at which an arm stops: downwards, the border is the table."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ class PrimitiveSynthesizer:
 
     profile: Profile
     body: Embodiment
+    commanded: bool = False
+    """Whether the track's gripper is the command in force: it is then kept as it is. A measured one may have been
+    stopped by what it holds: it is kept open or closed, so that nothing is let go."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -44,7 +51,8 @@ class PrimitiveSynthesizer:
         command = np.maximum(proposals.command, 0)
         action = self.table[command]
         if self.body.kind == "arm":
-            action = _with_gripper(action, proposals.command, context.track[proposals.start, 6])
+            here = context.track[proposals.start]
+            action = _with_gripper(_to_the_border(self.profile, here, action), proposals.command, here, self.commanded)
         mask = np.ones(action.shape[:2], bool)
         reason = first_reason(
             len(proposals), {NO_GOAL: proposals.command < 0, **self._limits(context, proposals, action)}
@@ -54,15 +62,23 @@ class PrimitiveSynthesizer:
     def _limits(self, context: Context, proposals: Proposals, action: np.ndarray) -> dict[str, np.ndarray]:
         if self.body.kind == "nav":
             return {}
-        return arm_limits(self.profile, context, proposals, action)
+        left = np.abs(action[:, -1, :3]).max(axis=1)
+        at_border = (proposals.command < arm.ROTATE_LEFT) & (left < _SHORTEST * self.profile.scale.step)
+        limits = arm_limits(self.profile, context, proposals, action)
+        return {**limits, OUT_OF_REACH: limits[OUT_OF_REACH] | at_border}
 
 
 @dataclass(frozen=True)
 class RetrievalSynthesizer:
-    """The real segment that carried out the command and was entered most alike, moved to the branch point."""
+    """The real segment that carried out the command and was entered most alike, moved to the branch point.
+
+    An arm's gripper stays as it is there, unless the command is about it.
+    """
 
     profile: Profile
     body: Embodiment
+    commanded: bool = False
+    """As in `PrimitiveSynthesizer`."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -87,6 +103,7 @@ class RetrievalSynthesizer:
             "entered too differently": distance > 50.0,
         }
         if self.body.kind == "arm":
+            action = _with_gripper(action, proposals.command, context.track[proposals.start], self.commanded)
             reasons |= arm_limits(self.profile, context, proposals, action)
         return Synthesis(action, mask, first_reason(count, reasons), 1.0 / (1.0 + 0.1 * distance))
 
@@ -136,12 +153,27 @@ def _arm_primitives(scale: MotionScale, rows: int) -> Float32[np.ndarray, "c h 7
     return table
 
 
-def _with_gripper(
-    action: Float32[np.ndarray, "p h 7"], command: Int64[np.ndarray, " p"], now: Float[np.ndarray, " p"]
+def _to_the_border(
+    profile: Profile, here: Float[np.ndarray, "p 7"], action: Float32[np.ndarray, "p h 7"]
 ) -> Float32[np.ndarray, "p h 7"]:
-    kept = (now >= 0.5).astype(np.float32)
-    action[..., 6] = np.where(command == arm.OPEN, 1.0, np.where(command == arm.CLOSE, 0.0, kept))[:, None]
-    return action
+    """Return straight moves that stop before the reach of the data ends: a whole chunk of steps seldom fits in."""
+    inner = _SHORT_OF * profile.scale.step
+    room = np.minimum(profile.low + inner - here[:, :3], 0.0), np.maximum(profile.high - inner - here[:, :3], 0.0)
+    low, high = (side[:, None].astype(np.float32) for side in room)
+    return np.concatenate([np.clip(action[..., :3], low, high), action[..., 3:]], axis=-1)
+
+
+def _with_gripper(
+    action: Float32[np.ndarray, "p h 7"],
+    command: Int64[np.ndarray, " p"],
+    here: Float[np.ndarray, "p 7"],
+    commanded: bool,
+) -> Float32[np.ndarray, "p h 7"]:
+    """Return chunks that open or close the gripper if the command says so, and else keep it."""
+    kept = here[:, 6] if commanded else here[:, 6] >= 0.5
+    out = action.copy()
+    out[..., 6] = np.where(command == arm.OPEN, 1.0, np.where(command == arm.CLOSE, 0.0, kept))[:, None]
+    return out
 
 
 def _nearest(pool: Pool, entry: Float[np.ndarray, "n e"]) -> tuple[np.ndarray, np.ndarray]:
