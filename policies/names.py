@@ -26,7 +26,7 @@ class KnownNames:
 
     def __init__(self, known: Sequence[str]) -> None:
         self._known = {*known, *ARTICLES, *THING.split()}
-        self._kinds = [kind for kind in SEEN_KINDS if kind in self._known]
+        self._kinds = tuple(kind for kind in SEEN_KINDS if kind in self._known)
 
     def said(self, thing: str) -> str:
         """Return a noun phrase in known words: itself, if it has no others."""
@@ -34,9 +34,10 @@ class KnownNames:
         if not self._kinds or self._known.issuperset([*beside, name]):
             return thing
         kept = [word for word in beside if word in self._known]
-        return " ".join([*kept, name if name in self._known else self._kind_of(name)])
+        return " ".join([*kept, name if name in self._known else _nearest(name, self._kinds)])
 
-    @functools.lru_cache(maxsize=1 << 12)  # noqa: B019 - one for each policy
-    def _kind_of(self, name: str) -> str:
-        kinds = torch.stack([direction(_KIND.format(kind)) for kind in self._kinds])
-        return self._kinds[int((kinds @ direction(_KIND.format(name))).argmax())]
+
+@functools.lru_cache(maxsize=1 << 12)
+def _nearest(name: str, kinds: tuple[str, ...]) -> str:
+    known = torch.stack([direction(_KIND.format(kind)) for kind in kinds])
+    return kinds[int((known @ direction(_KIND.format(name))).argmax())]
