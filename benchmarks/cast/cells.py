@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cast.arm import Arm
-from benchmarks.cast.arms import ARMS
+from benchmarks.cast.arms import ARMS, ORACLE, PLANNER
 from embodied_cf.datasets.files import json_line
 from embodied_cf.envs.splits import SPLITS
 from embodied_cf.errors import UsageError
@@ -34,8 +34,8 @@ class Scope:
     worlds: tuple[str, ...] = ("rooms",)
     families: tuple[Family, ...] = FAMILIES
     split: str = "dev"
-    episodes: int = 300
-    """Driven for each world, family and control."""
+    episodes: int = 100
+    """Driven for each seed, world, family and control."""
     logs: int = 400
     """Logged episodes of each world."""
     preset: str = "seeing"
@@ -64,7 +64,7 @@ class Cell:
     steps: int
     """Of training; 0 for who is not trained."""
     seed: int
-    """Of training."""
+    """Of training, and of the episodes that are driven: other seeds drive others, all arms of a seed the same."""
 
     @property
     def name(self) -> str:
@@ -105,17 +105,18 @@ def budget(text: str) -> int:
 
 
 def planned(scope: Scope) -> list[Cell]:
-    """Return the whole comparison, seed by seed: all arms at bias 1 and the double budget, and the pair elsewhere."""
+    """Return the whole comparison, seed by seed: all arms at bias 1 and the double budget, and the pair elsewhere. How
+    much there is to gain, `oracle` tells at every budget, on the first seed."""
     demo, double, converged = BUDGETS.values()
     elsewhere = [(1.0, demo), (1.0, converged), *((0.8, steps) for steps in BUDGETS.values()), (0.5, double),
                  (0.0, double)]  # fmt: skip
     arms = [name for name, arm in ARMS.items() if not arm.ablation]
-    cells: list[Cell] = []
+    cells = combined(scope, [*PAIR, ORACLE], (1.0,), BUDGETS.values(), (0,))
     for seed in range(3):
         cells += combined(scope, arms, (1.0,), (double,), (seed,))
         cells += [Cell(scope, arm, bias, steps, seed) for bias, steps in elsewhere for arm in PAIR]
     for seed in (3, 4):
-        cells += [Cell(scope, arm, 1.0, steps, seed) for steps in BUDGETS.values() for arm in PAIR]
+        cells += combined(scope, [*PAIR, PLANNER], (1.0,), BUDGETS.values(), (seed,))
     return list(dict.fromkeys(cells))
 
 
@@ -140,7 +141,7 @@ def combined(
 
 def _needed(arm: Arm, cell: Cell) -> Cell:
     if not arm.trained:
-        return replace(cell, bias=None, steps=0, seed=0)
+        return replace(cell, bias=None, steps=0)
     return cell if arm.logs else replace(cell, bias=None)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.cast.arm import Arm
 from benchmarks.cast.arms import ARMS
-from benchmarks.cast.cells import Cell, Line, Scope
+from benchmarks.cast.cells import Cell, Line
 from benchmarks.cast.data import Means, alone, sources
 from benchmarks.cast.drivers import DRIVERS
 from embodied_cf.evaluate.load import load
@@ -36,8 +36,6 @@ from embodied_cf.train.config import change, load_preset
 from embodied_cf.train.run import LOG, Run, refuse_other_plan
 from embodied_cf.train.run import Plan as Training
 
-SEED = 0
-"""Of the episodes that are driven: the same for all cells."""
 SIGHT_CODES: Mapping[Sight, str] = {"nearest": "n", "far": "f", "unseen": "u"}
 SETTINGS = ("data.per_observation=4",)
 """Of training, for all arms: those of the demonstration."""
@@ -62,11 +60,11 @@ def make(cell: Cell, means: Means, watch: Watch) -> Line:
         done("train")
         outcomes = drive(arm, cell, means, watch)
     else:
-        outcomes = drive_expert(cell.scope)
+        outcomes = drive_expert(cell)
     done("evaluate")
     about = {"cell": cell.to_json(), "command": cell.command, "when": datetime.now(UTC).isoformat(timespec="seconds")}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{_accelerator(means.device)}"
-    shown = {"success": successes(outcomes), "outcomes": outcomes, "episode_seed": SEED, "validation": validation}
+    shown = {"success": successes(outcomes), "outcomes": outcomes, "validation": validation}
     return {**about, "machine": machine, "revision": revision(), "seconds": seconds, **shown}
 
 
@@ -108,27 +106,27 @@ def train(run: Run, plan: Training, watch: Watch) -> list[Line]:
 
 
 def drive(arm: Arm, cell: Cell, means: Means, watch: Watch) -> dict[str, dict[str, str]]:
-    """Let the policy of a cell drive under each control; what chance gives is found once for all cells."""
+    """Let the policy of a cell drive under each control; what chance gives is found once for all cells of a seed."""
     work, scope, suite = means.work, cell.scope, Suite(cell.scope.places)
     directory, loaded = work / "cells" / cell.name, load(str(run_of(arm, cell, work).path))
     if isinstance(loaded, VlaPolicy):
         loaded.model.to(device_of(means.device))
     policy = DRIVERS[arm.driver](loaded) if arm.driver else loaded
-    plan = Plan(cell.arm, suite, scope.episodes, SEED, (NONE, SHUFFLED))
+    plan = Plan(cell.arm, suite, scope.episodes, cell.seed, (NONE, SHUFFLED))
     records = evaluate(policy, plan, directory / "evaluation", lambda told, drives: watch(f"evaluate {told}"))
-    known = work / "chance" / replace(cell, arm=CHANCE, bias=None, steps=0, seed=0).name
+    known = work / "chance" / replace(cell, arm=CHANCE, bias=None, steps=0).name
     chance = replace(plan, policy=CHANCE, controls=(CHANCE,))  # no policy takes part
     with alone(known.with_name(f".{known.name}.lock")):
         records += evaluate(policy, chance, known, lambda told, drives: watch(f"evaluate {told}"))
-    return outcomes_of(records, suite, scope.episodes)
+    return outcomes_of(records, cell)
 
 
-def outcomes_of(records: Iterable[Record], suite: Suite, episodes: int) -> dict[str, dict[str, str]]:
+def outcomes_of(records: Iterable[Record], cell: Cell) -> dict[str, dict[str, str]]:
     """Return by world/family what became of each episode, in order: `sight` (n nearest, f far, u unseen), and for
     each control 1 for success, 0 for none, . where the control is not defined."""
     found = {("/".join(one.cell), one.control, one.seed): one for one in records}
     table = {}
-    for place, seeds in suite.seeds(SEED, episodes):
+    for place, seeds in Suite(cell.scope.places).seeds(cell.seed, cell.scope.episodes):
         plain = [found[str(place), NONE, seed] for seed in seeds]
         row = {"sight": "".join(SIGHT_CODES[one.sight] for one in plain)}
         for control in (NONE, SHUFFLED, CHANCE):
@@ -138,10 +136,10 @@ def outcomes_of(records: Iterable[Record], suite: Suite, episodes: int) -> dict[
     return table
 
 
-def drive_expert(scope: Scope) -> dict[str, dict[str, str]]:
+def drive_expert(cell: Cell) -> dict[str, dict[str, str]]:
     """Let the expert carry out what is asked; it is told nothing else, so there are no controls."""
     table = {}
-    for place, seeds in Suite(scope.places).seeds(SEED, scope.episodes):
+    for place, seeds in Suite(cell.scope.places).seeds(cell.seed, cell.scope.episodes):
         success, sight = "", ""
         for first in range(0, len(seeds), BATCH):
             tasks = [place.task(seed) for seed in seeds[first : first + BATCH]]

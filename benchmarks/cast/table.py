@@ -10,7 +10,7 @@ from benchmarks.cast.arms import ARMS, ORACLE, PLANNER
 from benchmarks.cast.cells import BUDGETS, Line, Scope, read
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.evaluate.demo import THEIRS
+from embodied_cf.evaluate.demo import OURS, THEIRS
 from embodied_cf.evaluate.statistics import Estimate, closed, following, over_seeds
 from embodied_cf.evaluate.summary import CHANCE, NONE, SHUFFLED
 
@@ -21,15 +21,17 @@ Made by `python -m benchmarks.cast` from [cast.jsonl](cast.jsonl), which has a l
 time, seconds, and the outcome of every episode; [evaluation.md](../evaluation.md) explains measures and intervals. All
 arms of a table have the same network, steps and batch.
 
-Success, in percent, is the mean over worlds and families, each counting the same. Brackets are 95 % intervals for other
-training seeds and other episodes; those of a single seed say nothing about other seeds. *Gain* is over `hindsight`, on
-the same seeds and episodes, in points. *Far*: the thing named first is in view and others are nearer. *Following*: the
-share of the margin over chance that is lost when another thing is named; intervals can be made from the file. *To
-oracle*, *to planner*: the share of the distance from `hindsight` that is closed. *Settling*: by how much the held-out
-error changed in the last quarter of training.
+Success, in percent, is the mean over worlds and families, each counting the same. Each training seed drives episodes of
+its own, all arms of a seed the same. Brackets are 95 % intervals for other training seeds and other episodes; those of
+a single seed say nothing about other seeds. *Gain* is over `hindsight`, on the same seeds and episodes, in points.
+*Far*: the thing named first is in view and others are nearer; all seeds' episodes together. *Following*: the share of
+the margin over chance that is lost when another thing is named; intervals can be made from the file. *To oracle*, *to
+planner*: the share of the distance from `hindsight` that is closed. *Settling*: by how much the held-out error changed
+in the last quarter of training. Below it, where there are more arms than two, `embodied-cf` less each of them, again on
+the same seeds and episodes, in points: intervals above 0 say that it is the better one.
 """
 COLUMNS = ("arm", "seeds", "success", "gain", "far", "following", "to oracle", "to planner", "settling")
-NEAR, FAR, ANY = "n", "f", "nfu"
+FAR = "f"
 
 Runs = Mapping[int, Line]
 """Lines of one arm by training seed."""
@@ -84,6 +86,7 @@ def page(groups: Groups) -> Iterator[str]:
             budget = f"{names[0]} budget, " if names else ""
             yield f"\n### Bias {bias:g}, {budget}{steps:,} steps\n"
             yield from table(groups[scope, bias, steps], scope)
+            yield from against(groups[scope, bias, steps], scope)
 
 
 def table(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
@@ -97,6 +100,19 @@ def table(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
+def against(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
+    """Yield a table of how much `embodied-cf` exceeds each other arm, by family; none for the pair alone."""
+    others = [name for name in ARMS if name in arms and name not in (OURS, PLANNER)]
+    if OURS not in arms or set(others) <= {THEIRS}:
+        return
+    yield f"\n| `embodied-cf` less | all | {' | '.join(scope.families)} |"
+    yield f"|{'---|' * (2 + len(scope.families))}"
+    for name in others:
+        rng = generator(0, "cast table", "against", name)
+        cells = [_points(difference(OURS, name, arms, rng, family)) for family in ("", *scope.families)]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 def numbers(name: str, arms: Mapping[str, Runs]) -> list[str]:
     """Return the columns of an arm after its name."""
     runs = arms[name]
@@ -105,7 +121,7 @@ def numbers(name: str, arms: Mapping[str, Runs]) -> list[str]:
         str(len(runs)),
         _share(over_seeds(outcomes(list(runs.values())), rng)),
         _points(gain(name, arms, rng)),
-        _share(mean(outcomes(list(runs.values()), FAR), rng)),
+        _share(far(list(runs.values()), rng)),
         _score(listening(list(runs.values()), rng)),
         _score(distance(name, ORACLE, arms, rng)),
         _score(distance(name, PLANNER, arms, rng)),
@@ -113,36 +129,43 @@ def numbers(name: str, arms: Mapping[str, Runs]) -> list[str]:
     ]
 
 
-def outcomes(lines: Sequence[Line], sights: str = ANY, family: str = "") -> Tables:
-    """Return success by seed and episode for each world and family, of episodes with a sight."""
+def outcomes(lines: Sequence[Line], family: str = "") -> Tables:
+    """Return success by seed and episode for each world and family; of one family, if one is named."""
+    return [
+        np.array([[bit == "1" for bit in line["outcomes"][place][NONE]] for line in lines], np.float64)
+        for place in lines[0]["outcomes"]
+        if family in ("", place.split("/")[1])
+    ]
+
+
+def far(lines: Sequence[Line], rng: np.random.Generator) -> Estimate | None:
+    """Return the success of episodes whose thing named first is in view and not the nearest; None without any."""
     found = []
-    for place, row in lines[0]["outcomes"].items():
-        columns = [at for at, sight in enumerate(row["sight"]) if sight in sights]
-        if columns and family in ("", place.split("/")[1]):
-            texts = [line["outcomes"][place][NONE] for line in lines]
-            found.append(np.array([[text[at] == "1" for at in columns] for text in texts], np.float64))
-    return found
+    for place in lines[0]["outcomes"]:
+        rows = [line["outcomes"][place] for line in lines]
+        bits = [bit == "1" for row in rows for sight, bit in zip(row["sight"], row[NONE], strict=True) if sight == FAR]
+        found += [np.array([bits], np.float64)] if bits else []
+    return over_seeds(found, rng) if found else None
 
 
-def mean(tables: Tables, rng: np.random.Generator) -> Estimate | None:
-    """Return the mean over cells with its interval; None without any episode."""
-    return over_seeds(tables, rng) if tables else None
-
-
-def together(names: Sequence[str], arms: Mapping[str, Runs]) -> list[Tables] | None:
-    """Return the outcomes of several arms on the seeds that all have; who is not trained is the same for any seed."""
+def together(names: Sequence[str], arms: Mapping[str, Runs], family: str = "") -> list[Tables] | None:
+    """Return the outcomes of several arms on the seeds, and so the episodes, that all have."""
     if any(name not in arms for name in names):
         return None
-    trained = [set(arms[name]) for name in names if ARMS[name].trained]
-    seeds = sorted(set.intersection(*trained)) if trained else [0]
-    if not seeds:
-        return None
-    return [outcomes([arms[name][seed if ARMS[name].trained else 0] for seed in seeds]) for name in names]
+    seeds = sorted(set.intersection(*(set(arms[name]) for name in names)))
+    return [outcomes([arms[name][seed] for seed in seeds], family) for name in names] if seeds else None
 
 
 def gain(name: str, arms: Mapping[str, Runs], rng: np.random.Generator) -> Estimate | None:
-    """Return by how much an arm's success exceeds that of `hindsight`, on the same seeds and episodes."""
-    both = together((name, THEIRS), arms) if name != THEIRS else None
+    """Return by how much an arm's success exceeds that of `hindsight`."""
+    return difference(name, THEIRS, arms, rng) if name != THEIRS else None
+
+
+def difference(
+    name: str, other: str, arms: Mapping[str, Runs], rng: np.random.Generator, family: str = ""
+) -> Estimate | None:
+    """Return by how much an arm's success exceeds another's, on the same seeds and episodes."""
+    both = together((name, other), arms, family)
     return over_seeds([ours - theirs for ours, theirs in zip(*both, strict=True)], rng) if both else None
 
 
@@ -180,7 +203,7 @@ def _late_change(validation: Sequence[Line]) -> float | None:
 
 
 def _percent(runs: Runs, family: str) -> str:
-    tables = outcomes(list(runs.values()), family=family)
+    tables = outcomes(list(runs.values()), family)
     return f"{100 * float(np.mean([table.mean() for table in tables])):.0f}" if tables else ""
 
 

@@ -19,7 +19,7 @@ DRAWS = 4000
 Outcomes = Bool[np.ndarray, " n"]
 """Success of n episodes."""
 Table = Real[np.ndarray, "s _"]
-"""A number for each of s training seeds and n episodes, which are the same for all seeds."""
+"""A number for each of s training seeds and n episodes: the same for all seeds, or each seed's own."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ def over_seeds(cells: Sequence[Table], rng: np.random.Generator, draws: int = DR
 
     Give success for a rate, differences of success of the same episodes for a gain, `normalised` ones for an
     aggregate. Seeds are drawn with replacement, the same for all cells; episodes within each cell, the same for all
-    seeds. A bootstrap of S seeds is too narrow: their part is widened by t / z * sqrt(S / (S - 1)), t the quantile
+    seeds. Where each seed has episodes of its own, these add to both parts: the interval is on the wide side.
+    A bootstrap of S seeds is too narrow: their part is widened by t / z * sqrt(S / (S - 1)), t the quantile
     of Student's law with S - 1 degrees of freedom (after Hesterberg 2015). One seed says nothing about others: its
     interval is for other episodes only.
     """

@@ -35,7 +35,8 @@ def test_the_plan_has_each_cell_once():
     headline = [cell for cell in cells if cell.bias == 1 and cell.steps == BUDGETS["double"]]
     assert sorted(cell.seed for cell in headline if cell.arm == OURS) == [0, 1, 2, 3, 4]
     assert sorted(cell.seed for cell in headline if cell.arm == ORACLE) == [0, 1, 2]
-    assert [cell for cell in cells if cell.arm == PLANNER] == [Cell(SCOPE, PLANNER, None, 0, 0)]
+    assert {cell.steps for cell in cells if cell.arm == ORACLE and cell.seed == 0} == set(BUDGETS.values())
+    assert [cell for cell in cells if cell.arm == PLANNER] == [Cell(SCOPE, PLANNER, None, 0, seed) for seed in range(5)]
     assert {cell.bias for cell in cells if cell.arm == "demos"} == {None}
     demo, double, converged = BUDGETS.values()
     assert {(cell.bias, cell.steps) for cell in cells if cell.arm == THEIRS} == {

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks.cast.arms import ORACLE, PLANNER
 from benchmarks.cast.cells import Cell, Scope, append
-from benchmarks.cast.table import FAR, gain, grouped, outcomes, settling, together, write_tables
+from benchmarks.cast.table import difference, far, gain, grouped, settling, together, write_tables
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
@@ -34,6 +34,7 @@ def results(tmp_path):
         line(OURS, "1111", seed=1),
         line(ORACLE, "1111"),
         line(PLANNER, "1111", bias=None, steps=0),
+        line(PLANNER, "1110", seed=1, bias=None, steps=0),
     ):
         append(file, one)
     return file
@@ -55,12 +56,17 @@ def test_a_gain_is_one_of_the_same_seeds(results):
     assert gain(THEIRS, arms, generator(0, "test")) is None
     ours, planner = together((OURS, PLANNER), arms)
     assert [part.shape for part in ours] == [part.shape for part in planner] == [(2, 4), (2, 4)]
+    assert planner[0].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]  # each seed drives episodes of its own
+    assert difference(OURS, ORACLE, arms, generator(0, "test"), "object").value == pytest.approx(-1 / 4)
+    assert together((OURS, "cast"), arms) is None
 
 
 def test_far_targets_are_taken_apart(results):
     runs = grouped(results)[SCOPE, 1.0, 3][OURS]
-    (far,) = outcomes([runs[0], runs[1]], FAR)
-    assert far.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    runs[1]["outcomes"]["rooms/object"] |= {"sight": "nuuf", "none": "0110"}
+    found = far([runs[0], runs[1]], generator(0, "test"))
+    assert (found.value, found.n) == (pytest.approx(2 / 3), 3)  # two of the first seed, one of the second
+    assert far([runs[1] | {"outcomes": {"rooms/object": {"sight": "n", "none": "1"}}}], generator(0, "test")) is None
     assert settling([runs[0]]) == "-20 %"
 
 
@@ -68,9 +74,9 @@ def test_the_page(results):
     write_tables(results)
     text = results.with_suffix(".md").read_text()
     assert "| `oracle` | " in text
-    tables = text[text.index("### Bias 1, 3 steps") :]
+    first = text[text.index("### Bias 1, 3 steps") : text.index("| `embodied-cf` less")]
     rows = {row.split(" | ")[0].strip("| "): [cell.strip(" |") for cell in row.split(" | ")]
-            for row in tables.splitlines() if row.startswith("| ")}  # fmt: skip
+            for row in first.splitlines() if row.startswith("| ")}  # fmt: skip
     assert list(rows)[1:] == [THEIRS, OURS, ORACLE, PLANNER]
     named = dict(zip(rows["arm"], rows[OURS], strict=True))
     assert named["seeds"] == "2"
@@ -81,6 +87,12 @@ def test_the_page(results):
     assert named["following"] == "1.00"
     assert (named["object"], named["referential"]) == ("88", "0")
     assert dict(zip(rows["arm"], rows[PLANNER], strict=True))["following"] == ""
+
+
+def test_the_page_tells_by_how_much_each_other_arm_is_exceeded(results):
+    write_tables(results)
+    (row,) = (row for row in results.with_suffix(".md").read_text().splitlines() if row.startswith("| oracle | -"))
+    assert row == "| oracle | -12.5 [-37.5, +0.0] | -25.0 [-75.0, +0.0] | +0.0 [+0.0, +0.0] |"
 
 
 def test_no_results_no_page(tmp_path):
