@@ -13,17 +13,20 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.counterpol_table import print_tables
 from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.datasets.files import json_line
 from embodied_cf.explain.checkpoints import load_policy
 from embodied_cf.explain.options import SearchOptions
-from embodied_cf.explain.policy import explain_policy
+from embodied_cf.explain.measures import Returns
+from embodied_cf.explain.policy import explain_policy, returns_before
 from embodied_cf.explain.rollout import make_envs
 
 ROOT = Path(__file__).parent.parent
@@ -94,14 +97,24 @@ def done(results: Path) -> set[Cell]:
 
 def run(environment: str, target: float, seed: int, method: str) -> dict:
     options = settings(environment, method)
-    policy = load_policy(str(BASES / f"{environment}.safetensors"))
+    policy, make, before = base(environment), make_envs(environment), known(environment, seed, options.confirm)
     cell = {"env": environment, "target": target, "seed": seed, "method": method, "options": asdict(options)}
     started = time.perf_counter()
     try:
-        told = explain_policy(policy, make_envs(environment), target, options, seed=seed).to_json()
+        told = explain_policy(policy, make, target, options, seed=seed, before=before).to_json()
     except UnreachableError as error:
         told = {"unreachable": str(error)}
     return cell | told | {"wall_seconds": round(time.perf_counter() - started, 1)}
+
+
+def base(environment: str) -> nn.Module:
+    return load_policy(str(BASES / f"{environment}.safetensors"))
+
+
+@cache
+def known(environment: str, seed: int, episodes: int) -> Returns:
+    """What the base policy has, which all cells of a seed compare with."""
+    return returns_before(base(environment), make_envs(environment), episodes, seed)
 
 
 def settings(environment: str, method: str) -> SearchOptions:

@@ -66,17 +66,19 @@ def explain_policy(
     *,
     seed: int = 0,
     practice: MakeEnvs | None = None,
+    before: Returns | None = None,
 ) -> PolicyExplanation:
     """Return the least changed policy with return `target` that the search finds, measured on fresh episodes.
 
     `practice` makes the environments whose episodes the search learns from, if they are not to be those of `make`.
+    `before` is what `returns_before` found, for who asks for several targets of one policy.
 
     Raises UnreachableError with the nearest return if fresh episodes confirm none, PolicyError if the policy does not
     fit the environment or has no log-probabilities.
     """
     options = options or SearchOptions()
     _check(policy, make)
-    before = measure_returns(policy, make, options.confirm, generator(seed, "explain", "before"))
+    before = before or returns_before(policy, make, options.confirm, seed)
     gap = abs(target - before.stochastic.mean)
     delta = options.delta or _tenth(before.stochastic)
     unchanged = gap <= delta
@@ -115,6 +117,11 @@ def explain_policy(
         policy=found.policy,
         visits=visits,
     )
+
+
+def returns_before(policy: nn.Module, make: MakeEnvs, episodes: int, seed: int = 0) -> Returns:
+    """Return what the original policy has, on the episodes that `explain_policy` plays for it."""
+    return measure_returns(policy, make, episodes, generator(seed, "explain", "before"))
 
 
 def meets(returns: Estimate, target: float, delta: float) -> bool:

@@ -10,7 +10,7 @@ from embodied_cf.counterfactual.descent import divergence_gradient
 from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.explain.objective import gradient
 from embodied_cf.explain.options import SearchOptions
-from embodied_cf.explain.policy import explain_policy
+from embodied_cf.explain.policy import explain_policy, returns_before
 from embodied_cf.explain.rollout import play
 from embodied_cf.explain.search import search
 
@@ -125,7 +125,9 @@ def test_an_unreachable_return_says_what_was_reached(mode):
 
 def test_the_same_seed_gives_the_same_answer():
     options = SearchOptions(episodes=50, iterations=30, rate=0.05, polish=40, confirm=100, delta=0.2)
-    told = [explain_policy(Table(), TabularEnvs, 4.7, options, seed=3) for _ in range(2)]
+    known = returns_before(Table(), TabularEnvs, options.confirm, seed=3)
+    told = [explain_policy(Table(), TabularEnvs, 4.7, options, seed=3, before=given) for given in (None, known)]
+    assert told[0].before == told[1].before
     assert (told[0].policy.logits == told[1].policy.logits).all()
     assert told[0].after == told[1].after
     assert told[0].valid
