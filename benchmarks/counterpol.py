@@ -24,8 +24,8 @@ from benchmarks.counterpol_table import print_tables
 from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.datasets.files import json_line
 from embodied_cf.explain.checkpoints import load_policy
-from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.measures import Returns
+from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.policy import explain_policy, returns_before
 from embodied_cf.explain.rollout import make_envs
 
