@@ -27,9 +27,9 @@ def _row(rows: list[dict], least: dict[int, float]) -> str:
     met = [cell for cell in rows if cell.get("valid")]
     found = [cell for cell in rows if "after" in cell]
     if not found:
-        return f"0 | {rows[0]['unreachable'].split(':')[-1].split('.')[0]} | – | – | – | – | – | – | – |".rstrip(" |")
+        return f"0 | {rows[0]['unreachable'].split(': ')[1].split(' (')[0]} | – | – | – | – | – | – | –"
     kl = [cell["proximity"]["trajectory_kl"] for cell in found]
-    excess = [cell["proximity"]["trajectory_kl"] / least[cell["seed"]] - 1 for cell in met]
+    excess = [_excess(cell["proximity"]["trajectory_kl"], least[cell["seed"]]) for cell in met]
     values = (
         str(len(met)),
         f"{_mean(found, 'after', 'stochastic', 'mean'):.4g} ± {_mean(found, 'after', 'stochastic', 'error'):.2g}",
@@ -42,6 +42,11 @@ def _row(rows: list[dict], least: dict[int, float]) -> str:
         f"{_mean(found, 'cost', 'seconds'):.0f}",
     )
     return " | ".join(values)
+
+
+def _excess(divergence: float, least: float) -> float:
+    """Return the share beyond the least; nothing is beyond a policy that comes back unchanged, on its seed."""
+    return divergence / least - 1 if least else 0.0
 
 
 def _mean(cells: list[dict], *names: str) -> float:

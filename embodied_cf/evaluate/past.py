@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from embodied_cf.datasets.motion import odometry
+from embodied_cf.language.predicate_tracker import STOP_M, STOP_STEPS
 from embodied_cf.policies.contract import Policy
 
 Look = UInt8[np.ndarray, "b h w 3"]
@@ -63,6 +64,14 @@ class Past:
     def told_before(self, since: Int64[np.ndarray, " b"]) -> None:
         """They had been told so many control periods before the present one."""
         self._since = since.astype(np.float64)
+
+    def rested(self, poses: Sequence[Float64[np.ndarray, "b 3"]]) -> Bool[np.ndarray, " b"]:
+        """Return which robots have stood, since they were told, for as long as a stop takes; of their poses since the
+        beginning."""
+        recent = np.stack(poses[-STOP_STEPS - 1 :])[..., :2]
+        still = (np.hypot(*np.moveaxis(recent - recent[-1], -1, 0)) <= STOP_M).all(axis=0)
+        told_long_ago = len(poses) > STOP_STEPS if self._since is None else self._since >= STOP_STEPS
+        return still & told_long_ago
 
     @property
     def frames(self) -> UInt8[np.ndarray, "b t h w 3"]:

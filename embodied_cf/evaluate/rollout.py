@@ -58,7 +58,7 @@ def run_episodes(
     """Let a policy drive tasks under the instructions that it is told; each is judged by its task's own.
 
     With an ensemble, what past chunks say of the same moments counts, too. A policy that is told chains part by part
-    (`by_parts`) is told the next part where it would stand.
+    (`by_parts`) is told the next part where it has stood.
     """
     now, telling = start_episodes(tasks), Telling.of(policy, told)
     noise = draw_noise([task.seed for task in tasks], LONGEST)
@@ -66,7 +66,9 @@ def run_episodes(
     past.begin(_look(policy, backend, now, np.arange(len(now))))
     while not now.over.all():
         plan, origin, rows = np.zeros((len(now), *_shape(policy))), now.state.pose, np.flatnonzero(~now.over)
-        plan[rows] = next_plans(policy, partial(_seen, past, poses, sight), telling, past, rows, rng)
+        plan[rows] = next_plans(
+            policy, partial(_seen, past, poses, sight), telling, past, past.rested(poses), rows, rng
+        )
         if ensemble is not None:
             ensemble = ensemble.asked(plan, origin)
             plan, ensemble = ensemble.chunk(origin), ensemble.after(execute)

@@ -1,10 +1,10 @@
-"""What robots are told now: the whole instruction, or of a chain one part after another, each until they stand."""
+"""What robots are told now: the whole instruction, or of a chain one part after another, each until they have stood."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.evaluate.past import Past
 from embodied_cf.policies.contract import ActionChunk, Observation, Policy
@@ -34,7 +34,7 @@ class Telling:
         return tuple([self.parts[row][self.at[row]] for row in rows.tolist()])
 
     def go_on(self, rows: Int64[np.ndarray, " r"]) -> Int64[np.ndarray, " s"]:
-        """Tell robots that stand the next part; returns those for which there is one."""
+        """Tell robots that have stood the next part; returns those for which there is one."""
         last = np.array([len(self.parts[row]) - 1 for row in rows.tolist()], np.int64)
         rows = rows[self.at[rows] < last]
         self.at[rows] += 1
@@ -46,21 +46,22 @@ def next_plans(
     see: Callable[[], Observation],
     telling: Telling,
     past: Past,
+    rested: Bool[np.ndarray, " b"],
     rows: Int64[np.ndarray, " r"],
     rng: np.random.Generator,
 ) -> Float64[np.ndarray, "r k 2"]:
     """Return where some robots would drive; rows beyond a chunk's mask keep the last place.
 
-    Those that would stand are told the next part at once, if there is one; their past begins there. `see` returns what
-    all robots have seen since they were told.
+    Those that would stand, and have stood for as long as a stop takes (`rested`, of all B robots), are told the next
+    part, if there is one; their past begins there. `see` returns what all robots have seen since they were told.
     """
     body = policy.embodiment
     plan = np.zeros((len(telling.parts), body.chunk_length, body.chunk_dimensions))
-    left = rows
-    while len(left):
-        plan[left] = _held(policy.act(see().take(left), telling.now(left), rng))
-        left = telling.go_on(left[~plan[left].any(axis=(1, 2))])
-        past.tell(left)
+    plan[rows] = _held(policy.act(see().take(rows), telling.now(rows), rng))
+    anew = telling.go_on(rows[rested[rows] & ~plan[rows].any(axis=(1, 2))])
+    if len(anew):
+        past.tell(anew)
+        plan[anew] = _held(policy.act(see().take(anew), telling.now(anew), rng))
     return plan[rows]
 
 

@@ -22,6 +22,7 @@ from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.evaluate.told import Telling, next_plans
 from embodied_cf.language.columns import Columns
+from embodied_cf.language.predicate_tracker import STOP_STEPS
 from embodied_cf.policies.contract import Observation, Policy
 
 _OFF_ROUTE_M = 0.4
@@ -97,8 +98,8 @@ class PolicyDriver:
 
     @property
     def history(self) -> int:
-        """Control periods back to the first frame that the policy is shown."""
-        return Past.of(self.policy, self.execute).ages[0]
+        """Control periods back to the first frame that the policy is shown, and as many as a stop takes."""
+        return max(Past.of(self.policy, self.execute).ages[0], STOP_STEPS)
 
     def take_over(self, handover: Handover) -> Wheel:
         """Begin with a fresh decision."""
@@ -119,8 +120,7 @@ class _PolicyWheel:
         self._past = Past.of(driver.policy, driver.execute)
         for state in states:
             self._past.begin(driver.see(now.worlds, state))
-        if self.told.part.any():
-            self._past.told_before(now.clock - self.told.clock)
+        self._past.told_before(now.clock - self.told.clock)
         self._poses = [self.told.pose, *(state.pose for state in states)]
         self._telling = Telling.of(driver.policy, (driver.told,) * len(now), self.told.part)
         self._periods, self._origin = 0, now.state.pose
@@ -134,7 +134,9 @@ class _PolicyWheel:
                 -phase % driver.execute, rows, lambda rows: driver.see(now.worlds.take(rows), now.state.take(rows))
             )
         if phase == 0 and len(rows):
-            chunk = next_plans(driver.policy, self._seen, self._telling, self._past, rows, self._rng)
+            chunk = next_plans(
+                driver.policy, self._seen, self._telling, self._past, self._past.rested(self._poses), rows, self._rng
+            )
             self._plan = np.zeros((len(now), *chunk.shape[1:]))
             self._plan[rows], self._origin = chunk, now.state.pose
             anew = np.flatnonzero(self._telling.at != self.told.part)

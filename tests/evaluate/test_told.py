@@ -10,6 +10,7 @@ from embodied_cf.envs.tasks import make_task
 from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import run_episodes
 from embodied_cf.evaluate.told import Telling
+from embodied_cf.language.predicate_tracker import STOP_M, STOP_STEPS
 from embodied_cf.policies.contract import ActionChunk
 from embodied_cf.relabel.synthesize import arcs
 
@@ -40,12 +41,26 @@ def driven(policy, *texts):
     return run_episodes(policy, tasks, texts, np.random.default_rng(0))
 
 
-def test_the_next_part_is_told_where_the_robot_would_stand():
+def test_the_next_part_is_told_once_the_robot_has_stood():
     policy = Obedient()
-    driven(policy, "go to the box, then turn left; after that, stop")
+    pose = driven(policy, "go to the box, then turn left; after that, stop").pose[0]
     first, second, last = "go to the box", "turn left", "stop"
-    assert [told for (told,) in policy.said[:7]] == [first, first, first, second, second, second, last]
-    assert {told for (told,) in policy.said[7:]} == {last}, "nothing comes after the last part"
+    said = [told for (told,) in policy.said]
+    stood = said.index(second)
+    assert said[: stood + 1] == [first] * stood + [second]
+    still = pose[4 * (stood - 1) - STOP_STEPS : 4 * (stood - 1) + 1, :2]
+    assert np.ptp(still, axis=0).max() <= STOP_M, "it has stopped, and did not only mean to"
+    assert stood <= 2 + 3, "two decisions to drive; at most three to stand, at the last of which it is told"
+    assert set(said[stood : said.index(last)]) == {second}
+    assert set(said[said.index(last) :]) == {last}, "nothing comes after the last part"
+
+
+def test_who_stands_as_it_is_told_drives_on_first():
+    policy = Obedient(patience=0)
+    driven(policy, "go to the box, then turn left; after that, stop")
+    said = [told for (told,) in policy.said]
+    assert said[:2] == ["go to the box"] * 2, "it had not been told before it stood"
+    assert said[2:4] == ["turn left"] * 2
 
 
 def test_the_past_of_a_part_begins_with_it():
@@ -53,9 +68,10 @@ def test_the_past_of_a_part_begins_with_it():
     pose = driven(policy, "go to the box, then turn left").pose[0]
     told_again = policy.said.index(("turn left",))
     now, later = policy.past[told_again], policy.past[told_again + 1]
+    at = 4 * (told_again - 1)  # it was asked twice at that moment
     np.testing.assert_allclose(now.odometry, 0.0, atol=1e-6)
     assert (now.image == now.image[:, -1:]).all()
-    np.testing.assert_allclose(later.odometry[0, 0, 0], -np.hypot(*(pose[12, :2] - pose[8, :2])), atol=0.05)
+    np.testing.assert_allclose(later.odometry[0, 0, 0], -np.hypot(*(pose[at + 4, :2] - pose[at, :2])), atol=0.05)
     assert (later.image[:, 0] == now.image[:, -1]).all()
     before = policy.past[told_again - 1]
     assert np.abs(before.odometry[0, 0]).max() > 0.1
