@@ -7,7 +7,7 @@ now. For bodies whose chunks are places on the floor (`nav`).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 
 from embodied_cf.errors import UsageError
 from embodied_cf.language.predicate_geometry import in_frame, out_of_frame
@@ -26,6 +26,12 @@ class _Past:
     def left(self) -> int:
         """Rows that speak of moments to come."""
         return self.place.shape[1] - self.age
+
+    def as_if(self, newest: "_Past", rows: Int64[np.ndarray, " r"]) -> "_Past":
+        """Return what it would be if some robots had said the same as just now."""
+        place = self.place.copy()
+        place[rows, self.age :] = newest.place[rows, : self.left]
+        return _Past(self.age, place)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class TemporalEnsemble:
         """Add chunks that were asked for just now, at these poses."""
         place = out_of_frame(pose, np.asarray(chunk, np.float64))
         return TemporalEnsemble(self.coefficient, (*self.past, _Past(0, place)))
+
+    def told_anew(self, rows: Int64[np.ndarray, " r"]) -> "TemporalEnsemble":
+        """Let the newest chunks of some robots stand alone: what they said before was about something else."""
+        *older, newest = self.past
+        return TemporalEnsemble(self.coefficient, (*(one.as_if(newest, rows) for one in older), newest))
 
     def after(self, periods: int) -> "TemporalEnsemble":
         """Let time pass; what speaks of the past only is forgotten."""

@@ -66,11 +66,12 @@ def run_episodes(
     past.begin(_look(policy, backend, now, np.arange(len(now))))
     while not now.over.all():
         plan, origin, rows = np.zeros((len(now), *_shape(policy))), now.state.pose, np.flatnonzero(~now.over)
+        part = telling.at.copy()
         plan[rows] = next_plans(
             policy, partial(_seen, past, poses, sight), telling, past, past.rested(poses), rows, rng
         )
         if ensemble is not None:
-            ensemble = ensemble.asked(plan, origin)
+            ensemble = ensemble.asked(plan, origin).told_anew(np.flatnonzero(telling.at != part))
             plan, ensemble = ensemble.chunk(origin), ensemble.after(execute)
         for step in range(execute):
             chunk = seen_from(plan[:, step:], origin, now.state.pose)

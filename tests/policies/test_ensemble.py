@@ -59,3 +59,12 @@ def test_rows_do_not_mix():
         one, pose = chunks[row : row + 1], poses[row : row + 1]
         alone = TemporalEnsemble().asked(one, pose).after(1).asked(one, pose).chunk(pose)
         assert both[row : row + 1] == pytest.approx(alone)
+
+
+def test_who_is_told_anew_forgets_what_it_said_and_nobody_else():
+    chunks, poses = np.concatenate([_ahead(0.1)] * 2), np.zeros((2, 3))
+    ensemble = TemporalEnsemble(0.0).asked(chunks, poses).after(1).asked(4 * chunks, poses)
+    said = ensemble.told_anew(np.array([1])).chunk(poses)
+    assert said[1] == pytest.approx(4 * chunks[1])
+    assert said[0] == pytest.approx(ensemble.chunk(poses)[0])
+    assert said[0, 0, 0] == pytest.approx((0.2 + 0.4) / 2)
