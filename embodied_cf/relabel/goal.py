@@ -67,10 +67,9 @@ class GoalSynthesizer:
             drive, command = chosen_drives(self.fan, self.primitive.profile.scale, standing), begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
             action[rows[standing.elsewhere]] = self._looking
-            stands = standing.tracker.success | _has_turned(standing)
-            action[rows[stands]] = 0.0
+            action[rows[standing.tracker.success]] = 0.0
             spare[rows[command >= 0]] = _SPARE_M
-            for row, problem in zip(rows.tolist(), _problems(standing, drive, stands | (command >= 0)), strict=True):
+            for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):
                 reason[row] = problem
         for row in np.flatnonzero(context.obstacles.touched(context.track[proposals.start], action, spare)).tolist():
             reason[row] = reason[row] or RUNS_INTO
@@ -88,17 +87,11 @@ def begun_command(standing: Standing) -> Int64[np.ndarray, " p"]:
     return command
 
 
-def _has_turned(standing: Standing) -> Bool[np.ndarray, " p"]:
-    """Return which are told no more than to turn, and have: who then stands has settled, too."""
-    rule, side = standing.aims.rule, standing.aims.side
-    return (rule == Rule.TURN) & standing.is_last & (side * standing.tracker.turned >= TURN[0])
-
-
-def _problems(standing: Standing, drive: Drives, by_other_means: Bool[np.ndarray, " p"]) -> tuple[str, ...]:
+def _problems(standing: Standing, drive: Drives, by_command: Bool[np.ndarray, " p"]) -> tuple[str, ...]:
     circle, tracker = standing.aims.circle[:, 0], standing.tracker
     placed = np.isfinite(standing.circle[..., :2]).all(axis=3) | (standing.asked.landmark < 0)
     away = np.hypot(circle[:, 0], circle[:, 1]) - circle[:, 2]
-    otherwise = by_other_means | standing.elsewhere
+    otherwise = by_command | standing.elsewhere | tracker.success
     return first_reason(
         len(circle),
         {

@@ -1,8 +1,7 @@
 """Goals told some steps ago, of which the robot has since done a part, or all: what few goals told at random show.
 
 Robots that drive by things seldom stand beside them, seldom pass between the two that they see, and never stop because
-they have turned enough (`relabel.propose_commands`). Without rows of such moments a policy drives on from where it
-should stop.
+they have turned enough. Without rows of such moments a policy drives on from where it should stop.
 """
 
 from collections.abc import Iterator
@@ -10,12 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from embodied_cf.language.predicate_geometry import cross, length
+from embodied_cf.language.predicate_geometry import cross, length, wrap
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import BESIDE_M, RING_M
 from embodied_cf.relabel.asked import facing
-from embodied_cf.relabel.propose_commands import commands_earlier
 from embodied_cf.relabel.propose_things import (
+    COMMAND_SIDES,
+    COMMANDS,
     Goals,
     Sights,
     gaps,
@@ -34,10 +34,13 @@ _OF_TWO = 2
 """Goals about two things for one step, of each kind of clause, at most."""
 _THROUGH_AGO, _BEYOND_M = (8, 12, 16, 20, 25, 30), (0.0, 1.6)
 """Steps before, at which it was told to pass between two things, and how far it is beyond their gap."""
-_ARC_AGO = (10, 16, 22, 28, 34, 40, 48)
-"""Steps before, at which it was told to drive around a thing."""
-_ROUND = tuple(np.radians((50, 115))), tuple(np.radians((125, 170)))
-"""How far it has come around it since, to go on with it, and to be done."""
+_ARC_AGO, _LEAST_SWEEP = (10, 16, 22, 28, 34), np.radians(50)
+"""Steps before, at which it was told to drive around a thing, and how far it has come around it since, at least."""
+_COMMAND_AGO, _MORE = 24, 0.6
+"""Steps before, at which it was told a driving command, at most; and share of which of two such the one is taken since
+which it has turned more."""
+_LIKELY, _BENT = 0.7, np.radians(20)
+"""Share of commands that it has begun to carry out, and by how much it has then turned at least, rad."""
 
 
 def goals_earlier(sights: Sights, families: tuple[str, ...], rng: np.random.Generator) -> Earlier:
@@ -46,7 +49,7 @@ def goals_earlier(sights: Sights, families: tuple[str, ...], rng: np.random.Gene
     if "referential" in families:
         parts += [_beside(sights), _of_two(sights, rng), _through(sights, rng)]
     if "continuous" in families:
-        parts += [_around(sights, rng), commands_earlier(sights, rng)]
+        parts += [_around(sights, rng), _commands(sights, rng)]
     start = np.concatenate([np.zeros(0, np.int64), *(start for _, start in parts)])
     return Goals.joined([goals for goals, _ in parts]), start
 
@@ -137,16 +140,14 @@ def _few(key: Int64[np.ndarray, " n"], most: int, rng: np.random.Generator) -> I
 
 
 def _around(sights: Sights, rng: np.random.Generator) -> Earlier:
-    """Return for each step one goal "go around it" of a thing that the robot has in part driven around since, and one
-    of a thing that it has gone around."""
-    found = np.array([*_found_around(sights)], np.int64).reshape(-1, 5)
-    told, start, row, side, _ = found[_few(found[:, 1] * len(_ROUND) + found[:, 4], 1, rng)].T
+    """Return for each step one goal "go around it" of a thing that the robot has in part driven around since."""
+    found = np.array([*_found_around(sights)], np.int64).reshape(-1, 4)
+    told, start, row, side = found[_few(found[:, 1], 1, rng)].T
     return goals_about(told, Rule.ARC_AROUND, side, row, -1), start
 
 
-def _found_around(sights: Sights) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield the step at which it was told, the present one, landmark, side (clockwise is left) and whether it is
-    done."""
+def _found_around(sights: Sights) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the step at which it was told, the present one, landmark and side: clockwise is left."""
     for row in np.flatnonzero(sights.unique & sights.believed).tolist():
         spoke = sights.track[:, :2] - sights.landmarks.place[row, :2]
         angle = np.unwrap(np.arctan2(spoke[:, 1], spoke[:, 0]))
@@ -154,8 +155,20 @@ def _found_around(sights: Sights) -> Iterator[tuple[int, int, int, int, int]]:
         for ago in _ARC_AGO:
             start = _seen_before(sights, row, ago)
             swept = angle[start] - angle[start - ago]
-            for done, (least, most) in enumerate(_ROUND):
-                come = near[start] & (np.abs(swept) >= least) & (np.abs(swept) <= most)
-                side = np.where(swept[come] < 0, 1, -1)
-                for step, round_it in zip(start[come].tolist(), side.tolist(), strict=True):
-                    yield step - ago, step, row, round_it, done
+            come = near[start] & (np.abs(swept) >= _LEAST_SWEEP)
+            yield from ((step - ago, step, row, 1 if sweep < 0 else -1)
+                        for step, sweep in zip(start[come].tolist(), swept[come].tolist(), strict=True))  # fmt: skip
+
+
+def _commands(sights: Sights, rng: np.random.Generator) -> Earlier:
+    """Return a driving command for each step that can have been told before: to go on with it, or that it is done."""
+    start, yaw = sights.steps[sights.steps >= 1], sights.track[:, 2]
+    ago = np.minimum(rng.integers(1, _COMMAND_AGO + 1, (2, len(start))), start)
+    turned = wrap(yaw[start] - yaw[start - ago])
+    more = np.where(rng.random(len(start)) < _MORE, np.abs(turned).argmax(axis=0), 0)
+    each = np.arange(len(start))
+    told, turned = start - ago[more, each], turned[more, each]
+    begun = np.select([turned > _BENT, turned < -_BENT], [1, 2], 0)
+    command = np.where(rng.random(len(start)) < _LIKELY, begun, rng.integers(len(COMMANDS), size=len(start)))
+    none = np.full(len(start), -1)
+    return goals_about(told, np.array(COMMANDS)[command], np.array(COMMAND_SIDES)[command], none, none), start
