@@ -106,7 +106,9 @@ def changed_policy(original: VlaPolicy, changed: NavPolicy) -> VlaPolicy:
     """Return the changed network as a policy that can be evaluated, served and saved. Frozen weights are shared."""
     frozen = {id(it): it for it in original.model.parameters() if not it.requires_grad}
     model = copy.deepcopy(original.model, frozen)
-    model.load_state_dict(changed.model.state_dict(), strict=False)
+    with torch.no_grad():  # not load_state_dict: an eye, which the changed one lacks, would ask for its detector
+        for name, weight in changed.model.named_parameters():
+            model.get_parameter(name).copy_(weight)
     return replace(original, model=model.eval())
 
 

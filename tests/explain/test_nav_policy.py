@@ -22,7 +22,7 @@ from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.measures import Visits
 from embodied_cf.explain.nav_change import sentence, where_changed
 from embodied_cf.explain.nav_envs import NavEnvs, Tasks
-from embodied_cf.explain.nav_policy import Chunks, NavPolicy, changed_policy, load_run, perceive
+from embodied_cf.explain.nav_policy import Chunks, NavPolicy, changed_policy, load_run, perceive, save_run
 from embodied_cf.explain.options import NavOptions, SearchOptions
 from embodied_cf.explain.policies import divergence, log_likelihood, sample
 from embodied_cf.explain.rollout import check_fits, play
@@ -39,11 +39,12 @@ SUITE = "rooms/object/dev"
 QUICK = SearchOptions(episodes=4, iterations=8, reuse=4, confirm=8, polish=0, rate=0.03, delta=0.15)
 
 
-def make_policy(head="l1", history=1):
+def make_policy(head="l1", history=1, **options):
     """Not trained: it creeps, and hardly ever stands."""
     body = load_embodiment("nav")
     config = NavVlaTinyConfig(size=32, history=history, channels=(8, 8, 16), width=16, layers=1, heads=2,
                               text_width=16, head=HeadConfig(head, bins=8))  # fmt: skip
+    config = replace(config, **options)
     batch = config.fake_batch(64, body)
     torch.manual_seed(0)
     network = NavVlaTiny(ModelCard(config, body, vocabulary_of(batch.instruction)))
@@ -269,11 +270,23 @@ def test_one_of_environment_and_suite(more, capsys):
     assert "name either --env or --suite" in " ".join(capsys.readouterr().err.split())
 
 
-def test_changes_reach_the_policy_that_is_evaluated():
-    policy = make_policy()
+@pytest.mark.parametrize("options", [{}, {"eye": "pretrained", "size": 144}])
+def test_changes_reach_the_policy_that_is_evaluated(options):
+    policy = make_policy(**options)
     changed = NavPolicy(policy)
     with torch.no_grad():
         changed.model.stop.bias.add_(50.0)
     tasks = [hand_made()]
     drives = run_episodes(changed_policy(policy, changed), tasks, [tasks[0].text], np.random.default_rng(0))
     assert drives.final.travelled[0] == 0.0
+
+
+def test_a_changed_policy_with_a_shipped_eye_is_saved_and_loaded(tmp_path):
+    policy = make_policy(eye="pretrained", size=144)
+    changed = NavPolicy(policy)
+    with torch.no_grad():
+        changed.model.stop.bias.add_(1.0)
+    save_run(policy, changed, tmp_path)
+    loaded, kept = load_run(str(tmp_path)).model.state_dict(), policy.model.state_dict()
+    other = [name for name in kept if name in loaded and not torch.equal(loaded[name], kept[name])]
+    assert other == ["stop.bias"]
