@@ -84,7 +84,7 @@ class Optimiser:
             self._average[name].copy_(averaged[name])
             if name in moments["step"]:
                 kept = {part: moments[part][name].to(value.device, copy=True) for part in _MOMENTS}
-                self._adam.state[value] = {**kept, "step": kept["step"].cpu()}  # where AdamW counts
+                self._adam.state[value] = kept  # the count, too: fused AdamW wants it beside its parameter
 
 
 def _under(part: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -67,3 +67,13 @@ def test_restored_state_goes_on_the_same():
         made.step([loss(made.model)], 1)
     assert all(torch.equal(one.state()[name], other.state()[name]) for name in one.state())
     assert torch.equal(one.averaged()["weight"], other.averaged()["weight"])
+
+
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_restored_beside_its_parameters():
+    # on CUDA, fused AdamW refuses moments and counts that lie elsewhere; "meta" stands for any device but the CPU
+    made = optimiser()
+    made.step([loss(made.model)], 1)
+    elsewhere = Optimiser(torch.nn.Linear(3, 2, device="meta"), OptimiserConfig(), SCHEDULE)
+    elsewhere.restore(1, made.state(), made.averaged())
+    assert {value.device.type for moments in elsewhere._adam.state.values() for value in moments.values()} == {"meta"}
