@@ -9,7 +9,7 @@ LABELLED, LEARNED, CAST, EXACT = "labelled", "learned", "cast", "exact"
 DEMOS, EXACT_DEMOS = "demos", "exact-demos"
 SINGLE, SPARSE, COMMANDS, BELIEVED, UNTURNED = "single", "sparse", "commands", "believed", "unturned"
 """Datasets, see `benchmarks.cast.data`."""
-DECISION, MATCHED = "decision", "matched"
+DECISION, MATCHED, STOPPED = "decision", "matched", "stopped"
 """Label sets, beside the default one."""
 
 

@@ -17,6 +17,7 @@ from benchmarks.cast.arm import (
     LABELLED,
     LEARNED,
     MATCHED,
+    STOPPED,
     Arm,
     Share,
     mix,
@@ -53,6 +54,11 @@ ARMS: dict[str, Arm] = {
             "an arrival's range begins), instruction dropout 15 %",
             (Share(LABELLED, "hindsight", 1), Share(LABELLED, "counterfactual", 1, DECISION)),
             ("loss.instruction_dropout=0.15",),
+        ),
+        Arm(
+            "hindsight+stop",
+            "`hindsight`, and where what was said is done the robot stands, though it drove on: its logs hardly stop",
+            (Share(STOPPED, "counterfactual", 1, STOPPED),),
         ),
         Arm(
             "matched",

@@ -37,6 +37,7 @@ from embodied_cf.train.run import LOG, Run, refuse_other_plan
 from embodied_cf.train.run import Plan as Training
 
 SIGHT_CODES: Mapping[Sight, str] = {"nearest": "n", "far": "f", "unseen": "u"}
+REACHED = "reached"
 SETTINGS = ("data.per_observation=4",)
 """Of training, for all arms: those of the demonstration."""
 Watch = Callable[[str], None]
@@ -122,13 +123,15 @@ def drive(arm: Arm, cell: Cell, means: Means, watch: Watch) -> dict[str, dict[st
 
 
 def outcomes_of(records: Iterable[Record], cell: Cell) -> dict[str, dict[str, str]]:
-    """Return by world/family what became of each episode, in order: `sight` (n nearest, f far, u unseen), and for
-    each control 1 for success, 0 for none, . where the control is not defined."""
+    """Return by world/family what became of each episode, in order: `sight` (n nearest, f far, u unseen), for each
+    control 1 for success, 0 for none, . where the control is not defined, and `reached`, 1 also where all but the stop
+    came true."""
     found = {("/".join(one.cell), one.control, one.seed): one for one in records}
     table = {}
     for place, seeds in Suite(cell.scope.places).seeds(cell.seed, cell.scope.episodes):
         plain = [found[str(place), NONE, seed] for seed in seeds]
         row = {"sight": "".join(SIGHT_CODES[one.sight] for one in plain)}
+        row[REACHED] = "".join("01"[one.success or bool(one.measures.get("oracle_success"))] for one in plain)
         for control in (NONE, SHUFFLED, CHANCE):
             tried = [found.get((str(place), control, seed)) for seed in seeds]
             row[control] = "".join("." if one is None else "01"[one.success] for one in tried)

@@ -1,13 +1,14 @@
 """The tables of the comparison, made anew from its lines: docs/results/cast.md."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.cast.arms import ARMS, ORACLE, PLANNER
 from benchmarks.cast.cells import BUDGETS, Line, Scope, read
+from benchmarks.cast.run import REACHED
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.demo import OURS, THEIRS
@@ -24,13 +25,14 @@ arms of a table have the same network, steps and batch.
 Success, in percent, is the mean over worlds and families, each counting the same. Each training seed drives episodes of
 its own, all arms of a seed the same. Brackets are 95 % intervals for other training seeds and other episodes; those of
 a single seed say nothing about other seeds. *Gain* is over `hindsight`, on the same seeds and episodes, in points.
-*Far*: the thing named first is in view and others are nearer; all seeds' episodes together. *Following*: the share of
-the margin over chance that is lost when another thing is named; intervals can be made from the file. *To oracle*, *to
-planner*: the share of the distance from `hindsight` that is closed. *Settling*: by how much the held-out error changed
-in the last quarter of training. Below it, where there are more arms than two, `embodied-cf` less each of them, again on
-the same seeds and episodes, in points: intervals above 0 say that it is the better one.
+*Reached* counts also who did all but stop, as robots do by chance that drive about long enough (`blind`); where the
+file has it. *Far*: the thing named first is in view and others are nearer; all seeds' episodes together. *Following*:
+the share of the margin over chance that is lost when another thing is named; intervals can be made from the file. *To
+oracle*, *to planner*: the share of the distance from `hindsight` that is closed. *Settling*: by how much the held-out
+error changed in the last quarter of training. Below it, where there are more arms than two, `embodied-cf` less each of
+them, again on the same seeds and episodes, in points: intervals above 0 say that it is the better one.
 """
-COLUMNS = ("arm", "seeds", "success", "gain", "far", "following", "to oracle", "to planner", "settling")
+COLUMNS = ("arm", "seeds", "success", "gain", "reached", "far", "following", "to oracle", "to planner", "settling")
 FAR = "f"
 
 Runs = Mapping[int, Line]
@@ -96,7 +98,7 @@ def table(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
     yield f"|{'---|' * len(head)}"
     for name in ARMS:
         if name in arms:
-            cells = [name, *numbers(name, arms), *(_percent(arms[name], kind) for kind in scope.families)]
+            cells = [name, *numbers(name, arms), *(_percent(arms[name].values(), kind) for kind in scope.families)]
             yield f"| {' | '.join(cells)} |"
 
 
@@ -121,6 +123,7 @@ def numbers(name: str, arms: Mapping[str, Runs]) -> list[str]:
         str(len(runs)),
         _share(over_seeds(outcomes(list(runs.values())), rng)),
         _points(gain(name, arms, rng)),
+        _percent([line for line in runs.values() if has(line, REACHED)], bits=REACHED),
         _share(far(list(runs.values()), rng)),
         _score(listening(list(runs.values()), rng)),
         _score(distance(name, ORACLE, arms, rng)),
@@ -129,12 +132,12 @@ def numbers(name: str, arms: Mapping[str, Runs]) -> list[str]:
     ]
 
 
-def outcomes(lines: Sequence[Line], family: str = "") -> Tables:
-    """Return success by seed and episode for each world and family; of one family, if one is named."""
+def outcomes(lines: Sequence[Line], family: str = "", bits: str = NONE) -> Tables:
+    """Return success (or other bits) by seed and episode for each world and family; of one family, if one is named."""
+    places = [place for line in lines[:1] for place in line["outcomes"] if family in ("", place.split("/")[1])]
     return [
-        np.array([[bit == "1" for bit in line["outcomes"][place][NONE]] for line in lines], np.float64)
-        for place in lines[0]["outcomes"]
-        if family in ("", place.split("/")[1])
+        np.array([[bit == "1" for bit in line["outcomes"][place][bits]] for line in lines], np.float64)
+        for place in places
     ]
 
 
@@ -190,7 +193,7 @@ def listening(lines: Sequence[Line], rng: np.random.Generator) -> Estimate | Non
 def settling(lines: Sequence[Line]) -> str:
     """Return the mean change of the held-out error in the last quarter of training, "" for who has none."""
     changes = [change for line in lines if (change := _late_change(line["validation"])) is not None]
-    return f"{100 * float(np.mean(changes)):+.0f} %" if changes else ""
+    return f"{100 * float(np.mean(changes)):+z.0f} %" if changes else ""
 
 
 def _late_change(validation: Sequence[Line]) -> float | None:
@@ -202,8 +205,13 @@ def _late_change(validation: Sequence[Line]) -> float | None:
     return errors[-1] / before[-1] - 1 if before else None
 
 
-def _percent(runs: Runs, family: str) -> str:
-    tables = outcomes(list(runs.values()), family)
+def has(line: Line, bits: str) -> bool:
+    """Whether a line says this of its episodes; early ones do not say everything."""
+    return all(bits in row for row in line["outcomes"].values())
+
+
+def _percent(lines: Iterable[Line], family: str = "", bits: str = NONE) -> str:
+    tables = outcomes(list(lines), family, bits)
     return f"{100 * float(np.mean([table.mean() for table in tables])):.0f}" if tables else ""
 
 
@@ -214,11 +222,11 @@ def _with_interval(show: Callable[[float], str], estimate: Estimate | None) -> s
 
 
 def _share(estimate: Estimate | None) -> str:
-    return _with_interval(lambda value: f"{100 * value:.0f}", estimate)
+    return _with_interval(lambda value: f"{100 * value:z.0f}", estimate)
 
 
 def _points(estimate: Estimate | None) -> str:
-    return _with_interval(lambda value: f"{100 * value:+.1f}", estimate)
+    return _with_interval(lambda value: f"{100 * value:+z.1f}", estimate)
 
 
 def _score(estimate: Estimate | None) -> str:

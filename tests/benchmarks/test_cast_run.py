@@ -48,8 +48,11 @@ def test_each_cell_leaves_a_line(done):
     planner, plus = sorted(lines(done / "cast.jsonl"), key=lambda line: -len(line["cell"]["arm"]))[::-1]
     assert (planner["cell"]["arm"], plus["cell"]["arm"]) == ("planner", "hindsight+")
     row = plus["outcomes"]["rooms/object"]
-    assert {name: len(bits) for name, bits in row.items()} == {"sight": 2, "none": 2, "shuffled": 2, "chance": 2}
+    assert {name: len(bits) for name, bits in row.items()} == dict.fromkeys(
+        ("sight", "reached", "none", "shuffled", "chance"), 2
+    )
     assert set(row["none"]) <= {"0", "1"}
+    assert all(reached >= success for reached, success in zip(row["reached"], row["none"], strict=True))
     assert planner["outcomes"]["rooms/object"]["sight"] == row["sight"]
     assert plus["success"]["rooms/object"]["n"] == 2
     assert plus["validation"][-1]["step"] == 3

@@ -95,6 +95,17 @@ def test_the_page_tells_by_how_much_each_other_arm_is_exceeded(results):
     assert row == "| oracle | -12.5 [-37.5, +0.0] | -25.0 [-75.0, +0.0] | +0.0 [+0.0, +0.0] |"
 
 
+def test_who_did_all_but_stop_is_counted_where_lines_say_so(results):
+    told = line(THEIRS, "1000")
+    for row, bits in zip(told["outcomes"].values(), ("1100", "1000"), strict=True):
+        row["reached"] = bits
+    append(results, told)
+    write_tables(results)
+    rows = [text.split(" | ") for text in results.with_suffix(".md").read_text().splitlines()]
+    reached = {row[0]: row[4] for row in rows if len(row) == 12}
+    assert reached == {"| arm": "reached", "| hindsight": "38", "| embodied-cf": "", "| oracle": "", "| planner": ""}
+
+
 def test_no_results_no_page(tmp_path):
     write_tables(tmp_path / "cast.jsonl")
     assert not (tmp_path / "cast.md").exists()
