@@ -9,7 +9,7 @@ LABELLED, LEARNED, CAST, EXACT = "labelled", "learned", "cast", "exact"
 DEMOS, EXACT_DEMOS = "demos", "exact-demos"
 SINGLE, SPARSE, COMMANDS, BELIEVED, UNTURNED = "single", "sparse", "commands", "believed", "unturned"
 """Datasets, see `benchmarks.cast.data`."""
-DECISION, MATCHED, STOPPED = "decision", "matched", "stopped"
+DECISION, MATCHED = "decision", "matched"
 """Label sets, beside the default one."""
 
 
@@ -24,6 +24,8 @@ class Share:
     label_set: str = "labels"
     min_score: float = 0.0
     """Labels of a lower score are left out."""
+    stop_at_end: bool = False
+    """Whether robots stand where hindsight rows end."""
 
 
 @dataclass(frozen=True)

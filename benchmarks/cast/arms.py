@@ -17,7 +17,6 @@ from benchmarks.cast.arm import (
     LABELLED,
     LEARNED,
     MATCHED,
-    STOPPED,
     Arm,
     Share,
     mix,
@@ -57,8 +56,9 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             "hindsight+stop",
-            "`hindsight`, and where what was said is done the robot stands, though it drove on: its logs hardly stop",
-            (Share(STOPPED, "counterfactual", 1, STOPPED),),
+            "`hindsight`, and where what was said is done the robot stands, though it drove on: its logs hardly stop "
+            "(the demonstration's `hindsight`)",
+            (Share(LABELLED, "hindsight", 1, stop_at_end=True),),
         ),
         Arm(
             "matched",

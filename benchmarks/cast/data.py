@@ -4,7 +4,6 @@
 |---|---|---|
 | logs | robots that know no language drive about | |
 | labelled | logs, by `embodied-cf relabel` as the demonstration has it | labels, decision, matched |
-| stopped | logs, as labelled | labels, decision, stopped |
 | learned | logs, as labelled, by the learned captioner | labels |
 | cast | logs, by the published recipe (`benchmarks.cast.published`) | labels |
 | exact | logs, as labelled, by a captioner that overlooks, invents and misplaces nothing | labels |
@@ -28,13 +27,12 @@ from benchmarks.cast.arm import (
     MATCHED,
     SINGLE,
     SPARSE,
-    STOPPED,
     UNTURNED,
     Arm,
 )
 from benchmarks.cast.cells import Cell
 from benchmarks.cast.demonstrations import Demonstrations, demonstrate
-from benchmarks.cast.labels import decision_rows, derived, matched_rows, stopped_rows, told_rows, write_labels
+from benchmarks.cast.labels import decision_rows, derived, matched_rows, told_rows, write_labels
 from benchmarks.cast.published import published, unverified
 from embodied_cf.datasets.streams import Source
 from embodied_cf.envs.collect import CollectOptions, collect
@@ -108,9 +106,6 @@ class Shelf:
             case "labelled":
                 options = self._options(name, "second", MATCHED)
                 write_labels(options, derived(options, matched_rows, {"rows": "matched"}))
-            case "stopped":
-                options = self._options(name, "second", STOPPED)
-                write_labels(options, derived(options, stopped_rows, {"rows": "stopped"}))
             case "learned":
                 relabel(replace(self._options(name, "logs"), captioner="learned"))
             case "cast":
@@ -172,5 +167,10 @@ def sources(arm: Arm, cell: Cell, means: Means) -> tuple[Source, ...]:
             bias = None if share.data in (DEMOS, EXACT_DEMOS) else cell.bias
             shelf = Shelf(means, world, scope.families, scope.logs, bias)
             directory = shelf.get(share.data).resolve()
-            found.append(Source(directory, None, share.weight, (share.kind,), (share.label_set,), share.min_score))
+            found.append(
+                Source(
+                    directory, None, share.weight, (share.kind,), (share.label_set,), share.min_score,
+                    stop_at_end=share.stop_at_end,
+                )
+            )  # fmt: skip
     return tuple(found)

@@ -1,7 +1,7 @@
 """Labels that an arm needs and `embodied-cf relabel` does not make: rows derived from what an episode holds.
 
-A row of kind `counterfactual` supervises its first frame alone, with its own chunk. That is what `decision`,
-`matched` and `stopped` rows are made of, though what they say was really done.
+A row of kind `counterfactual` supervises its first frame alone, with its own chunk. That is what `decision` and
+`matched` rows are made of, though what they say was really done.
 """
 
 import asyncio
@@ -70,8 +70,6 @@ class Rows:
     """(n, h, a)"""
     mask: np.ndarray
     """(n, h)"""
-    told: Sequence[int] | None = None
-    """None for rows that are told where they start."""
 
     def labels(self, source: str) -> Labels:
         """Return them as labels of one source."""
@@ -80,7 +78,6 @@ class Rows:
         return Labels(
             (self.kind,) * count, start, end, tuple(self.instruction), ("",) * count, self.action.astype(np.float32),
             self.mask.astype(bool), np.ones(count, np.float32), (source,) * count,
-            start if self.told is None else np.array(self.told, np.int32),
         )  # fmt: skip
 
 
@@ -144,24 +141,6 @@ def matched_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -
         if rows:
             pairs.append((step, rows[int(rng.integers(len(rows)))]))
     return _really_done(episode, body, labels, pairs)
-
-
-def stopped_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -> Rows:
-    """Return what hindsight says at each frame of its rows and where they end, and that the robot stands from there on.
-
-    What was said is done there; that the robot drove on, to something else, it was not told.
-    """
-    del rng
-    labels = episode.labels["labels"]
-    last = len(episode) - 1
-    told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
-    ends = {row: min(int(labels.end[row]), last) for row in told}
-    pairs = [(step, row) for row in told for step in range(int(labels.start[row]), ends[row] + 1)]
-    step, row = np.array(pairs, np.int64).reshape(-1, 2).T
-    end = np.array([ends[one] for one in row.tolist()], np.int64)
-    chunk, mask = future_chunks(track_of(episode, body), body, step, end)  # stands where it is masked
-    words, since = [labels.instruction[one] for one in row.tolist()], labels.start[row].tolist()
-    return Rows("counterfactual", step.tolist(), None, words, chunk, np.ones_like(mask), since)
 
 
 def _really_done(episode: Episode, body: Embodiment, labels: Labels, pairs: list[tuple[int, int]]) -> Rows:

@@ -149,6 +149,7 @@ def _shares(
 def _fingerprint(opened: Sequence[OpenSource], holdout: float) -> str:
     taken = [
         (one.fingerprint, one.source.kinds, one.source.label_sets, one.source.min_score, one.source.split, holdout)
+        + ("stop_at_end",) * one.source.stop_at_end
         for one in opened
     ]
     return hashlib.sha256(repr(taken).encode()).hexdigest()[:16]

@@ -32,6 +32,8 @@ class Source:
     """Labels of a lower score are left out."""
     split: str | None = None
     """None for all splits."""
+    stop_at_end: bool = False
+    """Whether robots stand where a hindsight row ends, as they that did what they were told, though they drove on."""
 
     def __post_init__(self) -> None:
         unknown = set(self.kinds or ()) - set(KINDS)

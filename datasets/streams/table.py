@@ -12,7 +12,7 @@ from embodied_cf.datasets.randomness import number
 from embodied_cf.datasets.streams.cache import Cache
 from embodied_cf.datasets.streams.sources import Source
 
-COUNTERFACTUAL = KINDS.index("counterfactual")
+COUNTERFACTUAL, HINDSIGHT = KINDS.index("counterfactual"), KINDS.index("hindsight")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Table:
     origin: Int32[np.ndarray, " n"]
     """Row in that label set."""
     sets: tuple[str, ...]
+    stops: bool = False
+    """Whether robots stand where hindsight rows end."""
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -50,13 +52,14 @@ class Table:
     def pool(self, kind: int) -> Pool:
         """Return the observations that labels of a kind supervise.
 
-        Hindsight and atomic rows hold at every step of [start, end), counterfactual rows at `start` only.
+        Hindsight and atomic rows hold at every step of [start, end), hindsight rows also at `end` if robots stop there,
+        counterfactual rows at `start` only.
         """
         rows = np.flatnonzero(self.kind == kind).astype(np.int32)
         if kind == COUNTERFACTUAL:
             row, frame = rows, self.start[rows]
         else:
-            length = self.end[rows] - self.start[rows]
+            length = self.end[rows] - self.start[rows] + self._stop_at(rows)
             row = np.repeat(rows, length)
             past = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
             frame = self.start[row] + past
@@ -72,19 +75,24 @@ class Table:
         action, mask = np.zeros(shape, np.float32), np.zeros(shape[:2], bool)
         factual = self.kind[row] != COUNTERFACTUAL
         at, end = frame[factual], self.end[row[factual]]
-        action[factual], mask[factual] = future_chunks(self.cache.track, self.body, at, end)
+        action[factual], done = future_chunks(self.cache.track, self.body, at, end)
+        mask[factual] = done | self._stop_at(row[factual])[:, None]  # chunks stand where they are masked
         for index, name in enumerate(self.sets):
             own = ~factual & (self.label_set[row] == index)
             labels, origin = self.cache.labels[name], self.origin[row[own]]
             action[own], mask[own] = labels.action[origin], labels.mask[origin]
         return action, mask
 
+    def _stop_at(self, row: Int32[np.ndarray, " b"]) -> Bool[np.ndarray, " b"]:
+        """Return for which labels robots stand where they end."""
+        return (self.kind[row] == HINDSIGHT) & self.stops
+
 
 def make_table(source: Source, body: Embodiment, cache: Cache, episodes: Bool[np.ndarray, " e"]) -> Table:
     """Return the labels of the chosen episodes that pass the source's filters."""
     parts = [_kept(source, cache, name, index, episodes) for index, name in enumerate(source.label_sets)]
     joined = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
-    return Table(body, cache, sets=source.label_sets, **joined)
+    return Table(body, cache, sets=source.label_sets, stops=source.stop_at_end, **joined)
 
 
 def _kept(source: Source, cache: Cache, name: str, index: int, episodes: np.ndarray) -> dict[str, np.ndarray]:

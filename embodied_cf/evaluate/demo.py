@@ -146,14 +146,17 @@ def _tell(heard: Any, stage: str, done: int, total: int) -> None:
 def _arm(name: str, out: Path, labelled: Path, plan: DemoPlan, watch: Watch) -> tuple[Record, ...]:
     """Train one policy and let it drive.
 
-    It sees one frame: who goes to a thing needs no memory, which would take as long again.
+    It sees one frame: who goes to a thing needs no memory, which would take as long again. What was done ends with a
+    stop, though the robots drove on: who never saw one could not do what is asked, and the comparison would flatter.
     """
     torch.set_num_threads(1)
     run = Run(out / name)
     weights = ",".join(str(weight) for weight in ARMS[name])
     fixed = ("data.per_observation=4", "model.history=1", f"seed={plan.seed}")
     settings = (f"schedule.steps={plan.steps}", f"data.kind_weights={weights}", *fixed)
-    options = TrainOptions(run.path, (str(labelled),), preset="seeing", set=settings, resume=run.exists)
+    options = TrainOptions(
+        run.path, (str(labelled),), preset="seeing", set=settings, stop_at_end=True, resume=run.exists
+    )
     with run.held():
         training = plan_of(options, run)
         trainer = make_trainer(training, run, options.resume, Console(quiet=True))

@@ -88,6 +88,7 @@ def _sources(options: TrainOptions) -> tuple[Source, ...]:
             kinds=options.kinds,
             label_sets=options.label_sets,
             min_score=options.min_score,
+            stop_at_end=options.stop_at_end,
         )
         for source in map(Source.parse, options.data)
     )

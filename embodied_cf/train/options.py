@@ -33,6 +33,8 @@ class TrainOptions:
     """Label sets to use."""
     min_score: float = 0.0
     """Leave out labels with a lower score."""
+    stop_at_end: bool = False
+    """Robots stand where a hindsight label ends, though they drove on: for logs that never show a stop."""
     resume: bool = False
     """Go on from the last checkpoint."""
     overwrite: bool = False

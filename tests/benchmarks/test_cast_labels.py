@@ -1,6 +1,6 @@
 import numpy as np
 
-from benchmarks.cast.labels import decision_rows, matched_rows, stopped_rows, told_rows
+from benchmarks.cast.labels import decision_rows, matched_rows, told_rows
 from embodied_cf.datasets.contract import EncodedImages, Episode, Labels, Span
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.randomness import generator
@@ -62,16 +62,3 @@ def test_told_rows_are_the_datasets_own_words():
     rows = told_rows(straight(language=(Span(0, STEPS, "go to the red box", "key"),)), BODY, generator(0, "test"))
     assert (rows.start, rows.end, rows.instruction) == ([0], [11], ["go to the red box"])
     assert told_rows(straight(), BODY, generator(0, "test")).labels("0" * 16).kind == ()
-
-
-def test_stopped_rows_stand_where_hindsight_ends():
-    episode = straight([("hindsight", 4, 7, "go to the red box"), ("atomic", 0, 4, "go straight"),
-                        ("counterfactual", 7, 11, "stop")])  # fmt: skip
-    rows = stopped_rows(episode, BODY, generator(0, "test"))
-    assert (list(rows.start), list(rows.told)) == ([4, 5, 6, 7], [4] * 4)
-    np.testing.assert_allclose(rows.action[0], np.minimum(CHUNK, [0.3, 0.0]), atol=1e-6)
-    assert not rows.action[-1].any()  # though it drove on
-    labels = rows.labels("0" * 16)
-    assert labels.action_mask.all()
-    assert labels.told.tolist() == [4] * 4
-    assert not len(stopped_rows(straight([("atomic", 0, 4, "go straight")]), BODY, generator(0, "test")).start)

@@ -32,7 +32,11 @@ def data(tmp_path_factory):
 
 
 def make(data, **options):
-    source = {name: options.pop(name) for name in ("kinds_of", "label_sets", "min_score", "split") if name in options}
+    source = {
+        name: options.pop(name)
+        for name in ("kinds_of", "label_sets", "min_score", "split", "stop_at_end")
+        if name in options
+    }
     if "kinds_of" in source:
         source["kinds"] = source.pop("kinds_of")
     return Stream((Source(data, **source),), **{"size": (16, 16), "batch_size": 4, "holdout": 0.0, **options})
@@ -62,6 +66,24 @@ def test_a_factual_row_supervises_every_step_of_its_range_with_the_future_there(
             heading = 0.01 * (observation // STEPS)  # it looks this much past its way
             np.testing.assert_allclose(batch.action[sample, :, 0], ahead * np.cos(heading), atol=1e-6)
             np.testing.assert_allclose(batch.action[sample, :, 1], -ahead * np.sin(heading), atol=1e-6)
+
+
+def test_a_robot_that_stops_where_a_factual_row_ends_supervises_its_last_step_too(data):
+    """As above, but it drives no farther than to step 5, and stands there."""
+    stream = make(data, kinds_of=("hindsight",), stop_at_end=True)
+    batches = list(stream.batches(0))
+    assert sorted(pair[0] for pair in flat(batches)) == [STEPS * e + t for e in range(4) for t in range(6)]
+    for batch in batches:
+        assert batch.mask.all()
+        for sample, observation in enumerate(batch.observation.tolist()):
+            left = 5 - observation % STEPS
+            ahead = 0.1 * np.minimum(np.arange(1, 9), left)
+            np.testing.assert_allclose(np.linalg.norm(batch.action[sample], axis=1), ahead, atol=1e-6)
+    assert stream.fingerprint != make(data, kinds_of=("hindsight",)).fingerprint
+    # only what was said of the whole range is done at its end
+    plain, stops = (make(data, kinds_of=("atomic",), stop_at_end=stop) for stop in (False, True))
+    for one, other in zip(plain.batches(0), stops.batches(0), strict=True):
+        same(one, other)
 
 
 def test_a_counterfactual_row_supervises_its_start_with_its_own_chunk(data):
