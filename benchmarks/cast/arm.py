@@ -66,5 +66,6 @@ def mix(
 ) -> tuple[Share, ...]:
     """Return hindsight labels of a dataset and rows with chunks of their own, in the shares of `embodied-cf`."""
     told, _, otherwise = shares
-    parts = Share(data, "hindsight", told), Share(data, "counterfactual", otherwise, extra, min_score)
+    done = Share(data, "hindsight", told, stop_at_end=True)
+    parts = done, Share(data, "counterfactual", otherwise, extra, min_score)
     return tuple(part for part in parts if part.weight)

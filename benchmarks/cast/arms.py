@@ -33,8 +33,9 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm(
             THEIRS,
-            "what was done, in the captioner's words: a standard policy's data",
-            (Share(LABELLED, "hindsight", DEMO[THEIRS][0]),),
+            "what was done, in the captioner's words, and that the robot stands where it is done, though it drove on: "
+            "a standard policy's data, as in the demonstration",
+            (Share(LABELLED, "hindsight", DEMO[THEIRS][0], stop_at_end=True),),
         ),
         Arm(
             OURS,
@@ -51,14 +52,13 @@ ARMS: dict[str, Arm] = {
             "hindsight+",
             "`hindsight`, half of the samples where a decision is made (first frames, and where an atomic segment or "
             "an arrival's range begins), instruction dropout 15 %",
-            (Share(LABELLED, "hindsight", 1), Share(LABELLED, "counterfactual", 1, DECISION)),
+            (Share(LABELLED, "hindsight", 1, stop_at_end=True), Share(LABELLED, "counterfactual", 1, DECISION)),
             ("loss.instruction_dropout=0.15",),
         ),
         Arm(
-            "hindsight+stop",
-            "`hindsight`, and where what was said is done the robot stands, though it drove on: its logs hardly stop "
-            "(the demonstration's `hindsight`)",
-            (Share(LABELLED, "hindsight", 1, stop_at_end=True),),
+            "hindsight-stop",
+            "`hindsight`, told nothing of stopping: labels say what was done up to where it is done, and no more",
+            (Share(LABELLED, "hindsight", 1),),
         ),
         Arm(
             "matched",

@@ -20,12 +20,13 @@ Sighting = tuple[int, Box]
 
 @dataclass(frozen=True)
 class ArrivalRule:
-    """When a box says that the robot has come up to a thing. Shares are of the frame's size."""
+    """When a box says that the robot has come up to a thing, as "go to" means it (`predicate_rules.REACH_M`): a label
+    that ends earlier teaches to stop short. Shares are of the frame's size."""
 
-    bottom: float = 0.68
-    """Its lower edge lies at least so far down: within some 1.7 m for a level camera at 0.6 m and 90 degrees."""
-    middle: float = 0.3
-    """Its centre lies within this share of the width of the middle."""
+    bottom: float = 0.83
+    """Its lower edge lies at least so far down: within some 0.9 m for a level camera at 0.6 m and 90 degrees."""
+    middle: float = 0.45
+    """Its centre lies within this share of the width of the middle: it is faced."""
     growth: float = 1.5
     """It has grown in height by this factor since it came into view."""
     gap: int = 3

@@ -119,7 +119,7 @@ def words(seen):
 
 
 def test_driving_up_to_a_thing_is_told():
-    [(start, end, text)] = words(approach(50.0))
+    [(start, end, text)] = words(approach(62.0))
     assert (start, end) == (0, 2), "step 2 is the first whose box is 1.5 times as high as the first one"
     assert text.endswith("the red chair")
 
@@ -128,10 +128,10 @@ def test_driving_up_to_a_thing_is_told():
     "seen",
     [
         approach(43.0),
-        approach(50.0, middle=60.0),
-        approach(50.0, heights=(20.0, 22.0, 24.0, 26.0)),
-        approach(50.0)[-1:],
-        [replace(item, step=2) for item in approach(50.0)],
+        approach(62.0, middle=62.0),
+        approach(62.0, heights=(20.0, 22.0, 24.0, 26.0)),
+        approach(62.0)[-1:],
+        [replace(item, step=2) for item in approach(62.0)],
     ],
     ids=["still far away", "passes it", "was near from the first", "seen once", "several of a name in one frame"],
 )
@@ -145,7 +145,7 @@ def later(seen, name, steps):
 
 
 def test_two_arrivals_make_a_chain():
-    first = approach(50.0)
+    first = approach(62.0)
     told = words([*first, *later(first, "blue box", 6)])
     assert [(start, end) for start, end, _ in told] == [(0, 2), (6, 8), (0, 8)]
     chain = parse(told[2][2])
@@ -153,6 +153,6 @@ def test_two_arrivals_make_a_chain():
 
 
 def test_arrivals_far_apart_or_at_the_same_thing_make_none():
-    first = approach(50.0)
+    first = approach(62.0)
     assert len(words([*first, *later(first, "blue box", 70)])) == 2
     assert len(words([*first, *later(first, "red chair", 12)])) == 2
