@@ -63,7 +63,8 @@ ARMS: dict[str, Arm] = {
         Arm(
             "matched",
             "`embodied-cf` with each counterfactual row replaced by what was really done at its frame, under "
-            "hindsight's words (or the atomic command's, where it has none): as many rows, in the same shares",
+            "hindsight's words and with its stops (or the atomic command's words, where it has none): as many rows, in "
+            "the same shares",
             mix(LABELLED, extra=MATCHED),
         ),
         Arm(

@@ -144,11 +144,12 @@ def matched_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -
 
 
 def _really_done(episode: Episode, body: Embodiment, labels: Labels, pairs: list[tuple[int, int]]) -> Rows:
-    """Return a row with its own chunk for each (step, row of the labels)."""
+    """Return a row with its own chunk for each (step, row of the labels); after what hindsight says, robots stand."""
     pairs = [(step, row) for step, row in pairs if step < len(episode) - 1]
     step, row = np.array(pairs, np.int64).reshape(-1, 2).T
     end = np.minimum(labels.end[row].astype(np.int64), len(episode) - 1)
     chunk, mask = future_chunks(track_of(episode, body), body, step, end)
+    mask |= np.array([labels.kind[one] == "hindsight" for one in row.tolist()], bool)[:, None]
     return Rows("counterfactual", step.tolist(), None, [labels.instruction[one] for one in row.tolist()], chunk, mask)
 
 

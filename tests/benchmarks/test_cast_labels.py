@@ -43,8 +43,9 @@ def test_decision_rows_are_where_something_begins():
     assert list(rows.start) == [0, 4]
     assert list(rows.instruction) == ["go to the red box"] * 2
     np.testing.assert_allclose(rows.action[0], CHUNK, atol=1e-6)
-    assert rows.mask.sum(axis=1).tolist() == [8, 5]  # hindsight says nothing beyond step 9
-    assert rows.labels("0" * 16).end.tolist() == [8, 9]
+    np.testing.assert_allclose(rows.action[1], np.minimum(CHUNK, [0.5, 0.0]), atol=1e-6)  # stands from step 9 on
+    assert rows.mask.all()
+    assert rows.labels("0" * 16).end.tolist() == [8, 12]
 
 
 def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwise():
@@ -54,7 +55,7 @@ def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwis
     assert list(zip(rows.start, rows.instruction, strict=True)) == [
         (1, "go straight"), (3, "go to the red box"), (3, "go to the red box"), (7, "go straight")
     ]  # fmt: skip
-    assert rows.mask.sum(axis=1).tolist() == [7, 3, 3, 1]
+    assert rows.mask.sum(axis=1).tolist() == [7, 8, 8, 1]  # after what hindsight says, it stands
     assert set(rows.labels("0" * 16).kind) == {"counterfactual"}
 
 
