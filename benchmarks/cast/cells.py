@@ -23,6 +23,8 @@ BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 4 * DEMO_S
 same for all arms; each line of the results holds the held-out errors on the way, which tell whether it was long
 enough."""
 PAIR = (THEIRS, OURS)
+REACHED = "reached"
+"""Under which lines say who did all but stop; early ones do not."""
 
 Line = dict[str, Any]
 

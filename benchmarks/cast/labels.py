@@ -123,7 +123,7 @@ def decision_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) 
     labels = episode.labels["labels"]
     begins = np.unique([0, *labels.start[[kind != "counterfactual" for kind in labels.kind]].tolist()])
     told = [row for row, kind in enumerate(labels.kind) if kind == "hindsight"]
-    pairs = [(step, row) for step in begins.tolist() for row in told if labels.start[row] <= step < labels.end[row]]
+    pairs = [(step, row) for step in begins.tolist() for row in told if labels.start[row] <= step <= labels.end[row]]
     return _really_done(episode, body, labels, pairs)
 
 
@@ -133,9 +133,10 @@ def matched_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -
     Where several hold one is drawn; where no hindsight does, the words of the atomic command; else there is no row.
     """
     labels = episode.labels["labels"]
+    stands = np.array([kind == "hindsight" for kind in labels.kind], bool)  # where it ends, too
     pairs = []
     for step in labels.start[[kind == "counterfactual" for kind in labels.kind]].tolist():
-        holds = np.flatnonzero((labels.start <= step) & (step < labels.end)).tolist()
+        holds = np.flatnonzero((labels.start <= step) & (step < labels.end + stands)).tolist()
         options = [[row for row in holds if labels.kind[row] == kind] for kind in ("hindsight", "atomic")]
         rows = options[0] or options[1]
         if rows:

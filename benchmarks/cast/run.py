@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.cast.arm import Arm
 from benchmarks.cast.arms import ARMS
-from benchmarks.cast.cells import Cell, Line
+from benchmarks.cast.cells import REACHED, Cell, Line
 from benchmarks.cast.data import Means, alone, sources
 from benchmarks.cast.drivers import DRIVERS
 from embodied_cf.evaluate.load import load
@@ -37,7 +37,6 @@ from embodied_cf.train.run import LOG, Run, refuse_other_plan
 from embodied_cf.train.run import Plan as Training
 
 SIGHT_CODES: Mapping[Sight, str] = {"nearest": "n", "far": "f", "unseen": "u"}
-REACHED = "reached"
 SETTINGS = ("data.per_observation=4",)
 """Of training, for all arms: those of the demonstration."""
 Watch = Callable[[str], None]

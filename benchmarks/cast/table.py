@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cast.arms import ARMS, ORACLE, PLANNER
-from benchmarks.cast.cells import BUDGETS, Line, Scope, read
-from benchmarks.cast.run import REACHED
+from benchmarks.cast.cells import BUDGETS, REACHED, Line, Scope, read
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.demo import OURS, THEIRS

@@ -59,6 +59,16 @@ def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwis
     assert set(rows.labels("0" * 16).kind) == {"counterfactual"}
 
 
+def test_who_has_done_what_hindsight_says_stands():
+    episode = straight([("hindsight", 2, 6, "go to the red box"), ("atomic", 6, 8, "go straight"),
+                        ("counterfactual", 6, 11, "stop")])  # fmt: skip
+    for derive in (decision_rows, matched_rows):
+        rows = derive(episode, BODY, generator(0, "test"))
+        assert (rows.start[-1], rows.instruction[-1]) == (6, "go to the red box")
+        assert not rows.action[-1].any()
+        assert rows.mask[-1].all()
+
+
 def test_told_rows_are_the_datasets_own_words():
     rows = told_rows(straight(language=(Span(0, STEPS, "go to the red box", "key"),)), BODY, generator(0, "test"))
     assert (rows.start, rows.end, rows.instruction) == ([0], [11], ["go to the red box"])

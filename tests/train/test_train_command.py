@@ -35,6 +35,14 @@ def test_every_preset_trains_resumes_loads_and_acts(preset, labelled, labelled_a
     assert np.isfinite(done.chunk).all()
 
 
+def test_robots_that_stop_at_the_end_are_part_of_the_plan(labelled, tmp_path, capsys):
+    run = ("--out", tmp_path / "run")
+    assert command("--data", labelled, *run, "--preset", "tiny-debug", "--stop-at-end") == 0
+    assert [source["stop_at_end"] for source in json.loads((run[1] / "config.json").read_text())["sources"]] == [True]
+    assert command(*run, "--resume", "--data", labelled) == 2  # that would be other data
+    assert "sources" in capsys.readouterr().err
+
+
 def test_an_eye_of_another_field_of_view_is_told(labelled, tmp_path, capsys):
     told = ("--data", labelled, "--out", tmp_path / "run", "--preset", "seeing-debug", "--set")
     assert command(*told, "model.field_of_view_deg=120") == 2
