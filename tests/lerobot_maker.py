@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embodied_cf.datasets.convert.video import scheduling_kept
+
 FPS = 10
 LENGTHS = (12, 9, 15)
 TASKS = ("pick up the cube", "put it down")
@@ -70,6 +72,8 @@ def write_video(path: Path, pictures: list[np.ndarray], codec: str = "libx264") 
         stream = container.add_stream(codec, rate=Fraction(FPS))
         stream.height, stream.width, stream.pix_fmt = *pictures[0].shape[:2], "yuv420p"
         stream.options = {"crf": "10", "g": "2"}
+        with scheduling_kept():
+            container.start_encoding()
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -91,6 +92,8 @@ class VideoWriter:
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, _PIXELS
         self._stream.options = dict(_OPTIONS)
         self._size, self._early, self._muxed = size, dict[int, Any](), 0
+        with scheduling_kept():
+            self._container.start_encoding()
 
     def write(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
         """Append a frame."""
@@ -133,6 +136,35 @@ class VideoWriter:
                 self._finish()
         finally:
             self._container.close()
+
+
+@contextmanager
+def scheduling_kept() -> Iterator[None]:
+    """Give threads that are begun or changed within the block the scheduling that this one had before.
+
+    SVT-AV1, run as root, makes the thread that opens it and its own ones real-time (SCHED_FIFO 99) and leaves it at
+    that: the process and its children would hold off everything else on the machine for as long as they live.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # Linux has it
+        yield
+        return
+    before, policy, parameters = _policies(), os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread, now in _policies().items():
+            if now not in (policy, before.get(thread)):
+                with suppress(ProcessLookupError):
+                    os.sched_setscheduler(thread, policy, parameters)
+
+
+def _policies() -> dict[int, int]:
+    """Return the scheduling policy of each thread of this process."""
+    found = {}
+    for thread in map(int, os.listdir("/proc/self/task")):
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            found[thread] = os.sched_getscheduler(thread)
+    return found
 
 
 def video_info(codec: str, fps: float, size: tuple[int, int]) -> dict[str, Any]:

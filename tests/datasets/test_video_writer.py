@@ -1,5 +1,7 @@
 """What goes into a video file: every frame once and in order, whatever the encoder does with its packets."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,12 @@ def test_packets_out_of_order_are_put_in_order(codec, tmp_path):
 def test_a_lost_frame_is_named(tmp_path):
     with pytest.raises(OutputError, match=r"x\.mp4: the encoder gave no packet for frame 3 of 5.*Run the command"):
         write(tmp_path / "x.mp4", "av1", lost=3)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
+def test_no_thread_is_left_real_time(tmp_path):
+    before = os.sched_getscheduler(0)
+    with VideoWriter(tmp_path / "x.mp4", "av1", 10.0, (32, 64)) as writer:
+        writer.write(np.zeros((32, 64, 3), np.uint8))
+        assert {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")} == {before}
+    assert os.sched_getscheduler(0) == before
