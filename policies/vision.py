@@ -143,11 +143,10 @@ class PretrainedEye(Eye):
         told, matching = facts(things, self.spread, pose[:, 1:]), matches(things, *self.naming(said))
         sightings = torch.cat([named(matching, told).flatten(1), _origin(pose[:, 0])], dim=1)
         beside = self.beside(torch.cat([sightings, said.vector], dim=1))[:, None, None] + self.when
-        seen = F.relu(self.thing(torch.cat([told, matching], dim=-1)) + beside)
-        about = F.relu(self.point(standing_about(near, self.spread, pose[:, 1:])) + beside)
-        there = torch.cat([things[..., :1] > 0, torch.ones_like(about[..., :1], dtype=torch.bool)], dim=2)
-        each = self.says(torch.cat([seen, about], dim=2)) * there
-        said_of = each[:, -1].amax(1), each[:, -1].sum(1), each.flatten(1, 2).amax(1)
+        seen = self.says(F.relu(self.thing(torch.cat([told, matching], dim=-1)) + beside)) * (things[..., :1] > 0)
+        about = self.says(F.relu(self.point(standing_about(near, self.spread, pose[:, 1:])) + beside))
+        most = torch.maximum(seen.max(2).values, about.max(2).values)  # of each frame: (b, t, d)
+        said_of = most[:, -1], seen[:, -1].sum(1) + about[:, -1].sum(1), most.amax(1)
         return torch.stack([*said_of, self.named(sightings), self.near(near[:, -1].flatten(1))], dim=1)
 
     @torch.no_grad()
