@@ -42,6 +42,8 @@ class Source:
             f"unknown kinds {', '.join(sorted(unknown))} (known: {', '.join(KINDS)})": bool(unknown),
             "no kind is named": self.kinds == (),
             "no label set is named": not self.label_sets,
+            "stop_at_end is for hindsight labels, which kinds leave out": self.stop_at_end
+            and "hindsight" not in (self.kinds or KINDS),
             f"min_score {self.min_score} is not in [0, 1]": not 0 <= self.min_score <= 1,
         }
         broken = [problem for problem, holds in problems.items() if holds]

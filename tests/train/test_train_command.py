@@ -133,6 +133,7 @@ def test_nothing_is_left_behind_by_bad_input(driving, labelled, tmp_path, capsys
         (("--data", driving), "no labels in this dataset"),
         (("--data", labelled, "--preset", "huge"), "no preset 'huge'"),
         (("--data", labelled, "--min-score", "2"), "min_score 2.0 is not in [0, 1]"),
+        (("--data", labelled, "--kinds", "atomic", "--stop-at-end"), "stop_at_end is for hindsight labels"),
         (("--resume",), "no run to resume"),
     ]:
         assert command("--out", run, *options) == 2
