@@ -14,6 +14,8 @@ from embodied_cf.errors import UsageError
 from embodied_cf.policies.quiet import quietly
 
 MINILM_WIDTH = 384
+_TOGETHER = 64
+"""Texts that are read at once."""
 
 
 class FrozenSentences:
@@ -36,6 +38,20 @@ class FrozenSentences:
                 states = self._model(**tokens).last_hidden_state[0]
             self._remembered[text] = nn.functional.normalize(states.mean(0), dim=0) * MINILM_WIDTH**0.5
         return self._remembered[text]
+
+    def directions(self, texts: Sequence[str]) -> Float[Tensor, "n e"]:
+        """Return the meanings of many texts, of length 1: read together, in a fourth of the time of one by one, but
+        not remembered, since they differ from `embedding` in the last bits."""
+        tokens = self._tokenizer(list(texts), truncation=True)["input_ids"]
+        found = torch.empty(len(texts), MINILM_WIDTH)
+        for length in sorted({len(one) for one in tokens}):  # no filling, which would have to be masked
+            rows = [row for row, one in enumerate(tokens) if len(one) == length]
+            for some in (rows[first : first + _TOGETHER] for first in range(0, len(rows), _TOGETHER)):
+                asked = torch.tensor([tokens[row] for row in some])
+                with torch.no_grad():
+                    states = self._model(input_ids=asked, attention_mask=torch.ones_like(asked)).last_hidden_state
+                found[some] = nn.functional.normalize(states.mean(1), dim=1)
+        return found
 
     def meanings(self, classes: Sequence[Sequence[str]]) -> Float[Tensor, "n e"]:
         """Return the mean direction of each class's words."""

@@ -40,6 +40,7 @@ class KnownWordings:
         self._names = KnownNames(names)
         self._known = [Spoken(wording, ()) for wording in known]
         self._set = set(known)
+        self._vectors: dict[tuple[int, frozenset[str]], Tensor] = {}
         self._heard: dict[str, tuple[float, str]] = {}
 
     def __deepcopy__(self, memo: dict) -> "KnownWordings":
@@ -69,12 +70,14 @@ class KnownWordings:
         return cosine, said._replace(wording=wording)
 
     def _looked_up(self, said: Spoken) -> tuple[float, str]:
-        asked = said.num_things, said.sides
-        like = [row for row, one in enumerate(self._known) if (one.num_things, one.sides) == asked]
+        shape = said.num_things, said.sides
+        like = [one.wording for one in self._known if (one.num_things, one.sides) == shape]
         if not like:
             return -1.0, said.wording
-        cosine, best = (self._vectors[like] @ _vector(said.wording)).max(dim=0)
-        return float(cosine), self._known[like[int(best)]].wording
+        if shape not in self._vectors:  # thousands of wordings are of shapes that nobody asks for
+            self._vectors[shape] = _vectors(like)
+        cosine, best = (self._vectors[shape] @ _vectors([said.wording])[0]).max(dim=0)
+        return float(cosine), like[int(best)]
 
     def _word_kind(self, word: str) -> str:
         """Return what a word may be: who is not sure of a thing ("pylon") compares with the words of wordings."""
@@ -90,12 +93,10 @@ class KnownWordings:
         words |= {word for name in COLOURS for word in own_words(COLOUR_WORDS, name)}
         return torch.stack([direction(word) for word in sorted(words)])
 
-    @functools.cached_property
-    def _vectors(self) -> Float[Tensor, "n e2"]:
-        return torch.stack([_vector(one.wording) for one in self._known])
 
-
-def _vector(wording: str) -> Float[Tensor, " e2"]:
-    embedding = frozen_sentences().embedding
-    mean = torch.stack([embedding(word) for word in split_words(wording) or [","]]).mean(0)
-    return torch.cat([direction(wording or ","), F.normalize(mean, dim=0)]) / 2**0.5
+def _vectors(wordings: Sequence[str]) -> Float[Tensor, "n e2"]:
+    """Return what wordings mean as a whole, and on the mean of their words."""
+    frozen = frozen_sentences()
+    means = [torch.stack([frozen.embedding(word) for word in split_words(one) or [","]]).mean(0) for one in wordings]
+    whole = frozen.directions([one or "," for one in wordings])
+    return torch.cat([whole, F.normalize(torch.stack(means), dim=1)], dim=1) / 2**0.5

@@ -124,3 +124,10 @@ def test_the_real_minilm_puts_like_commands_together():
         for text in ("go to the red chair", "drive up to the red chair", "go to the blue lamp", "turn left")
     )
     assert red @ also_red > red @ blue > red @ turn
+
+
+def test_texts_read_together_mean_what_they_mean_alone():
+    reader = frozen_text.frozen_sentences()
+    texts = ("turn left", "go to the red chair", "stop", "turn right", *(f"drive {n} m" for n in range(70)))
+    alone = torch.stack([torch.nn.functional.normalize(reader.embedding(text), dim=0) for text in texts])
+    assert torch.allclose(reader.directions(texts), alone, atol=1e-5)
