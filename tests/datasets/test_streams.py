@@ -81,7 +81,7 @@ def test_a_robot_that_stops_where_a_factual_row_ends_supervises_its_last_step_to
             np.testing.assert_allclose(np.linalg.norm(batch.action[sample], axis=1), ahead, atol=1e-6)
     assert stream.fingerprint != make(data, kinds_of=("hindsight",)).fingerprint
     # only what was said of the whole range is done at its end
-    plain, stops = (make(data, kinds_of=("atomic",), stop_at_end=stop) for stop in (False, True))
+    plain, stops = (make(data, kinds={"atomic": 1.0}, stop_at_end=stop) for stop in (False, True))
     for one, other in zip(plain.batches(0), stops.batches(0), strict=True):
         same(one, other)
 

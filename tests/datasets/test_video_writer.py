@@ -49,7 +49,8 @@ def test_a_lost_frame_is_named(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
 def test_no_thread_is_left_real_time(tmp_path):
     before = os.sched_getscheduler(0)
+    real_time = {os.SCHED_FIFO, os.SCHED_RR}
     with VideoWriter(tmp_path / "x.mp4", "av1", 10.0, (32, 64)) as writer:
         writer.write(np.zeros((32, 64, 3), np.uint8))
-        assert {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")} == {before}
+        assert not real_time & {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
     assert os.sched_getscheduler(0) == before
