@@ -1,11 +1,12 @@
 """What goes into a video file: every frame once and in order, whatever the encoder does with its packets."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
 
-from embodied_cf.datasets.convert.video import VideoWriter, read_frames
+from embodied_cf.datasets.convert.video import VideoWriter, read_frames, scheduling_kept
 from embodied_cf.errors import OutputError
 
 SHADES = (10, 200, 60, 120, 250)
@@ -54,3 +55,20 @@ def test_no_thread_is_left_real_time(tmp_path):
         writer.write(np.zeros((32, 64, 3), np.uint8))
         assert not real_time & {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
     assert os.sched_getscheduler(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
+def test_scheduling_is_given_back_without_being_root():
+    before, over, found = os.sched_getscheduler(0), threading.Event(), []
+
+    def work():
+        over.wait()
+        found.append(os.sched_getscheduler(0))
+
+    with scheduling_kept():
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        worker = threading.Thread(target=work)  # inherits it
+        worker.start()
+    over.set()
+    worker.join()
+    assert [os.sched_getscheduler(0), *found] == [before, before]
