@@ -1,8 +1,8 @@
 """The arms: which labels each policy is trained on, in which shares, and with which settings.
 
 All arms have the same network, number of steps and batch, and learn from the same logs, except where it says
-otherwise. One set of captioner answers (the honest `scene` captioner) serves all that need any; only `oracle` reads
-geometry.
+otherwise. One set of captioner answers (the honest `scene` captioner) serves all that need any; that of `oracle` knows
+exactly what each frame shows.
 """
 
 from collections.abc import Iterable
@@ -25,16 +25,16 @@ from embodied_cf.evaluate.demo import ARMS as DEMO
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
 ORACLE, PLANNER, BLIND, ATOMIC = "oracle", "planner", "blind", "atomic"
-_WITH_DONE = (1, 0, 3)
-"""Shares of what was done, commands and rows with chunks of their own, for the published recipe."""
+_PUBLISHED = {"hindsight": 4, "atomic": 6, "counterfactual": 4}
+"""Shares of the published recipe: what was done, six sets of atomic commands, counterfactual rows."""
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         Arm(
             THEIRS,
-            "what was done, in the captioner's words, and that the robot stands where it is done, though it drove on: "
-            "a standard policy's data, as in the demonstration",
+            "what was done, in words of every family, and that it stands where it is done, though robots drove on: a "
+            "standard policy's data, as in the demonstration",
             (Share(LABELLED, "hindsight", DEMO[THEIRS][0], stop_at_end=True),),
         ),
         Arm(
@@ -44,8 +44,9 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             ORACLE,
-            "`embodied-cf` told exactly what stands where: whatever can be told at states of the logs and of an "
-            "expert, half of the samples each, from what the simulator shows and no captioner's faults",
+            "`embodied-cf` with a captioner that makes no faults: whatever can be told at states of the logs and of an "
+            "expert, half of the samples each. It works out where things and walls are from exact boxes and the floor, "
+            "as `embodied-cf` does, and reads no map",
             (*mix(EXACT), *mix(EXACT_DEMOS)),
         ),
         Arm(
@@ -75,8 +76,9 @@ ARMS: dict[str, Arm] = {
         Arm(
             "cast",
             "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
-            "nearest, not verified (`benchmarks/cast/published.py`)",
-            mix(CAST, shares=_WITH_DONE),
+            "nearest, not verified, beside what was done and atomic commands in the published shares. Commands are "
+            "driven as arcs, not by a learned atomic policy (`benchmarks/cast/published.py`)",
+            tuple(Share(CAST, kind, weight, stop_at_end=kind == "hindsight") for kind, weight in _PUBLISHED.items()),
         ),
         Arm(
             BLIND,

@@ -2,9 +2,10 @@
 
 Counterfactual words come up where a segment begins, each with one atomic command, as the paper asks its model for; the
 command is then driven without looking where it leads, and nobody verifies it. The command of a goal is the one whose
-arc ends nearest to the line to the thing named first. The paper's learned atomic policy is replaced by the arcs of
-the data's own typical step, the sightings behind a proposal are those of the whole episode, and a row holds at its own
-frame. All three favour the recipe.
+arc ends nearest to the line to the thing named first. The sightings behind a proposal are those of the whole episode,
+and a row holds at its own frame: both favour the recipe. The paper's learned atomic policy is replaced by the arcs of
+the data's own typical step, which end where their command says and do not look where they lead: whether that is for
+better or worse was not measured.
 """
 
 from dataclasses import dataclass, replace

@@ -17,7 +17,7 @@ from embodied_cf.language.predicate_rules import FINDER_OF, FINDERS, View
 from embodied_cf.language.predicate_tracker import STOP_M, STOP_STEPS, WAIT_STEPS, Tracker, begin, moved_to
 from embodied_cf.language.surroundings import Surroundings
 
-__all__ = ["Judgement", "Program", "Programs", "Tracker", "advance", "begin", "compile_instruction", "judge",
+__all__ = ["Judgement", "Program", "Programs", "Tracker", "advance", "begin", "compile_instruction", "holds", "judge",
            "stack_programs"]  # fmt: skip
 
 MOVED_M = 0.25
@@ -81,6 +81,12 @@ def advance(programs: Programs, tracker: Tracker, pose: Float64[np.ndarray, "b 3
     now = _next_clause(now, np.flatnonzero(reached & ~last))
     over = np.flatnonzero(tracker.done)
     return now.replaced(over, tracker.take(over)) if len(over) else now
+
+
+def holds(programs: Programs, tracker: Tracker) -> Bool[np.ndarray, " b"]:
+    """Return whether what the present clause asks for holds now, were the robot to stop here; it must have moved."""
+    there, *_ = _find(programs, tracker, programs.rule[np.arange(len(programs)), tracker.clause])
+    return there & (tracker.moved >= MOVED_M)
 
 
 def _find(

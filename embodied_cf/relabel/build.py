@@ -8,6 +8,7 @@ from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.datasets.shards import read_at
 from embodied_cf.datasets.spec import CameraModel, DatasetSpec
 from embodied_cf.errors import RecordError
+from embodied_cf.language.instruction import Family
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.vocabulary import Vocabulary
 from embodied_cf.relabel.asking import Asking
@@ -98,15 +99,19 @@ def build_pipeline(setting: Setting, options: RelabelOptions, model: Asking | No
         options.seed,
         options.per_observation,
         _camera(setting),
+        _families(options),
     )
+
+
+def _families(options: RelabelOptions) -> tuple[Family, ...]:
+    return options.families if options.synthesizer == "goal" else ()
 
 
 def _words(
     setting: Setting, options: RelabelOptions, meaning: Meaning, model: Asking | None
 ) -> tuple[Captioner, Proposer]:
-    families = options.families if options.synthesizer == "goal" else ()
     most = max(2, options.per_observation)
-    grammar = GrammarProposer(options.stride, families, most, options.command_share, options.look_round)
+    grammar = GrammarProposer(options.stride, _families(options), most, options.command_share, options.look_round)
     if model is None:
         return _embedded_captioner(options, meaning.vocabulary), grammar
     kind, vlm = setting.body.kind, options.vlm
@@ -116,17 +121,18 @@ def _words(
 
 
 def _embedded_captioner(options: RelabelOptions, vocabulary: Vocabulary) -> Captioner:
+    seed, share = options.seed, options.command_share
     match options.captioner:
         case "scene":
             from embodied_cf.vlm.scene import SceneCaptioner
 
-            return SceneCaptioner(vocabulary, options.seed, options.scene, floor=options.floor)
+            return SceneCaptioner(vocabulary, seed, options.scene, floor=options.floor, motion_share=share)
         case "learned":
             from embodied_cf.vlm.learned import LearnedCaptioner
 
-            return LearnedCaptioner(vocabulary, options.seed, options.detector, floor=options.floor)
+            return LearnedCaptioner(vocabulary, seed, options.detector, floor=options.floor, motion_share=share)
         case _:
-            return MotionCaptioner(vocabulary, options.seed)
+            return MotionCaptioner(vocabulary, seed)
 
 
 def _synthesizer(setting: Setting, options: RelabelOptions) -> Synthesizer:

@@ -100,9 +100,11 @@ class RelabelOptions:
     families: tuple[Family, ...] = FAMILIES
     """Goals about things in view that may be proposed: go to one (object); stop beside it, pass between two, go to
     the one nearest another (referential); drive around it (continuous); one of these or a command, then another
-    (chained). Needs boxes from the captioner, a camera model, and the synthesizer `goal`."""
+    (chained). Where the robot did one of them, hindsight says so. Needs boxes from the captioner, a camera model, and
+    the synthesizer `goal`."""
     command_share: float = 1.0
-    """Share of the atomic commands not carried out that is proposed; less leaves more room for goals."""
+    """Share of the atomic commands not carried out that is proposed, and of those carried out that the captioners
+    `scene` and `learned` tell in hindsight; less leaves more room for goals."""
     look_round: float = 0.0
     """Share of the observations for which one thing is proposed, too, that stands to the left, out of view: told to go
     there, the robot turns left. It teaches a policy to look for what it does not see."""

@@ -14,6 +14,7 @@ from embodied_cf.datasets.label_store import hindsight_texts
 from embodied_cf.datasets.motion import future_chunks, track_of
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.spec import CameraModel
+from embodied_cf.language.instruction import Family
 from embodied_cf.language.meaning import Meaning
 from embodied_cf.language.verdict import NAMES
 from embodied_cf.relabel.propose import chosen, phrased
@@ -30,6 +31,7 @@ from embodied_cf.relabel.stages import (
     Verifier,
 )
 from embodied_cf.relabel.telling import told_before
+from embodied_cf.relabel.unasked import done_unasked
 from embodied_cf.vlm.captions import Captioner, Captions, Hindsight
 
 
@@ -75,6 +77,8 @@ class Pipeline:
     """Counterfactuals kept for one observation at most."""
     camera: CameraModel | None = None
     """Of the primary camera, if it can place pixels on the ground in metres."""
+    families: tuple[Family, ...] = ()
+    """Families of goals of which it is told, in hindsight, what was done."""
 
     async def relabel(self, episode: Episode) -> Relabelled:
         """Label one episode. Raises VlmError if the captioner cannot be asked, RecordError for unusable data.
@@ -110,9 +114,10 @@ class Pipeline:
         return Candidates(Labels.concatenate([factual, counterfactual]), given, proposals)
 
     def _factual(self, context: Context, rng: np.random.Generator) -> tuple[Labels, np.ndarray]:
-        """Return hindsight rows (the dataset's own texts, then the captioner's) and atomic rows."""
+        """Return hindsight rows (the dataset's own texts, the captioner's, what was done unasked) and atomic rows."""
         own = _own_texts(context.episode)
-        told = [*own, *context.captions.hindsight]
+        words = generator(self.seed, context.episode.episode_id, "done unasked")
+        told = [*own, *context.captions.hindsight, *done_unasked(context, self.families, words)]
         vocabulary, segments = self.meaning.vocabulary, context.segments
         named = [i for i, command in enumerate(segments.command) if command]
         command = np.array([vocabulary.index[segments.command[i]] for i in named], np.int64)

@@ -77,7 +77,7 @@ class GrammarProposer:
         return Proposals(
             start,
             np.full(count, -1),
-            tuple(_texts(sights, goals, rng)),
+            tuple(in_training_words(sights, goals, rng)),
             priority,
             goals.asked.least(context.landmarks.score),
             tuple([f"{why} {lag} steps before" if lag else why for why, lag in zip(reason, ago, strict=True)]),
@@ -118,7 +118,7 @@ def _lags(asked: Asked, rng: np.random.Generator) -> Int64[np.ndarray, " p"]:
     return np.where(chance[0] < share[family], 1 + (chance[1] * most[family]).astype(np.int64), 0)
 
 
-def _texts(sights: Sights, goals: Goals, rng: np.random.Generator) -> Iterator[str]:
+def in_training_words(sights: Sights, goals: Goals, rng: np.random.Generator) -> Iterator[str]:
     """Yield each goal in words."""
     asked, landmarks = goals.asked, sights.landmarks
     short = (rng.random(len(goals)) < _BY_KIND).tolist()

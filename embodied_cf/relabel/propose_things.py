@@ -120,13 +120,18 @@ class Sights:
 
 def goals_in_view(sights: Sights, families: Sequence[Family], options: int, rng: np.random.Generator) -> Goals:
     """Return at most `options` goals of each family for each step, drawn at random from what makes sense there."""
-    goals = _few(Goals.joined([*_single(sights), *goals_of_two(sights), *_along(sights)]), options, rng)
+    goals = _few(goals_possible(sights), options, rng)
     if "chained" in families:
         first = goals.asked.landmark[:, 0, 0]
         said = goals.take(np.flatnonzero((first < 0) | np.append(sights.known, True)[first]))
         goals = Goals.joined([goals, _few(_chains(sights, said, rng), options, rng)])
     wanted = [FAMILIES.index(name) for name in families]
     return goals.take(np.flatnonzero(np.isin(goals.asked.family, wanted)))
+
+
+def goals_possible(sights: Sights) -> Goals:
+    """Return every goal of one clause that makes sense at some step."""
+    return Goals.joined([*_single(sights), *goals_of_two(sights), *_along(sights)])
 
 
 def goals_about(

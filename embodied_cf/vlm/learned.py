@@ -38,6 +38,8 @@ class LearnedCaptioner:
     rule: ArrivalRule = field(default_factory=ArrivalRule)
     floor: bool = False
     """Whether it says where the free floor ends, too (`vlm.floor`)."""
+    motion_share: float = 1.0
+    """Share of the motion that is put into words, beside the things that it drives up to."""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -50,11 +52,11 @@ class LearnedCaptioner:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         floor = {"floor": floor_identity()} if self.floor else {}
         return {"captioner": "learned", "weights": digest, "least_score": self.least_score, "rule": asdict(self.rule),
-                **floor}  # fmt: skip
+                "motion_share": self.motion_share, **floor}  # fmt: skip
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
         """Describe one episode of any size of frame. Raises RecordError for an undecodable one."""
-        motion = await MotionCaptioner(self.vocabulary, self.seed).caption(episode, segments)
+        motion = await MotionCaptioner(self.vocabulary, self.seed, share=self.motion_share).caption(episode, segments)
         frames = next(iter(episode.cameras.values()))
         seen = tuple(self._seen(frames))
         height, width, _ = frames.decode(0).shape

@@ -20,16 +20,19 @@ class MotionCaptioner:
     seed: int = 0
     longest: int = 3
     """Commands that one instruction chains at most."""
+    share: float = 1.0
+    """Share of what could be said that is said."""
 
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
-        return {"captioner": "motion", "longest": self.longest}
+        return {"captioner": "motion", "longest": self.longest, "share": self.share}
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
-        """Return chained command phrases that cover every step which has a command."""
-        rng = generator(self.seed, episode.episode_id, "motion captioner")
-        return Captions(tuple(self._chains(segments.runs(), rng)))
+        """Return chained command phrases that cover every step which has a command, or a share of them."""
+        told = [*self._chains(segments.runs(), generator(self.seed, episode.episode_id, "motion captioner"))]
+        draws = generator(self.seed, episode.episode_id, "what is said of the motion").random(len(told))
+        return Captions(tuple([one for one, draw in zip(told, draws.tolist(), strict=True) if draw < self.share]))
 
     def _chains(self, runs: list[tuple[int, int, str]], rng: np.random.Generator) -> Iterator[Hindsight]:
         picks = rng.random((len(runs), self.longest))

@@ -38,16 +38,19 @@ class SceneCaptioner:
     rule: ArrivalRule = field(default_factory=ArrivalRule)
     floor: bool = False
     """Whether it says where the free floor ends, too: from the pixels, by `vlm.floor`."""
+    motion_share: float = 1.0
+    """Share of the motion that is put into words, beside the things that it drives up to."""
 
     @property
     def identity(self) -> dict[str, object]:
         """What provenance records."""
         floor = {"floor": floor_identity()} if self.floor else {}
-        return {"captioner": "scene", "faults": asdict(self.faults), "rule": asdict(self.rule), **floor}
+        return {"captioner": "scene", "faults": asdict(self.faults), "rule": asdict(self.rule),
+                "motion_share": self.motion_share, **floor}  # fmt: skip
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
         """Describe one episode. Raises RecordError for data that no simulator of ours wrote."""
-        motion = await MotionCaptioner(self.vocabulary, self.seed).caption(episode, segments)
+        motion = await MotionCaptioner(self.vocabulary, self.seed, share=self.motion_share).caption(episode, segments)
         frames = next(iter(episode.cameras.values()))
         height, width, _ = frames.decode(0).shape
         told = _Telling(self.faults, (width, height), self.seed, episode.episode_id)

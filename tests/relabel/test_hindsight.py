@@ -29,8 +29,14 @@ def judged(text, start=0, end=14, context=None):
         ("go to the red chair", 0, 2, FAIL),
         ("go to the green ball", 0, 14, UNKNOWN),  # passed by
         ("go to the yellow cone", 0, 14, UNKNOWN),  # never seen
-        ("go to the chair nearest the blue box", 0, 14, UNKNOWN),
-        ("stop left of the red chair", 0, 14, UNKNOWN),
+        ("go to the chair nearest the blue box", 0, 14, PASS),
+        ("go to the chair nearest the blue box", 0, 2, FAIL),
+        ("go to the ball nearest the blue box", 0, 14, UNKNOWN),  # it went by, within a metre and a half
+        ("go to the chair nearest the yellow cone", 0, 14, UNKNOWN),
+        ("stop left of the red chair", 0, 14, UNKNOWN),  # it came much of the way
+        ("stop left of the red chair", 0, 4, FAIL),
+        ("stop right of the green ball", 0, 14, UNKNOWN),  # it went by, 1.7 m off, where 1.2 are asked
+        ("follow the wall on your left", 0, 14, UNKNOWN),  # nobody looked for walls
         ("wander about", 0, 14, UNKNOWN),
         ("go to the red chair, then go to the blue box", 0, 14, FAIL),  # the chair is nearest at the end
     ],

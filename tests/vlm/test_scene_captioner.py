@@ -156,3 +156,17 @@ def test_arrivals_far_apart_or_at_the_same_thing_make_none():
     first = approach(62.0)
     assert len(words([*first, *later(first, "blue box", 70)])) == 2
     assert len(words([*first, *later(first, "red chair", 12)])) == 2
+
+
+def test_a_share_of_the_motion_is_put_into_words():
+    runs = 200
+    start = np.arange(runs)
+    segments = Segments(start, start + 1, ("forward", "turn_left") * (runs // 2), ("",) * runs)
+
+    def said(share):
+        captioner = SceneCaptioner(VOCABULARY, motion_share=share)
+        return asyncio.run(captioner.caption(episode(((),) * runs), segments)).hindsight
+
+    assert 0.05 * len(said(1.0)) < len(said(0.1)) < 0.2 * len(said(1.0))
+    assert set(said(0.1)) < set(said(1.0))
+    assert not said(0.0)
