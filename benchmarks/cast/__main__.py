@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(str(error)) from None
     if told.list:
         show(cells, told.results)
-    elif not told.table:
+        return
+    if not told.table:
         for cell in cells:
             _do(cell, Means(told.work, told.workers, told.device), told.results)
     write_tables(told.results)

@@ -94,8 +94,11 @@ def test_two_processes_share_the_cells(tmp_path, capsys):
     assert not (tmp_path / "cast.jsonl").exists()
 
 
-def test_the_list_tells_what_is_left(done, capsys):
+def test_the_list_tells_what_is_left_and_writes_nothing(done, capsys):
+    page = done / "cast.md"
+    before = page.stat().st_mtime_ns
     main([*options(done, "planner", "matched"), "--list"])
+    assert page.stat().st_mtime_ns == before
     told = capsys.readouterr().out
     assert "2 cells, 1 done" in told
     assert "about" in told
