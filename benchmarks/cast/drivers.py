@@ -51,7 +51,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class Deaf(_Told):
-    """A policy that hears nothing."""
+    """A policy that hears nothing, nor when a part of a chain is done: its past would begin anew there."""
 
     def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
         """Return what the policy does when it is told nothing."""
@@ -64,10 +64,16 @@ class Captioned(_Told):
 
     The captioner names what the present frame shows, with boxes, and understands every wording. A thing that is named
     is steered for by its bearing, where the robot is near it, it stops, and while nothing that is named is in view, it
-    turns left. It has no memory, so that of a chain it knows the first part only.
+    turns left. It has no memory: a chain is told part by part, as to the policy alone. Words that the cut between parts
+    leaves as no instruction ("later on turn left" may become "on turn left") are told as nothing.
     """
 
     detector: Detector = field(default_factory=load_detector)
+
+    @property
+    def by_parts(self) -> bool:
+        """Of the policy."""
+        return getattr(self.policy, "by_parts", False)
 
     def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
         """Return what the policy does when it is told the captioner's commands."""
@@ -76,7 +82,7 @@ class Captioned(_Told):
 
 
 def next_command(seen: list[Found], instruction: str) -> str:
-    """Return the words of the atomic command that comes next. "" for what is no instruction."""
+    """Return the words of the atomic command that comes next, in a chain for its first part. "" for no instruction."""
     try:
         clause = clauses(parse(instruction))[0]
     except InstructionError:

@@ -9,11 +9,13 @@ import torch
 from benchmarks.cast.arms import ARMS
 from benchmarks.cast.drivers import DRIVERS, Captioned, Deaf, next_command
 from embodied_cf.datasets.embodiment import Embodiment, load_embodiment
+from embodied_cf.evaluate.told import Telling
 from embodied_cf.policies.contract import ActionChunk, Observation
 from embodied_cf.policies.detector import Found
 
 CHAIR = Found("red chair", (0.45, 0.4, 0.55, 0.6), 0.9)
 """Straight ahead; its foot is 0.1 below the horizon, so that it stands 0.6 / 0.2 = 3 m away."""
+CHAIN = "turn right, then go to the red chair"
 
 
 def moved(thing, share):
@@ -49,6 +51,7 @@ class Listening:
     camera: tuple[int, int] = (96, 96)
     history: int = 1
     embodiment: Embodiment = field(default_factory=lambda: load_embodiment("nav"))
+    by_parts: bool = True
     heard: list = field(default_factory=list)
 
     def act(self, observation, instruction, rng):
@@ -71,6 +74,15 @@ def test_the_policy_hears_the_driver():
     assert Deaf(policy).act(looked, told, np.random.default_rng(0)).chunk.shape == (2, 8, 2)
     assert policy.heard == ["", ""]
     assert Deaf(policy).camera == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("driver", "parts"),
+    [(lambda policy: Captioned(policy, Eyes()), ("turn right", "go to the red chair")), (Deaf, (CHAIN,))],
+)
+def test_who_is_told_chains_part_by_part(driver, parts):
+    assert Telling.of(driver(Listening()), (CHAIN,)).parts == (parts,)
+    assert Telling.of(driver(Listening(by_parts=False)), (CHAIN,)).parts == ((CHAIN,),)
 
 
 def test_every_driver_that_an_arm_names_is_known_and_shared_trainings_are_the_same():
