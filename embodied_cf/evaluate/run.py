@@ -136,8 +136,15 @@ def _held(directory: Path, plan: Plan) -> Iterator[None]:
 def _batches(plan: Plan) -> Iterator[_Batch]:
     for cell, seeds in plan.suite.seeds(plan.seed, plan.episodes):
         for name in plan.controls:
-            for first in range(0, len(seeds), BATCH):
-                yield _Batch(cell, name, first, seeds[first : first + BATCH])
+            firsts = _firsts(len(seeds))
+            for first, after in zip(firsts, [*firsts[1:], len(seeds)], strict=True):
+                yield _Batch(cell, name, first, seeds[first:after])
+
+
+def _firsts(episodes: int) -> list[int]:
+    """Return with which episodes batches begin. None is left alone: `shuffled-image` shows it another's frames."""
+    firsts = list(range(0, episodes, BATCH))
+    return firsts[:-1] if len(firsts) > 1 and episodes % BATCH == 1 else firsts
 
 
 def _driven(policy: Policy, plan: Plan, batch: _Batch) -> list[Record]:

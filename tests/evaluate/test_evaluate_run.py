@@ -94,6 +94,14 @@ def test_a_kill_loses_the_batch_in_flight_only(tmp_path, monkeypatch):
     assert told == {made[2].told}
 
 
+def test_no_episode_is_left_alone_in_a_batch(tmp_path, monkeypatch):
+    """`shuffled-image` has no other's frames to show to who drives alone."""
+    monkeypatch.setattr("embodied_cf.evaluate.run.BATCH", 2)
+    made = evaluate(Still(), Plan("still", SUITE, 5, controls=("shuffled-image",)), tmp_path)
+    ((_, seeds),) = SUITE.seeds(0, 5)
+    assert [record.seed for record in made] == list(seeds)
+
+
 def test_standing_still_fails_as_a_wrong_stop(tmp_path):
     (record,) = evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
     assert (record.success, record.ending, record.travelled) == (False, "wrong stop", 0.0)
