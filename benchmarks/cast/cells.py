@@ -3,7 +3,7 @@
 import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,12 @@ class Scope:
         split = next(one for one in SPLITS if one == self.split)
         return tuple(Place(world, family, split) for world in self.worlds for family in self.families)
 
+    def options(self, usual: "Scope | None" = None) -> str:
+        """Return the options that ask for it, but for those that are as usual."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        told = [(name, value) for name, value in given.items() if usual is None or value != getattr(usual, name)]
+        return " ".join(f"--{name} {' '.join(value) if isinstance(value, tuple) else value}" for name, value in told)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -79,12 +85,9 @@ class Cell:
     @property
     def command(self) -> str:
         """Return the command that makes this cell and no other."""
-        scope = self.scope
-        told = f"--worlds {' '.join(scope.worlds)} --families {' '.join(scope.families)} --split {scope.split}"
-        told += f" --episodes {scope.episodes} --logs {scope.logs} --preset {scope.preset}"
         bias = "" if self.bias is None else f" --bias {self.bias:g}"
         steps = f" --budgets {self.steps}" if self.steps else ""
-        return f"python -m benchmarks.cast --only {self.arm}{bias}{steps} --seeds {self.seed} {told}"
+        return f"python -m benchmarks.cast --only {self.arm}{bias}{steps} --seeds {self.seed} {self.scope.options()}"
 
     def to_json(self) -> Line:
         """Return it as the results have it."""

@@ -123,10 +123,40 @@ def closed(
     (top, bottom), spread = _drawn([gained, distance], rng, draws)
     if bottom <= 0:
         return None
-    there = bottom + spread[1]
-    shares = np.where(there > 0, (top + spread[0]) / np.where(there > 0, there, 1.0), 0.0)
-    low, high = np.quantile(shares, (0.025, 0.975))
-    return Estimate(top / bottom, float(low), float(high), sum(cell.shape[1] for cell in ours))
+    low, high = _share_limits(top + spread[0], bottom + spread[1])
+    return Estimate(top / bottom, low, high, sum(cell.shape[1] for cell in ours))
+
+
+def followed(
+    told: Sequence[Table],
+    shuffled: Sequence[Table],
+    chance: Sequence[Table],
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+) -> Estimate | None:
+    """Return the language-following score (see `following`) of several training seeds.
+
+    Means over cells, and intervals, as in `over_seeds`; None where success does not exceed chance for sure.
+    """
+    lost = [plain - other for plain, other in zip(told, shuffled, strict=True)]
+    gained = [plain - other for plain, other in zip(told, chance, strict=True)]
+    (top, bottom), spread = _drawn([lost, gained], rng, draws)
+    if np.quantile(bottom + spread[1], 0.025) <= 0:
+        return None
+    low, high = _share_limits(top + spread[0], bottom + spread[1])
+    return Estimate(top / bottom, low, high, sum(cell.shape[1] for cell in told))
+
+
+def counted(table: Table, which: Bool[np.ndarray, "s n"]) -> Float64[np.ndarray, "s n"]:
+    """Return numbers for `over_seeds` where only some episodes count, for each seed others; each has one at least.
+
+    The mean of each row is that of the episodes that count; the others stand there as this mean. What deviates from it
+    is divided by the share of those that count, so that a bootstrap of all gives the spread of this mean: that of a
+    ratio of two means, linearised.
+    """
+    share = which.mean(axis=1, keepdims=True)
+    mean = (table * which).mean(axis=1, keepdims=True) / share
+    return mean + which * (table - mean) / share
 
 
 def _drawn(
@@ -169,6 +199,11 @@ def following(
     top, bottom = _resampled(np.stack([lost, gained], axis=1), rng, draws)
     if np.quantile(bottom, 0.025) <= 0:
         return None
-    scores = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
-    low, high = np.quantile(scores, (0.025, 0.975))
-    return Estimate(float(lost.mean() / gained.mean()), float(low), float(high), len(told))
+    return Estimate(float(lost.mean() / gained.mean()), *_share_limits(top, bottom), len(told))
+
+
+def _share_limits(top: Float64[np.ndarray, " k"], bottom: Float64[np.ndarray, " k"]) -> tuple[float, float]:
+    """Return the interval of a share by draws of both its parts; where the whole is not positive it counts as 0."""
+    shares = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), 0.0)
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return float(low), float(high)

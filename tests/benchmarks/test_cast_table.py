@@ -1,8 +1,20 @@
 import pytest
 
-from benchmarks.cast.arms import ORACLE, PLANNER
+from benchmarks.cast.arms import BLIND, ORACLE, PLANNER
 from benchmarks.cast.cells import Cell, Scope, append
-from benchmarks.cast.table import difference, far, gain, grouped, settling, together, write_tables
+from benchmarks.cast.numbers import (
+    above_chance,
+    above_other_named,
+    difference,
+    far,
+    far_difference,
+    listening,
+    outcomes,
+    settling,
+    shared,
+    told,
+)
+from benchmarks.cast.table import grouped, write_tables
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
@@ -21,6 +33,9 @@ def line(arm, plain, seed=0, bias=1.0, steps=3):
         "cell": cell.to_json(),
         "outcomes": {"rooms/object": row, "rooms/referential": nothing},
         "validation": validation if arm != PLANNER else [],
+        "machine": "Linux, 2 cores",
+        "revision": "abc" if seed else "",
+        "seconds": {"evaluate": 360.0} if arm == PLANNER else {"train": 720.0, "evaluate": 360.0},
     }
 
 
@@ -51,42 +66,77 @@ def test_lines_stand_in_the_tables_that_they_belong_to(results):
 
 def test_a_gain_is_one_of_the_same_seeds(results):
     arms = grouped(results)[SCOPE, 1.0, 3]
-    found = gain(OURS, arms, generator(0, "test"))
+    found = difference(OURS, THEIRS, arms, generator(0, "test"))
     assert found.value == pytest.approx((3 / 4 - 1 / 4 + 0) / 2)  # seed 1 of `hindsight` is not there
-    assert gain(THEIRS, arms, generator(0, "test")) is None
-    ours, planner = together((OURS, PLANNER), arms)
-    assert [part.shape for part in ours] == [part.shape for part in planner] == [(2, 4), (2, 4)]
-    assert planner[0].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]  # each seed drives episodes of its own
+    ours, planner = shared((OURS, PLANNER), arms)
+    assert [one["cell"]["seed"] for one in ours] == [one["cell"]["seed"] for one in planner] == [0, 1]
+    assert outcomes(planner)[0].tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]  # each seed drives episodes of its own
     assert difference(OURS, ORACLE, arms, generator(0, "test"), "object").value == pytest.approx(-1 / 4)
-    assert together((OURS, "cast"), arms) is None
+    assert shared((OURS, "cast"), arms) is None
 
 
 def test_far_targets_are_taken_apart(results):
-    runs = grouped(results)[SCOPE, 1.0, 3][OURS]
+    arms = grouped(results)[SCOPE, 1.0, 3]
+    runs = arms[OURS]
     runs[1]["outcomes"]["rooms/object"] |= {"sight": "nuuf", "none": "0110"}
     found = far([runs[0], runs[1]], generator(0, "test"))
-    assert (found.value, found.n) == (pytest.approx(2 / 3), 3)  # two of the first seed, one of the second
+    assert found.value == pytest.approx(1 / 2)  # both of the first seed, none of one of the second
+    assert found.high - found.low > 1  # and two seeds that differ so much say little about a third
     assert far([runs[1] | {"outcomes": {"rooms/object": {"sight": "n", "none": "1"}}}], generator(0, "test")) is None
+    assert far_difference(OURS, THEIRS, arms, generator(0, "test")).value == 1.0  # 11 less 00, of the seed of both
+    assert far_difference(OURS, "cast", arms, generator(0, "test")) is None
     assert settling([runs[0]]) == "-20 %"
+
+
+def test_what_rests_on_the_words(results):
+    arms = grouped(results)[SCOPE, 1.0, 3]
+    lines, rng = [*arms[OURS].values()], generator(0, "test")
+    # of the three episodes with all controls all succeed, one otherwise told, one by chance; none of the other family
+    assert [told(lines, bits, rng).value for bits in ("none", "shuffled", "chance")] == pytest.approx(
+        [1 / 2, 1 / 6, 1 / 6]
+    )
+    assert above_chance(lines, rng).value == pytest.approx(1 / 3)
+    assert above_chance(lines, rng, "object").value == pytest.approx(2 / 3)
+    assert above_chance([arms[PLANNER][0]], rng) is None
+    found = listening(lines, rng)
+    assert found is None or found.value == 1.0
+    assert above_other_named(THEIRS, OURS, arms, rng).value == 0.0
+
+
+def test_a_few_seeds_that_differ_widen_the_interval_of_following():
+    def one(plain, seed):
+        row = {"sight": "n" * 40, "none": plain, "shuffled": "0" * 40, "chance": "0" * 40}
+        return {"outcomes": {"rooms/object": row | {"shuffled": "1" * (10 * seed) + "0" * (40 - 10 * seed)}}}
+
+    alike, unlike = [one("1" * 40, 0)] * 3, [one("1" * 40, seed) for seed in range(3)]
+    assert listening(alike, generator(0, "test")).low == 1.0
+    found = listening(unlike, generator(0, "test"))
+    assert found.value == pytest.approx(0.75)
+    assert found.low < 0.3  # three scores: 1, 0.75, 0.5
 
 
 def test_the_page(results):
     write_tables(results)
     text = results.with_suffix(".md").read_text()
     assert "| `oracle` | " in text
-    first = text[text.index("### Bias 1, 3 steps") : text.index("| `embodied-cf` less")]
+    assert "`python -m benchmarks.cast --families object referential --episodes 4 --logs 8`: 8 logs" in text
+    first, words = text[text.index("### Bias 1, 3 steps") : text.index("| `embodied-cf` less")].split(
+        "| what rests on the words"
+    )
     rows = {row.split(" | ")[0].strip("| "): [cell.strip(" |") for cell in row.split(" | ")]
             for row in first.splitlines() if row.startswith("| ")}  # fmt: skip
     assert list(rows)[1:] == [THEIRS, OURS, ORACLE, PLANNER]
+    assert [row.split(" | ")[0].strip("| ") for row in words.splitlines()[2:5]] == [THEIRS, OURS, ORACLE]
     named = dict(zip(rows["arm"], rows[OURS], strict=True))
     assert named["seeds"] == "2"
     assert named["success"].startswith("44 [")  # (3/4 + 4/4) / 2 of one family, nothing of the other
     assert named["gain"].startswith("+25.0 [")
     assert named["to oracle"] == named["to planner"] == "0.67"
-    # of the three episodes with all controls: 1.0 succeed, 1/3 shuffled, 1/3 by chance; and the other family's zeros
-    assert named["following"] == "1.00"
+    assert named["far"] == "100 [100, 100]"  # the other family has none
+    assert named["far gain"] == "+100.0 [+100.0, +100.0]"
     assert (named["object"], named["referential"]) == ("88", "0")
-    assert dict(zip(rows["arm"], rows[PLANNER], strict=True))["following"] == ""
+    made = "Machines: Linux, 2 cores (6). Code: unknown (4); abc (2). Training 0.8 h, driving 0.6 h."
+    assert made in text
 
 
 def test_the_page_tells_by_how_much_each_other_arm_is_exceeded(results):
@@ -102,10 +152,29 @@ def test_who_did_all_but_stop_is_counted_where_lines_say_so(results):
     append(results, told)
     write_tables(results)
     rows = [text.split(" | ") for text in results.with_suffix(".md").read_text().splitlines()]
-    reached = {row[0]: row[4] for row in rows if len(row) == 12}
+    reached = {row[0]: row[4] for row in rows if len(row) == 12 and row[0] != "| what rests on the words"}
     assert reached == {"| arm": "reached", "| hindsight": "38", "| embodied-cf": "", "| oracle": "", "| planner": ""}
 
 
 def test_no_results_no_page(tmp_path):
     write_tables(tmp_path / "cast.jsonl")
     assert not (tmp_path / "cast.md").exists()
+
+
+def test_the_pair_alone_is_compared_by_family_too(tmp_path):
+    file = tmp_path / "cast.jsonl"
+    for one in (line(THEIRS, "1000"), line(OURS, "1111")):
+        append(file, one)
+    write_tables(file)
+    assert "| hindsight | +37.5 [" in file.with_suffix(".md").read_text().split("| `embodied-cf` less")[1]
+
+
+def test_the_twin_is_told_apart_from_chance(results):
+    append(results, line(BLIND, "0101"))
+    write_tables(results)
+    # of the three episodes with all controls the first is met by chance, the second by the twin
+    (told,) = (
+        row for row in results.with_suffix(".md").read_text().splitlines() if row.startswith("The language-blind")
+    )
+    assert told.startswith("The language-blind twin exceeds chance by +0.0 [")
+    assert "told of another thing by +0.0 [" in told

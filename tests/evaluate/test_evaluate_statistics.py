@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from embodied_cf.evaluate.statistics import (
     closed,
+    counted,
+    followed,
     following,
     mcnemar,
     normalised,
@@ -145,3 +147,25 @@ def test_a_listener_earns_what_a_deaf_policy_cannot():
 
 def test_nothing_to_explain_has_no_score():
     assert following(flags(10, 90), flags(5, 95), flags(10, 90), np.random.default_rng(0)) is None
+
+
+def test_several_seeds_together_are_scored_like_one():
+    told, shuffled, chance = flags(60, 40), flags(45, 55), flags(10, 90)
+    one = following(told, shuffled, chance, np.random.default_rng(0))
+    alone = followed([told[None] * 1.0], [shuffled[None] * 1.0], [chance[None] * 1.0], np.random.default_rng(0))
+    assert alone.value == pytest.approx(one.value)
+    assert (alone.low, alone.high) == pytest.approx((one.low, one.high), abs=0.02)
+    seeds = [np.stack([told * 1.0, other * 1.0]) for other in (told, shuffled, chance)]  # one follows, one does not
+    assert followed([seeds[0]], [seeds[1]], [seeds[2]], np.random.default_rng(0)) is None  # two that differ say little
+    deaf = [flags(10, 90)[None] * 1.0]
+    assert followed(deaf, deaf, deaf, np.random.default_rng(0)) is None
+
+
+def test_counted_gives_the_spread_of_those_that_count():
+    rng = np.random.default_rng(0)
+    table, which = (rng.random((1, 400)) < 0.3) * 1.0, rng.random((1, 400)) < 0.25
+    found = over_seeds([counted(table, which)], np.random.default_rng(1))
+    alone = over_seeds([table[:, which[0]]], np.random.default_rng(1))
+    assert found.value == pytest.approx(alone.value)
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.01)
+    np.testing.assert_allclose(counted(table, np.ones_like(which)), table)
