@@ -3,9 +3,9 @@
 | level | instruction |
 |---|---|
 | 1-constraint | go to a thing |
-| 2-constraints | the same in less than so many seconds |
-| 3-constraints | and driving no more than so many metres |
-| 4-constraints | and staying away from another thing |
+| 2-constraints | the same, in so many metres, or in so many seconds, or staying away from another thing |
+| 3-constraints | with that demand and the next; which comes first turns with the seed |
+| 4-constraints | with all three |
 | within-metres, within-seconds | go to a thing with this limit alone |
 | then, reversed | two things in turn, and the same two the other way around |
 | any-order | two things, in whichever order |

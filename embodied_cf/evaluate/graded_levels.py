@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float64
@@ -36,6 +37,9 @@ SLACK = 1.4
 """Limits, in lengths and durations of the rehearsed way."""
 AWAY_M, _SPARE_M, _NEARBY_M = 0.6, 0.25, 2.5
 """Distance to keep from a thing's surface; the rehearsed way keeps so much more, and comes at least so near."""
+METRES, SECONDS, AWAY = "metres", "seconds", "away"
+DEMANDS = (METRES, SECONDS, AWAY)
+"""What is asked for beside the goal: a short way, a quick one, and one that stays away from a thing."""
 TRIES = 6
 """Instructions that are tried before a scene offers no task of a level."""
 
@@ -111,37 +115,48 @@ def rehearsed(task: Task) -> Float64[np.ndarray, "t 3"]:
     return np.stack(poses)
 
 
+Level: TypeAlias = Callable[[Ground], Iterator[Composed]]
+"""Yields what may be asked for on a ground."""
+
+
 @lru_cache(maxsize=32)
 def ground_of(world: str, split: Split, seed: int, people: tuple[int, int]) -> Ground:
     """Return the ground of a seed, kept for its other levels. Raises UsageError as `make_task` does."""
     return Ground(make_task(world, "object", split, seed, people), split)
 
 
-def _alone(ground: Ground) -> Iterator[Composed]:
-    yield ground.goal
+def _demanding(*demands: str) -> Level:
+    """Return the level that asks for the goal and makes these demands."""
+    return lambda ground: _demanded(ground, demands)
 
 
-def _in_time(ground: Ground) -> Iterator[Composed]:
-    yield Within(ground.goal, seconds=_seconds(ground))
+def _further(count: int) -> Level:
+    """Return the level of so many demands beside the goal. Which is the first turns with the seed, so that none of
+    them stands for a number; each level of a seed has the demands of the one before."""
+
+    def level(ground: Ground) -> Iterator[Composed]:
+        first = ground.base.seed % len(DEMANDS)
+        return _demanded(ground, (*DEMANDS[first:], *DEMANDS[:first])[:count])
+
+    return level
 
 
-def _nearby(ground: Ground) -> Iterator[Composed]:
-    yield Within(ground.goal, metres=_metres(ground))
+def _demanded(ground: Ground, demands: tuple[str, ...]) -> Iterator[Composed]:
+    goal: Composed = ground.goal
+    if METRES in demands or SECONDS in demands:
+        metres = _metres(ground) if METRES in demands else math.inf
+        goal = Within(goal, metres, _seconds(ground) if SECONDS in demands else math.inf)
+    yield from (Away(goal, thing, AWAY_M) for thing in _passed(ground)) if AWAY in demands else (goal,)
 
 
-def _limited(ground: Ground) -> Iterator[Composed]:
-    yield Within(ground.goal, _metres(ground), _seconds(ground))
-
-
-def _all_limits(ground: Ground) -> Iterator[Composed]:
-    """Stay away from what the way passes, the nearest first."""
+def _passed(ground: Ground) -> list[Thing]:
+    """Return what the way passes, the nearest first."""
     path, around, near = ground.driven.path[:, None, :2], ground.driven.surroundings, {}
     for thing in ground.things():
         row = list(zip(around.kind, around.colour, strict=True)).index((thing.kind, thing.colour))
         near[thing] = float((length(path - around.position[[row]]) - around.radius[row]).min())
     passed = [thing for thing in near if AWAY_M + _SPARE_M <= near[thing] <= _NEARBY_M]
-    for thing in sorted(passed, key=lambda one: near[one]):
-        yield Away(next(_limited(ground)), thing, AWAY_M)
+    return sorted(passed, key=lambda one: near[one])
 
 
 def _metres(ground: Ground) -> float:
@@ -183,9 +198,10 @@ def _conditions(ground: Ground) -> Iterator[tuple[Thing, Clause]]:
                 yield thing, other
 
 
-LEVELS: Mapping[str, Callable[[Ground], Iterator[Composed]]] = {
-    "1-constraint": _alone, "2-constraints": _in_time, "3-constraints": _limited, "4-constraints": _all_limits,
-    "within-metres": _nearby, "within-seconds": _in_time, "then": _then, "reversed": _reversed,
+LEVELS: Mapping[str, Level] = {
+    "1-constraint": _further(0), "2-constraints": _further(1), "3-constraints": _further(2),
+    "4-constraints": _further(3), "within-metres": _demanding(METRES), "within-seconds": _demanding(SECONDS),
+    "then": _then, "reversed": _reversed,
     "any-order": _any_order, "if-visible": _if_visible, "nested": _nested,
 }  # fmt: skip
 """Instructions of each level, the first that can be met is taken."""

@@ -1,5 +1,6 @@
 """Graded tasks can be met, are judged by all that they demand, and are scored by level."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.graded import Tried, make_graded, score, try_all
-from embodied_cf.evaluate.graded_levels import LEVELS, rehearsed
+from embodied_cf.evaluate.graded_levels import LEVELS, ground_of, rehearsed
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.statistics import all_of
-from embodied_cf.language.composed import IfVisible, Then, constraints
+from embodied_cf.language.composed import Away, IfVisible, Then, Within, constraints
 
 SEED = 3
 
@@ -41,6 +42,25 @@ def test_the_rehearsal_meets_every_task(graded, paths):
 def test_demands_are_counted(graded):
     for demands in range(1, 5):
         assert constraints(graded[f"{demands}-constraint{'s' * (demands > 1)}"].instruction) == demands
+
+
+def demands(instruction):
+    """The metres, the seconds and the thing to stay away from that an instruction names."""
+    away, inner = (True, instruction.part) if isinstance(instruction, Away) else (False, instruction)
+    limits = (inner.metres, inner.seconds) if isinstance(inner, Within) else (np.inf, np.inf)
+    named = zip(("metres", "seconds", "away"), (*map(np.isfinite, limits), away), strict=True)
+    return {name for name, asked in named if asked}
+
+
+def test_each_constraint_comes_first_for_some_seeds():
+    first = []
+    for seed in range(SEED, SEED + 3):
+        ground = ground_of("rooms", "train", seed, (0, 0))
+        made = [demands(next(LEVELS[level](ground))) for level in list(LEVELS)[:4]]
+        assert [len(asked) for asked in made] == [0, 1, 2, 3]
+        assert all(fewer < more for fewer, more in itertools.pairwise(made))
+        first.append(*made[1])
+    assert first == ["metres", "seconds", "away"]
 
 
 def test_limits_are_those_of_the_rehearsal(graded, paths):
