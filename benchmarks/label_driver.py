@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +22,9 @@ from embodied_cf.envs.scene import Scene
 from embodied_cf.envs.state import draw_noise
 from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.backend import RAYCAST
+from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.evaluate.rollout import EXECUTE
+from embodied_cf.evaluate.statistics import rate
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.language.instruction import DOOR, WALL, Clause, GoTo, PassBetween, clauses, named
 from embodied_cf.language.predicate_program import rule_of
@@ -145,17 +148,23 @@ def outcomes(tasks: Sequence[Task]) -> Mapping[str, Counter[str]]:
     return table
 
 
-def main() -> None:
+def main(told: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="rooms/all/dev")
     parser.add_argument("--episodes", type=int, default=100)
-    arguments = parser.parse_args()
+    parser.add_argument("--ledger", type=Path, default=LEDGER, help="where a look at the split `test` leaves a line")
+    arguments = parser.parse_args(told)
     for cell, seeds in parse_suite(arguments.suite).seeds(0, arguments.episodes):
         tasks = [cell.task(seed) for seed in seeds]
         known = [task for task in tasks if len(clauses(task.instruction)) <= PARTS]
-        for kind, ends in sorted(outcomes(known).items()):
+        found = outcomes(known)
+        for kind, ends in sorted(found.items()):
             rest = ", ".join(f"{name} {ends[name]}" for name in ("collision", "time", "failed"))
             print(f"{cell}  {kind:16} {ends['success']:3} of {ends['all']:3}  ({rest})", flush=True)
+        if cell.split == "test":
+            won = np.arange(len(known)) < sum(ends["success"] for ends in found.values())
+            plan = {"benchmark": "label_driver", "suite": [str(cell)], "episodes": arguments.episodes}
+            note_look(arguments.ledger, plan, {str(cell): rate(won).plain("rate")})
 
 
 if __name__ == "__main__":

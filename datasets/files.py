@@ -99,6 +99,15 @@ def json_line(value: object) -> str:
     return _LINE.encode(value) + "\n"
 
 
+def append_line(path: Path, value: object) -> None:
+    """Add a line of JSON to a file, whole, though several processes may write."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json_line(value))
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file, removed afterwards; a second holder, in any process, gets an OutputError at once."""

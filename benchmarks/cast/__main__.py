@@ -22,18 +22,18 @@ from statistics import median
 from typing import get_args
 
 from benchmarks.cast.arms import ARMS
-from benchmarks.cast.cells import BUDGETS, Cell, Line, Scope, ablated, append, budget, combined, planned, read
+from benchmarks.cast.cells import BUDGETS, Cell, Line, Scope, ablated, budget, combined, planned, read
 from benchmarks.cast.data import Means
 from benchmarks.cast.run import make
 from benchmarks.cast.table import write_tables
-from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.files import append_line, exclusive
 from embodied_cf.errors import EmbodiedError, OutputError, UsageError
+from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.language.instruction import FAMILIES
 from embodied_cf.policies.config import DeviceName
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results" / "cast.jsonl"
-LEDGER = "test_ledger.jsonl"
 STEP_S, DRIVE_S = 0.16, 0.25
 """Guesses until a line says better: one step of training, one driven episode, on one shared core."""
 
@@ -110,9 +110,9 @@ def _finish(cell: Cell, means: Means, results: Path) -> None:
         line = make(cell, means, _Told())
     except EmbodiedError as error:
         raise SystemExit(f"{cell.name}: {error}") from error
-    append(results, line)
+    append_line(results, line)
     if cell.scope.split == "test":
-        append(results.with_name(LEDGER), ledger_line(line))
+        note_look(results.with_name(LEDGER.name), line["cell"], line["success"])
     write_tables(results)
     shown = " ".join(f"{name} {part['rate']:.0%}" for name, part in line["success"].items())
     print(f"  {shown}; {sum(line['seconds'].values()):.0f} s", flush=True)
@@ -128,11 +128,6 @@ class _Told:
         if time.monotonic() - self._last > 60:
             self._last = time.monotonic()
             print(f"  {what}", flush=True)
-
-
-def ledger_line(line: Line) -> Line:
-    """Return what the ledger of looks at `test` keeps of a line."""
-    return {"when": line["when"], "plan": line["cell"], "success": line["success"]}
 
 
 def show(cells: Sequence[Cell], results: Path) -> None:

@@ -1,6 +1,5 @@
 """Cells of the comparison, the plan of all of them, and the file in which finished ones stand."""
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -9,7 +8,6 @@ from typing import Any
 
 from benchmarks.cast.arm import Arm
 from benchmarks.cast.arms import ARMS, ORACLE, PLANNER
-from embodied_cf.datasets.files import json_line
 from embodied_cf.envs.splits import SPLITS
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.demo import OURS, THEIRS
@@ -156,11 +154,3 @@ def read(results: Path) -> Iterator[tuple[Cell, Line]]:
         for text in results.read_text("utf-8").splitlines():
             line = json.loads(text)
             yield Cell.of(line["cell"]), line
-
-
-def append(file: Path, line: Line) -> None:
-    """Add a line, whole, though several processes may write."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        opened.write(json_line(line))

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from benchmarks.tabletop.situations import PIXELS
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import Plan
 from embodied_cf.envs.tabletop.collect import collect_tables
+from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.language import arm
 
 SHARES = ("precision", "precision_pushing", "precision_done", "recall", "false_removed", "coverage")
 
 
-def main() -> None:
+def main(told: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     truth = commands.add_parser("audit", help="are the labels true?")
@@ -51,8 +52,9 @@ def main() -> None:
     race.add_argument("--seed", type=int, default=0)
     race.add_argument("--work", type=Path, help="where logs, labels, policies and trials are kept")
     race.add_argument("--out", type=Path, help="file for the numbers")
+    race.add_argument("--ledger", type=Path, default=LEDGER, help="where a look at the split `test` leaves a line")
     race.set_defaults(run=run_row)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(told)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         arguments.work = arguments.work or Path(scratch)
@@ -82,6 +84,10 @@ def run_row(arguments: argparse.Namespace) -> None:
     for name, part in numbers.items():
         rates = " ".join(f"{arm} {found['success']['value']:.1%}" for arm, found in part["arms"].items())
         print(f"{name:14}{part['trials']:5} trials  {rates}  gain {part['gain']['value']:+.1%} {part['gain']['ci95']}")
+    if plan.split == "test":
+        arms = numbers["all"]["arms"]
+        note_look(arguments.ledger, {"benchmark": "tabletop row", **asdict(plan)},
+                  {name: found["success"] for name, found in arms.items()})  # fmt: skip
     if arguments.out:
         arguments.out.write_text(json.dumps({"plan": asdict(plan), **numbers}, indent=1) + "\n", "utf-8")
 

@@ -1,6 +1,5 @@
 """What `embodied-cf evaluate` does and shows."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from embodied_cf.datasets.files import json_line, write_json
+from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.options import EvaluateOptions
 from embodied_cf.evaluate.record import Record, read_records
@@ -19,7 +19,6 @@ from embodied_cf.evaluate.run import RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.evaluate.summary import compare, summarise
 
-LEDGER = Path("docs/results/test_ledger.jsonl")
 SUMMARY, REPORT = "summary.json", "report.html"
 
 
@@ -38,7 +37,7 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}
     summary["compared"] = {other: compare(records, theirs) for other, theirs in others.items()}
     write_json(options.out / SUMMARY, summary)
-    _write_ledger(options, summary)
+    _note(options, plan, summary, console)
     write_report(options.out / REPORT, {name: records, **others}, frames=not options.no_frames)
     show(summary, console)
     console.print(f"{options.out / REPORT} shows it.", highlight=False)
@@ -88,12 +87,11 @@ def points(estimate: dict[str, Any]) -> str:
     return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in (estimate["value"], *estimate["ci95"])))
 
 
-def _write_ledger(options: EvaluateOptions, summary: dict[str, Any]) -> None:
-    """Append what was looked at, so that nobody looks at `test` until it fits."""
-    file = options.ledger or (LEDGER if "/test" in options.suite and LEDGER.exists() else None)
-    if file is None:
-        return
-    line = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "plan": summary["plan"],
-            "success": {name: part["success"] for name, part in summary["cells"].items()}}  # fmt: skip
-    with file.open("a", encoding="utf-8") as ledger:
-        ledger.write(json_line(line))
+def _note(options: EvaluateOptions, plan: Plan, summary: dict[str, Any], console: Console) -> None:
+    """Leave a line of what was looked at: in the ledger that is named, or of `test` in the checkout's."""
+    looked = any(cell.split == "test" for cell in plan.suite.cells)
+    file = options.ledger or (LEDGER if looked and LEDGER.exists() else None)
+    if file:
+        note_look(file, summary["plan"], {name: part["success"] for name, part in summary["cells"].items()})
+    elif looked:
+        console.print(f"No ledger notes this look at `test`: no {LEDGER} is here. --ledger names one.", highlight=False)

@@ -3,7 +3,8 @@ import pytest
 from benchmarks.cast.__main__ import asked, estimate, parser
 from benchmarks.cast.ablations import ABLATIONS
 from benchmarks.cast.arms import ARMS, BLIND, ORACLE, PLANNER, datasets
-from benchmarks.cast.cells import BUDGETS, Cell, Scope, ablated, append, budget, combined, planned, read
+from benchmarks.cast.cells import BUDGETS, Cell, Scope, ablated, budget, combined, planned, read
+from embodied_cf.datasets.files import append_line
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.demo import OURS, THEIRS
 from embodied_cf.train.config import change, load_preset
@@ -81,7 +82,7 @@ def test_results_hold_cells(tmp_path):
     cells, file = combined(SCOPE, [THEIRS, PLANNER], [1.0], [3], [0]), tmp_path / "docs" / "cast.jsonl"
     assert list(read(file)) == []
     for cell in cells:
-        append(file, {"cell": cell.to_json(), "seconds": {"train": 6.0, "evaluate": 8.0}})
+        append_line(file, {"cell": cell.to_json(), "seconds": {"train": 6.0, "evaluate": 8.0}})
     assert [cell for cell, _ in read(file)] == cells
     other = combined(SCOPE, [OURS], [1.0], [10], [0])[0]
     # 10 steps of 2 s, and 4 families × 2 episodes × 2 controls at the median of 8/16 and 8/8 s

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.cast.arms import BLIND, ORACLE, PLANNER
-from benchmarks.cast.cells import Cell, Scope, append
+from benchmarks.cast.cells import Cell, Scope
 from benchmarks.cast.numbers import (
     above_chance,
     above_other_named,
@@ -15,6 +15,7 @@ from benchmarks.cast.numbers import (
     told,
 )
 from benchmarks.cast.table import grouped, write_tables
+from embodied_cf.datasets.files import append_line
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
@@ -51,12 +52,12 @@ def results(tmp_path):
         line(PLANNER, "1111", bias=None, steps=0),
         line(PLANNER, "1110", seed=1, bias=None, steps=0),
     ):
-        append(file, one)
+        append_line(file, one)
     return file
 
 
 def test_lines_stand_in_the_tables_that_they_belong_to(results):
-    append(results, line(THEIRS, "0000", bias=0.8, steps=6))
+    append_line(results, line(THEIRS, "0000", bias=0.8, steps=6))
     groups = grouped(results)
     assert set(groups) == {(SCOPE, 1.0, 3), (SCOPE, 0.8, 6)}
     assert set(groups[SCOPE, 1.0, 3]) == {THEIRS, OURS, ORACLE, PLANNER}
@@ -149,7 +150,7 @@ def test_who_did_all_but_stop_is_counted_where_lines_say_so(results):
     told = line(THEIRS, "1000")
     for row, bits in zip(told["outcomes"].values(), ("1100", "1000"), strict=True):
         row["reached"] = bits
-    append(results, told)
+    append_line(results, told)
     write_tables(results)
     rows = [text.split(" | ") for text in results.with_suffix(".md").read_text().splitlines()]
     reached = {row[0]: row[4] for row in rows if len(row) == 12 and row[0] != "| what rests on the words"}
@@ -164,13 +165,13 @@ def test_no_results_no_page(tmp_path):
 def test_the_pair_alone_is_compared_by_family_too(tmp_path):
     file = tmp_path / "cast.jsonl"
     for one in (line(THEIRS, "1000"), line(OURS, "1111")):
-        append(file, one)
+        append_line(file, one)
     write_tables(file)
     assert "| hindsight | +37.5 [" in file.with_suffix(".md").read_text().split("| `embodied-cf` less")[1]
 
 
 def test_the_twin_is_told_apart_from_chance(results):
-    append(results, line(BLIND, "0101"))
+    append_line(results, line(BLIND, "0101"))
     write_tables(results)
     # of the three episodes with all controls the first is met by chance, the second by the twin
     (told,) = (

@@ -33,6 +33,15 @@ def test_files_words_and_ledger(tmp_path, capsys):
     assert looks[0]["success"]["rooms/object/test"]["n"] == 2
 
 
+def test_a_look_at_test_that_no_ledger_notes_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = ("test_evaluate_run:Still", "--episodes", 1, "--no-frames", "--controls", "none")
+    assert evaluate(*common, "--suite", "rooms/object/test", "--out", "test") == 0
+    assert "No ledger notes this look at `test`" in " ".join(capsys.readouterr().err.split())
+    assert evaluate(*common, "--suite", "rooms/object/dev", "--out", "dev") == 0
+    assert "ledger" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

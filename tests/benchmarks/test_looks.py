@@ -1,0 +1,43 @@
+"""Benchmarks leave a line in the ledger for each look at the split `test`, and none for one at `dev`."""
+
+import json
+
+import pytest
+
+from benchmarks import graded, label_driver
+from benchmarks.tabletop import __main__ as tabletop
+from embodied_cf.evaluate.demo import OURS, THEIRS
+
+
+def looks(main, ledger, *told):
+    main([*told, "--ledger", str(ledger)])
+    return [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
+
+
+@pytest.mark.parametrize("split", ["test", "dev"])
+def test_the_rule_as_a_driver(tmp_path, split):
+    found = looks(label_driver.main, tmp_path / "ledger.jsonl", "--suite", f"rooms/object/{split}", "--episodes", "2")
+    assert [look["plan"]["suite"] for look in found] == [["rooms/object/test"]] * (split == "test")
+    assert all(look["success"]["rooms/object/test"]["n"] == 2 for look in found)
+
+
+@pytest.mark.parametrize("split", ["test", "dev"])
+def test_graded_instructions(tmp_path, monkeypatch, split):
+    monkeypatch.setattr(graded, "LEVELS", ["1-constraint"])
+    told = ("expert", "--split", split, "--tasks", "1", "--tries", "1")
+    found = looks(graded.main, tmp_path / "ledger.jsonl", *told)
+    assert [look["plan"]["split"] for look in found] == ["test"] * (split == "test")
+    assert all(look["success"]["1-constraint"]["n"] == 1 for look in found)
+
+
+def test_over_a_table(tmp_path, monkeypatch):
+    mark = {"passes": True, "clean": True}
+    line = {"table": 0, "command": "hold", "chance": False} | {
+        name: {"told": mark, "shuffled": mark | {"passes": False}} for name in (OURS, THEIRS)
+    }
+    measure = type("Measure", (), {"names": ["hold"]})
+    for name, stand_in in (("collected", None), ("labelled", (None, measure)), ("trained", None), ("outcomes", [line])):
+        monkeypatch.setattr(tabletop, name, lambda *told, found=stand_in, **more: found)
+    (look,) = looks(tabletop.main, tmp_path / "ledger.jsonl", "row")
+    assert look["plan"]["split"] == "test"
+    assert {name: found["n"] for name, found in look["success"].items()} == {OURS: 1, THEIRS: 1}
