@@ -17,6 +17,7 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
+from embodied_cf.explain.ascent import Ascent
 from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
 from embodied_cf.explain.objective import Baseline, Gradient, gradient
 from embodied_cf.explain.options import SearchOptions
@@ -27,14 +28,8 @@ _FIRST_LOOK = 40
 """Fresh episodes after which a candidate that is clearly off is dropped."""
 _BETWEEN = 10
 """Mode paper: gradient steps after a failed look before the next one: few change little, and a look is dear."""
-_SLOW = 0.95
-"""Memory of running means over batches."""
 _SLOWEST = 0.05
 """Least share of the learning rate."""
-_PULL, _CREEP = 2.0, 0.05
-"""Dual ascent: proportional and integral gain, in units of one over the variance of returns."""
-_PATIENCE, _SHRINKS = 40, 0.8
-"""Gradient steps after which the gap should have shrunk to this share."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ class _Search:
         return self._found(self._confirm(self.policy), None)
 
     def dual(self) -> Found:
-        ascent, share = _Ascent(self.target), 1.0
+        ascent, share = Ascent(self.target), 1.0
         for length in [self.options.iterations] + [max(1, self.options.iterations // 8)] * self.options.polish:
             averaged = self._descend(ascent, length, share)
             if self._confirm(averaged):
@@ -141,7 +136,7 @@ class _Search:
             share = min(1.0, abs(self.seen.mean - self.target) / ascent.gap)  # steps as large as what is left
         return self._found(False, ascent.multiplier)
 
-    def _descend(self, ascent: "_Ascent", length: int, share: float) -> nn.Module:
+    def _descend(self, ascent: Ascent, length: int, share: float) -> nn.Module:
         """Descend for a round, at a share of the rate that falls; return the weights' mean over its last half."""
         sums, taken = [torch.zeros_like(weight) for weight in self.weights], 0
         for at in range(0, length, self.options.reuse):
@@ -240,50 +235,3 @@ class _Search:
         for envs in (self.envs, *self.judges):
             envs.close()
         return Found(policy, valid, check, multiplier, self.iterations, self.steps)
-
-
-class _Ascent:
-    """The multiplier of J = R*. A policy free to follow has dJ/dlambda = variance of returns: that sets the pace.
-
-    Where returns vary with what no action changes, such as the start, that is too slow: as long as the gap does not
-    shrink, the pace doubles (as penalties grow in the method of multipliers; Bertsekas 1982), and it halves where the
-    target is passed.
-    """
-
-    def __init__(self, target: float) -> None:
-        self.target, self.multiplier, self.pace = target, 0.0, 1.0
-        self.mean = self.variance = self.gap = math.nan
-        self._watched, self._before = 0, math.nan
-
-    def see(self, returns: Tensor, steps: int) -> None:
-        """Take in the returns of one batch, on which so many gradient steps are taken."""
-        mean, variance = float(returns.mean()), float(returns.var())
-        if math.isnan(self.mean):
-            self.mean, self.variance = mean, variance
-            self.gap = max(abs(self.target - mean), 1e-12)
-        slow = _SLOW**steps
-        self.mean = slow * self.mean + (1 - slow) * mean
-        self.variance = slow * self.variance + (1 - slow) * variance
-        self.multiplier += self.pace * _CREEP * steps * (self.target - mean) / self._spread
-        self._watch(steps)
-
-    def _watch(self, steps: int) -> None:
-        gap = self.target - self.mean
-        self._watched += steps
-        if math.isnan(self._before):
-            self._before = gap
-        elif gap * self._before < 0:
-            self.pace, self._watched, self._before = max(1.0, self.pace / 2), 0, gap
-        elif self._watched >= _PATIENCE:
-            self.pace *= 2 if abs(gap) > _SHRINKS * abs(self._before) else 1
-            self._watched, self._before = 0, gap
-
-    @property
-    def pulled(self) -> float:
-        """The multiplier, and a pull towards the target that ends where it is met."""
-        return self.multiplier + self.pace * _PULL * (self.target - self.mean) / self._spread
-
-    @property
-    def _spread(self) -> float:
-        # A policy that is all but deterministic has no variance to follow; the gap is then the only scale.
-        return max(self.variance, (self.target - self.mean) ** 2 / 100, 1e-12)

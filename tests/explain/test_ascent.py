@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from embodied_cf.explain.search import _Ascent
+from embodied_cf.explain.ascent import Ascent
 
 
 def returns(mean, spread=1.0):
@@ -13,7 +13,7 @@ def returns(mean, spread=1.0):
 
 def driven(response, batches=100, target=5.0):
     """Let returns follow the pull at some rate per batch."""
-    ascent, mean, paces = _Ascent(target), 0.0, []
+    ascent, mean, paces = Ascent(target), 0.0, []
     for _ in range(batches):
         ascent.see(returns(mean), 4)
         mean += response * (ascent.pulled - mean)
@@ -35,7 +35,7 @@ def test_the_pace_doubles_where_returns_hardly_follow():
 
 
 def test_the_pace_halves_where_the_target_is_passed():
-    ascent = _Ascent(5.0)
+    ascent = Ascent(5.0)
     for _ in range(60):
         ascent.see(returns(0.0), 4)
     high = ascent.pace
