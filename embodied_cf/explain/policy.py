@@ -10,6 +10,7 @@ from torch import nn
 
 from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.errors import UsageError
 from embodied_cf.explain.measures import Proximity, Returns, Visits, measure_change, measure_returns
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.rollout import MakeEnvs, check_fits
@@ -38,7 +39,7 @@ class PolicyExplanation:
     multiplier: float | None
     """Mode dual: nats that one more unit of return costs."""
     unchanged: bool
-    """The original policy has the target return already and comes back as it is."""
+    """The original policy has the target return already, by the rule of `valid`, and comes back as it is."""
     valid: bool
     """|J - R*| <= max(delta, 2 standard errors) on fresh episodes."""
     before: Returns
@@ -74,14 +75,13 @@ def explain_policy(
     `before` is what `returns_before` found, for who asks for several targets of one policy.
 
     Raises UnreachableError with the nearest return if fresh episodes confirm none, PolicyError if the policy does not
-    fit the environment or has no log-probabilities.
+    fit the environment or has no log-probabilities, UsageError if the target is not finite.
     """
     options = options or SearchOptions()
-    _check(policy, make)
+    _check(policy, make, target)
     before = before or returns_before(policy, make, options.confirm, seed)
-    gap = abs(target - before.stochastic.mean)
     delta = options.delta or _tenth(before.stochastic)
-    unchanged = gap <= delta
+    unchanged = before.stochastic.meets(target, delta)
     started = time.perf_counter()
     found = (
         Found(copy.deepcopy(policy), True, before.stochastic, 0.0, 0, 0)
@@ -92,9 +92,10 @@ def explain_policy(
             target,
             options,
             delta=delta,
-            scale=options.scale or gap,
+            scale=options.scale or before.stochastic.gap(target),
             rng=generator(seed, "explain", "search", options.mode),
             practice=practice,
+            before=before.stochastic,
         )
     )
     seconds = time.perf_counter() - started
@@ -109,7 +110,7 @@ def explain_policy(
         mode=options.mode,
         multiplier=found.multiplier,
         unchanged=unchanged,
-        valid=meets(after.stochastic, target, delta),
+        valid=after.stochastic.meets(target, delta),
         before=before,
         after=after,
         proximity=proximity,
@@ -124,18 +125,22 @@ def returns_before(policy: nn.Module, make: MakeEnvs, episodes: int, seed: int =
     return measure_returns(policy, make, episodes, generator(seed, "explain", "before"))
 
 
-def meets(returns: Estimate, target: float, delta: float) -> bool:
-    """Say whether returns agree with a target: within delta, or two standard errors if those are more."""
-    return abs(returns.mean - target) <= max(delta, 2 * returns.error)
-
-
 def unreachable(target: float, nearest: Estimate, original: Estimate) -> UnreachableError:
-    """Say what was reached instead."""
+    """Say what was reached instead, which may be nothing nearer than where the search began."""
+    told = f"no policy with return {target:.6g} was found"
+    if nearest.gap(target) < original.gap(target):
+        return UnreachableError(
+            f"{told}: the nearest has {_words(nearest)}, the original {_words(original)}",
+            remedy="Choose a target between them, or raise --iterations or --delta.",
+        )
     return UnreachableError(
-        f"no policy with return {target:.6g} was found: the nearest has {nearest.mean:.6g} ± {nearest.error:.2g} "
-        f"({nearest.episodes} episodes), the original {original.mean:.6g} ± {original.error:.2g}",
-        remedy="Choose a target between them, or raise --iterations or --delta.",
+        f"{told}, nor one nearer to it than the original, which has {_words(original)}",
+        remedy="Raise --iterations or --delta, or choose a target nearer to that.",
     )
+
+
+def _words(returns: Estimate) -> str:
+    return f"{returns.mean:.6g} ± {returns.error:.2g} ({returns.episodes} episodes)"
 
 
 def _tenth(returns: Estimate) -> float:
@@ -143,7 +148,9 @@ def _tenth(returns: Estimate) -> float:
     return returns.error * math.sqrt(returns.episodes) / 10 or max(abs(returns.mean) / 100, 1e-6)
 
 
-def _check(policy: nn.Module, make: MakeEnvs) -> None:
+def _check(policy: nn.Module, make: MakeEnvs, target: float) -> None:
+    if not math.isfinite(target):
+        raise UsageError(f"the target {target} is no return", remedy="Choose a finite number.")
     envs = make(1)
     check_fits(policy, envs)
     envs.close()

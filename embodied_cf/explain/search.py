@@ -47,6 +47,14 @@ class Estimate:
         spread = float(returns.std()) if len(returns) > 1 else math.inf
         return Estimate(float(returns.mean()), spread / math.sqrt(len(returns)), len(returns))
 
+    def gap(self, target: float) -> float:
+        """Return how far the mean is from a target."""
+        return abs(self.mean - target)
+
+    def meets(self, target: float, delta: float) -> bool:
+        """Say whether returns agree with a target: within delta, or two standard errors if those are more."""
+        return self.gap(target) <= max(delta, 2 * self.error)
+
 
 @dataclass(frozen=True)
 class Found:
@@ -56,7 +64,8 @@ class Found:
     valid: bool
     """Fresh episodes confirmed the return."""
     check: Estimate
-    """The last confirmation; the nearest one if none was accepted."""
+    """The confirmation; if none was accepted, a new look at the nearest candidate, or what the original has if no
+    candidate seemed nearer."""
     multiplier: float | None
     """Mode dual: nats per unit of return."""
     iterations: int
@@ -73,12 +82,15 @@ def search(
     scale: float,
     rng: np.random.Generator,
     practice: MakeEnvs | None = None,
+    before: Estimate | None = None,
 ) -> Found:
     """Look for the least changed policy whose expected return is within `delta` of `target`.
 
-    It learns from episodes of `practice`, or else of `make`, of which those are that confirm it.
+    It learns from episodes of `practice`, or else of `make`, of which those are that confirm it. `before` is what the
+    policy has: candidates that are no nearer to the target are not the nearest.
     """
     run = _Search(policy, make, target, options, delta, scale, rng, practice or make)
+    run.nearest = (before, policy) if before else None
     return run.paper() if options.mode == "paper" else run.dual()
 
 
@@ -133,7 +145,7 @@ class _Search:
             averaged = self._descend(ascent, length, share)
             if self._confirm(averaged):
                 return self._found(True, ascent.multiplier)
-            share = min(1.0, abs(self.seen.mean - self.target) / ascent.gap)  # steps as large as what is left
+            share = min(1.0, self.seen.gap(self.target) / ascent.gap)  # steps as large as what is left
         return self._found(False, ascent.multiplier)
 
     def _descend(self, ascent: Ascent, length: int, share: float) -> nn.Module:
@@ -203,7 +215,7 @@ class _Search:
         of several candidates one passes a single look by luck.
         """
         valid, self.seen = self._judged(candidate)
-        if valid or self.nearest is None or self._gap(self.seen) < self._gap(self.nearest[0]):
+        if valid or self.nearest is None or self.seen.gap(self.target) < self.nearest[0].gap(self.target):
             self.nearest = self.seen, copy.deepcopy(candidate)
         return valid
 
@@ -212,13 +224,10 @@ class _Search:
         for envs in (*self.judges, *self.judges):
             returns = torch.cat([returns, self._returns(candidate, envs)])
             check = Estimate.of(returns)
-            if self._gap(check) > max(self.delta, 2 * check.error):
+            if not check.meets(self.target, self.delta):
                 return False, check
         # Half of what is allowed: a later look, at other episodes, should agree too.
-        return self._gap(check) <= max(self.delta / 2, check.error), check
-
-    def _gap(self, check: Estimate) -> float:
-        return abs(check.mean - self.target)
+        return check.gap(self.target) <= max(self.delta / 2, check.error), check
 
     def _returns(self, candidate: nn.Module, envs: VectorEnv) -> Tensor:
         batch = play(candidate, envs, self.rng)
@@ -228,7 +237,10 @@ class _Search:
     def _found(self, valid: bool, multiplier: float | None) -> Found:
         assert self.nearest is not None
         check, policy = self.nearest
-        valid |= check.episodes >= self.options.confirm and self._gap(check) <= max(self.delta, 2 * check.error)
+        valid |= check.episodes >= self.options.confirm and check.meets(self.target, self.delta)
+        if not valid and policy is not self.original:
+            # Chosen because its look was near, and that may have been a short look's luck: others say where it is.
+            check = Estimate.of(torch.cat([self._returns(policy, envs) for envs in self.judges]))
         merge_low_rank(policy)
         for name, weight in self.original.named_parameters():
             policy.get_parameter(name).requires_grad_(weight.requires_grad)

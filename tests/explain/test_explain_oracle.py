@@ -8,11 +8,13 @@ from tabular_env import INITIAL, LOGITS, REWARD, TRANSITION, Table, TabularEnvs
 from embodied_cf.counterfactual import tabular
 from embodied_cf.counterfactual.descent import divergence_gradient
 from embodied_cf.counterfactual.errors import UnreachableError
+from embodied_cf.errors import UsageError
+from embodied_cf.explain.measures import Returns
 from embodied_cf.explain.objective import gradient
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.policy import explain_policy, returns_before
 from embodied_cf.explain.rollout import play
-from embodied_cf.explain.search import search
+from embodied_cf.explain.search import Estimate, search
 
 TARGET = 4.069208109359
 POLICY = Table().probabilities()
@@ -121,6 +123,42 @@ def test_an_unreachable_return_says_what_was_reached(mode):
         UnreachableError, match=r"no policy with return 20 was found: the nearest has \d.* the original 5"
     ):
         explain_policy(Table(), TabularEnvs, 20.0, options)
+
+
+STILL = SearchOptions("paper", episodes=10, iterations=3, rate=1e-9, confirm=200, delta=0.05)
+"""Its candidates are all but the original policy, which has a return of 5.165."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_nearest_is_looked_at_again_on_as_many_episodes_as_confirm(seed):
+    """A look of 40 episodes picks it, by luck."""
+    told = search(Table(), TabularEnvs, 20.0, STILL, delta=0.05, scale=1.0, rng=np.random.default_rng(seed),
+                  before=Estimate(4.9, 0.1, 400))  # fmt: skip
+    assert not told.valid
+    assert told.check.episodes == STILL.confirm
+    assert told.check.mean == pytest.approx(5.165, abs=0.3)
+
+
+def test_what_is_no_nearer_than_the_original_is_not_the_nearest():
+    known = Returns(Estimate(6.5, 0.1, 400), Estimate(6.5, 0.1, 100), (6.5,))
+    with pytest.raises(UnreachableError) as told:
+        explain_policy(Table(), TabularEnvs, 20.0, STILL, before=known)
+    assert "nor one nearer to it than the original, which has 6.5 ± 0.1 (400 episodes)" in str(told.value)
+    assert "between" not in str(told.value)
+
+
+def test_a_target_within_two_standard_errors_is_met_already():
+    """By the rule by which a changed policy is valid, however small delta is."""
+    known = Returns(Estimate(5.3, 0.1, 400), Estimate(5.3, 0.1, 100), (5.3,))
+    told = explain_policy(Table(), TabularEnvs, 5.165, STILL, before=known)
+    assert told.unchanged
+    assert told.cost.iterations == 0
+
+
+@pytest.mark.parametrize("target", [np.nan, np.inf])
+def test_a_target_that_is_no_number_is_refused(target):
+    with pytest.raises(UsageError, match="is no return"):
+        explain_policy(Table(), TabularEnvs, target, STILL)
 
 
 def test_the_same_seed_gives_the_same_answer():
