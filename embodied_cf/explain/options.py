@@ -1,5 +1,6 @@
 """What `embodied-cf explain` takes. Nothing numerical is loaded before a verb runs."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,19 +34,21 @@ class SearchOptions:
     polish: int = 10
     """Mode dual: rounds of an eighth of the iterations that may follow if the check fails."""
     confirm: int = 400
-    """Fresh episodes that must agree, and then as many again, before a policy is accepted."""
+    """Fresh episodes that must agree, and then as many again, before a policy is accepted; at least 2."""
     rank: int | None = None
     """Change each weight matrix by a matrix of this rank only; 0: freely. Default 0, and 4 for navigation policies."""
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "reuse", "iterations", "rate", "clip", "pivot_every", "confirm"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"`{name}` is {getattr(self, name)}, not positive")
+        for name in ("episodes", "reuse", "iterations", "rate", "clip", "pivot_every", "confirm", "delta", "scale"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"`{name}` is {value}, not positive and finite")
         for name in ("proximity", "polish", "rank"):
-            if (getattr(self, name) or 0) < 0:
-                raise UsageError(f"`{name}` is {getattr(self, name)}, negative")
-        if self.delta is not None and not self.delta > 0:
-            raise UsageError(f"`delta` is {self.delta}, not positive")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UsageError(f"`{name}` is {value}, negative or not finite")
+        if self.confirm < 2:
+            raise UsageError("`confirm` is 1, and one episode has no standard error", remedy="Ask for at least 2.")
 
 
 @dataclass(frozen=True)

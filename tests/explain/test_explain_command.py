@@ -108,12 +108,19 @@ def test_an_unreachable_return_is_said_with_the_nearest(explained, capsys):
 
 def test_options_that_mean_nothing_are_refused(explained, capsys):
     base = explained[1] / "base.safetensors"
-    assert run(base, "--env", "CartPole-v1", "--target", "30", "--episodes", "0") == 2
-    assert "`episodes` is 0, not positive" in capsys.readouterr().err
-    assert run(base, "--env", "CartPole-v1", "--target", "30", "--rank", "-1") == 2
-    assert "`rank` is -1, negative" in capsys.readouterr().err
-    assert run(base, "--env", "CartPole-v1", "--target", "30", "--delta", "-1") == 2
-    assert "`delta` is -1.0, not positive" in capsys.readouterr().err
+    for option, value, words in (
+        ("--episodes", "0", "`episodes` is 0, not positive"),
+        ("--rank", "-1", "`rank` is -1, negative"),
+        ("--delta", "-1", "`delta` is -1.0, not positive"),
+        ("--delta", "inf", "`delta` is inf, not positive and finite"),
+        ("--scale", "nan", "`scale` is nan, not positive and finite"),
+        ("--proximity", "nan", "`proximity` is nan, negative or not finite"),
+        ("--confirm", "1", "`confirm` is 1, and one episode has no standard error"),
+    ):
+        assert run(base, "--env", "CartPole-v1", "--target", "30", option, value) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
+    assert run(base, "--env", "CartPole-v1", "--target", "nan") == 2
+    assert "the target nan is no return" in capsys.readouterr().err
 
 
 def test_a_policy_that_needs_no_change(explained, capsys):
