@@ -98,11 +98,11 @@ def _load_sb3(path: Path) -> MlpPolicy:
 
 def _from_sb3(weights: dict[str, Tensor], told: dict[str, Any], path: Path) -> MlpPolicy:
     if "action_net.weight" not in weights:
-        raise PolicyError(
-            "the checkpoint holds a deterministic or value-based policy, without log-probabilities of actions",
-            where=path,
-            remedy="Explain a policy of A2C or PPO, or give package.module:factory.",
-        )
+        squashed = any(name.startswith("actor.log_std") for name in weights)
+        what = ("a squashed Gaussian (SAC): it has log-probabilities, but only A2C and PPO are read" if squashed else
+                "a deterministic or value-based policy, without log-probabilities of actions")  # fmt: skip
+        remedy = "Explain a policy of A2C or PPO, or give package.module:factory."
+        raise PolicyError(f"the checkpoint holds {what}", where=path, remedy=remedy)
     _refuse_what_is_no_mlp(weights, path)
     hidden = sorted({int(name.split(".")[2]) for name in weights if name.startswith("mlp_extractor.policy_net.")})
     names = [f"mlp_extractor.policy_net.{at}" for at in hidden] + ["action_net"]
@@ -133,9 +133,14 @@ def _sb3_activation(told: dict[str, Any], path: Path) -> Activation:
 def _call_factory(source: str) -> nn.Module:
     module, _, name = source.partition(":")
     try:
-        policy = getattr(importlib.import_module(module), name)()
+        factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise PolicyError(f"cannot import the factory ({error})", where=source) from error
+    try:
+        policy = factory()
+    except TypeError as error:
+        remedy = "Name a function that takes no arguments and returns the policy."
+        raise PolicyError(f"the factory cannot be called ({error})", where=source, remedy=remedy) from error
     if not isinstance(policy, nn.Module):
         raise PolicyError(f"the factory returns {type(policy).__name__}, not a torch module", where=source)
     return policy

@@ -1,6 +1,7 @@
 """Whole episodes of a policy in a gymnasium vector environment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -52,16 +53,28 @@ class Episodes:
 
 
 def make_envs(env: str) -> MakeEnvs:
-    """Return a maker of vector environments of a gymnasium id; UsageError if there is no such id."""
+    """Return a maker of vector environments of a gymnasium id.
+
+    Raises UsageError if there is no such id; the maker does if what the environment needs is not installed.
+    """
+    with _named(env):
+        vectorised = gym.spec(env).vector_entry_point is not None
+
+    def make(lanes: int) -> VectorEnv:
+        with _named(env):
+            return gym.make_vec(env, num_envs=lanes) if vectorised else RestingEnvs(lambda: gym.make(env), lanes)
+
+    return make
+
+
+@contextmanager
+def _named(env: str) -> Iterator[None]:
     try:
-        spec = gym.spec(env)
+        yield
     except (gym.error.Error, ImportError) as error:
         raise UsageError(
             f"gymnasium has no environment `{env}` ({error})", remedy="Check the id and its extra."
         ) from error
-    if spec.vector_entry_point is not None:
-        return lambda lanes: gym.make_vec(env, num_envs=lanes)
-    return lambda lanes: RestingEnvs(lambda: gym.make(env), lanes)
 
 
 def check_fits(policy: nn.Module, envs: VectorEnv) -> None:
@@ -74,7 +87,7 @@ def check_fits(policy: nn.Module, envs: VectorEnv) -> None:
     try:
         with torch.no_grad():
             given = distribution(policy, observation)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError, LookupError) as error:  # whatever a forward makes of another shape
         raise PolicyError(
             f"the policy cannot read observations of shape {space.shape} ({error})", where=where
         ) from error

@@ -18,6 +18,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor, nn
 
 from embodied_cf.explain.ascent import Ascent
+from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
 from embodied_cf.explain.objective import Baseline, Gradient, gradient
 from embodied_cf.explain.options import SearchOptions
@@ -110,13 +111,13 @@ class _Search:
     ) -> None:
         self.original, self.options, self.rng = policy, options, rng
         self.target, self.delta, self.scale = target, delta, scale
-        self.envs = practice(options.episodes)
-        first = min(_FIRST_LOOK, options.confirm)
-        self.judges = make(first), make(max(1, options.confirm - first))
         self.policy = copy.deepcopy(policy)
         if options.rank:
             add_low_rank(self.policy, options.rank, rng)
-        self.weights = [weight for weight in self.policy.parameters() if weight.requires_grad]
+        self.weights = _free(self.policy, options.rank)
+        self.envs = practice(options.episodes)
+        first = min(_FIRST_LOOK, options.confirm)
+        self.judges = make(first), make(max(1, options.confirm - first))
         self.optimizer = torch.optim.Adam(self.weights, lr=options.rate)
         self.baseline: Baseline | None = None
         self.iterations = self.steps = 0
@@ -247,3 +248,11 @@ class _Search:
         for envs in (self.envs, *self.judges):
             envs.close()
         return Found(policy, valid, check, multiplier, self.iterations, self.steps)
+
+
+def _free(policy: nn.Module, rank: int | None) -> list[nn.Parameter]:
+    weights = [weight for weight in policy.parameters() if weight.requires_grad]
+    if not weights:
+        what, remedy = ("linear layer", "Leave --rank out.") if rank else ("parameter", "")
+        raise PolicyError(f"no {what} of the policy may change", where=type(policy).__name__, remedy=remedy)
+    return weights

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from embodied_cf.errors import UsageError
 from embodied_cf.explain import torch_archive
 from embodied_cf.explain.checkpoints import load_policy, save_policy
 from embodied_cf.explain.errors import PolicyError
@@ -81,6 +82,11 @@ def test_the_archive_is_read_without_stable_baselines(tmp_path):
     [
         ({"q_net.q_net.0.weight": torch.zeros(1, 1)}, {}, "without log-probabilities"),
         ({"actor.mu.0.weight": torch.zeros(1, 1)}, {}, "without log-probabilities"),
+        (
+            {"actor.mu.weight": torch.zeros(1, 1), "actor.log_std.weight": torch.zeros(1, 1)},
+            {},
+            r"a squashed Gaussian \(SAC\): it has log-probabilities, but only A2C and PPO are read",
+        ),
         (
             {"action_net.weight": torch.zeros(1, 1), "pi_features_extractor.cnn.0.weight": torch.zeros(1)},
             {},
@@ -222,6 +228,25 @@ def test_factories():
         load_policy("test_explain_checkpoints:absent")
     with pytest.raises(PolicyError, match="cannot import the factory"):
         load_policy("no_such_package:policy")
+    for name in ("json:dumps", "test_explain_checkpoints:GAUSSIAN", "test_explain_checkpoints:OBSERVATION"):
+        with pytest.raises(PolicyError, match=r"the factory cannot be called \(.*no arguments"):
+            load_policy(name)
+
+
+class Unpacks(nn.Module):
+    def forward(self, observation):
+        _, _, height, width = observation.shape
+        return height * width
+
+
+class TakesTwo(nn.Module):
+    def forward(self, observation, instruction):
+        return observation
+
+
+class Table(nn.Module):
+    def forward(self, observation):
+        return {}[observation.shape]
 
 
 def test_what_does_not_fit_the_environment():
@@ -230,12 +255,24 @@ def test_what_does_not_fit_the_environment():
     for policy, words in (
         (Deterministic(), "returns Tensor, not a distribution"),
         (MlpPolicy((3, 2), "categorical"), "cannot read observations"),
+        *((policy, r"cannot read observations of shape \(4,\)") for policy in (Unpacks(), TakesTwo(), Table())),
         (MlpPolicy((4, 3), "categorical"), "does not fit actions"),
         (MlpPolicy((4, 2), "gaussian"), "does not fit actions"),
     ):
         with pytest.raises(PolicyError, match=words):
             check_fits(policy, envs)
     envs.close()
+
+
+def test_environments_whose_extra_is_missing(monkeypatch):
+    def needs(name):
+        raise ModuleNotFoundError("No module named 'mujoco'")
+
+    envs = make_envs("CartPole-v1")
+    monkeypatch.setattr(gym, "make", needs)
+    monkeypatch.setattr(gym, "make_vec", lambda name, num_envs: needs(name))
+    with pytest.raises(UsageError, match=r"no environment `CartPole-v1` \(No module named 'mujoco'\).*extra"):
+        envs(1)
 
 
 def test_environments_without_arrays_to_see():

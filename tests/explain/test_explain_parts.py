@@ -5,6 +5,7 @@ import torch
 from torch.distributions import Categorical, Independent, Normal
 
 from embodied_cf.explain.change_map import change_map
+from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
 from embodied_cf.explain.measures import Visits, measure_change
@@ -117,6 +118,21 @@ def test_a_low_rank_search_gives_a_plain_policy():
     moved = found.policy.layers[0].weight.detach() - base.layers[0].weight.detach()
     assert torch.linalg.matrix_rank(moved, atol=1e-7) == 1
     assert (found.policy.layers[0].bias == base.layers[0].bias).all()
+
+
+@pytest.mark.parametrize(("rank", "words"), [(2, "no linear layer of the policy may change"), (0, "no parameter of")])
+def test_a_policy_of_which_nothing_may_change_is_refused(rank, words):
+    class Bias(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(2), requires_grad=rank > 0)
+
+        def forward(self, observation):
+            return Categorical(logits=self.bias.expand(len(observation), 2))
+
+    options = SearchOptions(rank=rank, confirm=2)
+    with pytest.raises(PolicyError, match=words):
+        search(Bias(), make_envs("CartPole-v1"), 40.0, options, delta=1, scale=9, rng=np.random.default_rng(0))
 
 
 def test_the_gradient_of_a_gaussian_at_the_pivot_is_zero():
