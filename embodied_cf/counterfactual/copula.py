@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from embodied_cf.counterfactual.precision import Probabilities, distribution
-from embodied_cf.errors import UsageError
+from embodied_cf.counterfactual.precision import Probabilities, pair
 
 
 def bounds(
@@ -14,11 +13,9 @@ def bounds(
 
     max(0, p_i + q_j - 1) / p_i and min(p_i, q_j) / p_i (Fréchet & Hoeffding), entry by entry: not all are attained by
     one coupling. Where p_i = 0 they are the limits of vanishing p_i. Leading axes are batch axes.
-    Raises UsageError if p or q is no distribution.
+    Raises UsageError if p or q is no distribution or their shapes do not go together.
     """
-    first, second = distribution(p, "p"), distribution(q, "q")
-    if first.shape[-1] != second.shape[-1]:
-        raise UsageError(f"p has {first.shape[-1]} outcomes, q has {second.shape[-1]}")
+    first, second = pair(p, q)
     rest = second @ (1 - np.eye(second.shape[-1]))  # 1 - q_j without its rounding, which division by p_i would blow up
     row, column, rest = np.broadcast_arrays(first[..., :, None], second[..., None, :], rest[..., None, :])
     safe = np.where(row > 0, row, 1.0)

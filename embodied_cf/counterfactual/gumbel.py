@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from embodied_cf.counterfactual.precision import Probabilities, distribution, double
+from embodied_cf.counterfactual.precision import Probabilities, distribution, double, pair
 from embodied_cf.errors import UsageError
 
 
@@ -18,16 +18,18 @@ def counterfactual_law(p: Probabilities, q: Probabilities) -> Float[np.ndarray, 
     """Return the law of the counterfactual outcome (under `q`, columns) given the factual one (under `p`, rows).
 
     p = (.5, .3, .2), q = (.2, .5, .3): row 0 is (.4, .387097, .212903), row 1 is (0, 1, 0). The row of an outcome with
-    p_i = 0 is the limit of vanishing p_i. Leading axes are batch axes. Raises UsageError if p or q is no distribution.
+    p_i = 0 is the limit of vanishing p_i. Leading axes are batch axes. Raises UsageError if p or q is no distribution
+    or their shapes do not go together.
     """
-    return np.array(_law(*_pair(p, q)))
+    first, second = pair(p, q)
+    return np.array(_law(jnp.asarray(first), jnp.asarray(second)))
 
 
 @double
 def joint_law(p: Probabilities, q: Probabilities) -> Float[np.ndarray, "*batch n n"]:
     """Return P(factual outcome i, counterfactual outcome j); its marginals are p and q."""
-    first, second = _pair(p, q)
-    return np.array(first[..., :, None] * _law(first, second))
+    first, second = pair(p, q)
+    return np.array(first[..., :, None] * _law(jnp.asarray(first), jnp.asarray(second)))
 
 
 def hindsight_noise(
@@ -36,9 +38,14 @@ def hindsight_noise(
     """Draw Gumbel noise given that it made the observed outcomes: argmax(log p + noise) == observed.
 
     Top-down: the maximum is Gumbel(0) whatever the outcome; the others are Gumbel below it; an impossible outcome's
-    noise is not constrained. Raises UsageError if an observed outcome has probability zero.
+    noise is not constrained. Raises UsageError if an observed outcome has probability zero, is none of those of p, or
+    if there is not one for each distribution.
     """
-    p = distribution(p, "p")
+    p, observed = distribution(p, "p"), np.asarray(observed)
+    if observed.shape != p.shape[:-1]:
+        raise UsageError(f"p has batch axes {p.shape[:-1]}, the observed outcomes have {observed.shape}")
+    if observed.dtype.kind not in "iu" or not np.all((observed >= 0) & (observed < p.shape[-1])):
+        raise UsageError(f"an observed outcome is not one of 0 to {p.shape[-1] - 1}")
     at = observed[..., None]
     if not np.all(np.take_along_axis(p, at, axis=-1) > 0):
         raise UsageError("an observed outcome has probability zero", remedy="The model cannot have produced it.")
@@ -52,17 +59,15 @@ def hindsight_noise(
 
 
 def replay(q: Float[np.ndarray, "*batch n"], noise: Float[np.ndarray, "*batch n"]) -> Int[np.ndarray, "*batch"]:
-    """Return the outcomes under `q` with the given noise: prediction after abduction and action."""
+    """Return the outcomes under `q` with the given noise: prediction after abduction and action.
+
+    Raises UsageError if q is no distribution or the noise is not of its shape.
+    """
+    q = distribution(q, "q")
+    if np.shape(noise) != q.shape:
+        raise UsageError(f"q has shape {q.shape}, the noise {np.shape(noise)}")
     with np.errstate(divide="ignore"):
-        return np.argmax(np.log(distribution(q, "q")) + noise, axis=-1)
-
-
-def _pair(p: Probabilities, q: Probabilities) -> tuple[Array, Array]:
-    first, second = distribution(p, "p"), distribution(q, "q")
-    if first.shape[-1] != second.shape[-1]:
-        raise UsageError(f"p has {first.shape[-1]} outcomes, q has {second.shape[-1]}")
-    first, second = np.broadcast_arrays(first, second)
-    return jnp.asarray(first), jnp.asarray(second)
+        return np.argmax(np.log(q) + noise, axis=-1)
 
 
 @jax.jit

@@ -20,6 +20,7 @@ from embodied_cf.errors import UsageError
 
 _EXACT = 1e-12
 """Returns this close, relative to the largest possible one, are equal."""
+_AXES = {"transition": "SAS", "reward": "SA", "policy": "HSA", "reference": "HSA", "initial": "S"}
 _HALVINGS = 200
 _DOUBLINGS = 64
 
@@ -90,7 +91,10 @@ def value(
     policy: Float[np.ndarray, "H S A"],
     initial: Float[np.ndarray, " S"],
 ) -> float:
-    """Return the expected undiscounted return of a policy."""
+    """Return the expected undiscounted return of a policy.
+
+    Raises UsageError if shapes or distributions are wrong.
+    """
     return float(_value(*_checked(transition, reward, policy, initial)))
 
 
@@ -101,7 +105,11 @@ def trajectory_kl(
     reference: Float[np.ndarray, "H S A"],
     initial: Float[np.ndarray, " S"],
 ) -> float:
-    """Return E_policy sum_t log policy_t(a|s) / reference_t(a|s), in nats; inf where the reference never acts so."""
+    """Return E_policy sum_t log policy_t(a|s) / reference_t(a|s), in nats; inf where the reference never acts so.
+
+    Raises UsageError if shapes do not go together.
+    """
+    _check_shapes(transition=transition, policy=policy, reference=reference, initial=initial)
     return float(_divergence(*(jnp.asarray(array) for array in (transition, policy, reference, initial))))
 
 
@@ -112,7 +120,11 @@ def value_range(
     policy: Float[np.ndarray, "H S A"] | Float[Array, "H S A"],
     initial: Float[np.ndarray, " S"] | Float[Array, " S"],
 ) -> tuple[float, float]:
-    """Return the least and the largest expected return of policies that keep to the actions of `policy`."""
+    """Return the least and the largest expected return of policies that keep to the actions of `policy`.
+
+    Raises UsageError if shapes do not go together.
+    """
+    _check_shapes(transition=transition, reward=reward, policy=policy, initial=initial)
     possible = jnp.asarray(policy) > 0
     low, high = (_extreme(jnp.asarray(transition), sign * jnp.asarray(reward), possible) for sign in (-1.0, 1.0))
     return float(jnp.asarray(initial) @ (0.0 - low)), float(jnp.asarray(initial) @ high)
@@ -128,6 +140,7 @@ def _checked(
     policy: Float[np.ndarray, "H S A"],
     initial: Float[np.ndarray, " S"],
 ) -> _World:
+    _check_shapes(transition=transition, reward=reward, policy=policy, initial=initial)
     if not np.all(np.isfinite(reward)):
         raise UsageError("`reward` has entries that are not finite")
     return (
@@ -136,6 +149,17 @@ def _checked(
         jnp.asarray(distribution(policy, "policy")),
         jnp.asarray(distribution(initial, "initial")),
     )
+
+
+def _check_shapes(**tables: np.ndarray | Array) -> None:
+    """Raise UsageError for what would otherwise be broadcast: a policy (S,A) for steps, a reward (S,1) for actions."""
+    sizes: dict[str, int] = {}
+    for name, table in tables.items():
+        axes, shape, known = _AXES[name], np.shape(table), [f"{axis} = {size}" for axis, size in sizes.items()]
+        same = (sizes.setdefault(axis, size) == size for axis, size in zip(axes, shape, strict=False))
+        if len(shape) != len(axes) or not all(same):
+            wanted = " with ".join(["(" + ",".join(axes) + ")"] + [", ".join(known)] * bool(known))
+            raise UsageError(f"`{name}` has shape {shape}, not {wanted}")
 
 
 def _multiplier(world: _World, target: float, close: float) -> Array:

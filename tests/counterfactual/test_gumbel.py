@@ -135,6 +135,38 @@ def test_what_is_no_distribution_is_refused():
         gumbel.hindsight_noise(np.array([1.0, 0.0]), np.array(1), np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("ask", [gumbel.counterfactual_law, gumbel.joint_law, copula.bounds])
+@pytest.mark.parametrize(
+    ("p", "q", "words"),
+    [
+        (1.0, 1.0, "`p` is a single number"),
+        (P, "x", "`q` is no array of numbers"),
+        ([[0.5, 0.5], [1.0]], P, "`p` is no array of numbers"),
+        (np.tile(P, (2, 1)), np.tile(Q, (3, 1)), r"p has batch axes \(2,\), q has \(3,\)"),
+        (P, np.zeros(0), "`q` is no distribution"),
+    ],
+)
+@pytest.mark.usefixtures("users_call")
+def test_shapes_that_do_not_go_together_are_refused(ask, p, q, words):
+    with pytest.raises(UsageError, match=words):
+        ask(p, q)
+
+
+@pytest.mark.usefixtures("users_call")
+def test_hindsight_asks_for_one_outcome_per_distribution():
+    rng, many = np.random.default_rng(0), np.tile(P, (4, 1))
+    for observed, words in (
+        (np.zeros(3, int), r"p has batch axes \(4,\), the observed outcomes have \(3,\)"),
+        (np.full(4, 3), "not one of 0 to 2"),
+        (np.full(4, -1), "not one of 0 to 2"),
+        (np.zeros(4), "not one of 0 to 2"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            gumbel.hindsight_noise(many, observed, rng)
+    with pytest.raises(UsageError, match=r"q has shape \(4, 3\), the noise \(3,\)"):
+        gumbel.replay(many, rng.gumbel(size=3))
+
+
 def test_double_precision_stays_in_the_room():
     import jax.numpy as jnp
 

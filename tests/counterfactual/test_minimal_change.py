@@ -124,3 +124,34 @@ def test_what_is_no_world_is_refused():
         tabular.value(2 * BANDIT[0], *BANDIT[1:])
     with pytest.raises(UsageError, match="not finite"):
         tabular.value(BANDIT[0], np.array([[0.0, np.inf]]), *BANDIT[2:])
+
+
+@pytest.mark.parametrize(
+    ("at", "shape", "words"),
+    [
+        (0, (3, 5), r"`transition` has shape \(3, 5\), not \(S,A,S\)"),
+        (0, (5, 3, 4), r"`transition` has shape \(5, 3, 4\), not \(S,A,S\)"),
+        (1, (5, 1), r"`reward` has shape \(5, 1\), not \(S,A\) with S = 5, A = 3"),
+        (1, (), r"`reward` has shape \(\), not \(S,A\)"),
+        (2, (5, 3), r"`policy` has shape \(5, 3\), not \(H,S,A\) with S = 5, A = 3"),
+        (2, (8, 3, 5), r"`policy` has shape"),
+        (3, (1,), r"`initial` has shape \(1,\), not \(S\) with S = 5"),
+        (3, (5, 1), r"`initial` has shape"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ask", [tabular.value, tabular.value_range, lambda *w: tabular.minimal_change(*w, 4.0),
+            lambda *w: tabular.soft_policy(*w, 1.0)]
+)  # fmt: skip
+@pytest.mark.usefixtures("users_call")
+def test_shapes_that_would_be_broadcast_are_refused(ask, at, shape, words):
+    world = list(WORLD)
+    world[at] = np.full(shape, 1 / shape[-1] if shape else 1.0)
+    with pytest.raises(UsageError, match=words):
+        ask(*world)
+
+
+@pytest.mark.usefixtures("users_call")
+def test_policies_of_other_horizons_have_no_divergence():
+    with pytest.raises(UsageError, match=r"`reference` has shape \(1, 5, 3\), not \(H,S,A\) with S = 5, A = 3, H = 8"):
+        tabular.trajectory_kl(TRANSITION, POLICY, POLICY[:1], INITIAL)
