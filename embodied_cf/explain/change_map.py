@@ -1,6 +1,7 @@
 """Where a policy changed: divergence over the two observation dimensions that tell most about it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +29,12 @@ class ChangeMap:
     """(visits of the changed - of the original policy) / (their sum), each as a share of its own; nan likewise."""
     explained: tuple[float, float]
     """Share of the divergence's variance that each dimension explains alone."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the map row by row from `low` upwards; null where the policies rarely go."""
+        cells = {name: [[None if np.isnan(cell) else cell for cell in row] for row in getattr(self, name).tolist()]
+                 for name in ("kl", "moved")}  # fmt: skip
+        return asdict(self) | cells
 
 
 def change_map(visits: Visits, cells: int = _CELLS) -> ChangeMap:

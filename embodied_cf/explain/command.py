@@ -9,6 +9,7 @@ from rich.table import Table
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.errors import UsageError
+from embodied_cf.explain.change_map import change_map
 from embodied_cf.explain.checkpoints import load_policy, save_policy
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.page import write_policy_page
@@ -38,7 +39,7 @@ def run_policy(policy: str, env: str, target: float, options: SearchOptions, see
         told = explain_policy(original, make_envs(env), target, options, seed=seed)
     print_policy(told, console)
     if outputs.json:
-        measured = {"measures": asdict(policy_measures(told))}
+        measured = {"measures": asdict(policy_measures(told)), "map": change_map(told.visits).to_json()}
         write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json() | measured)
     if outputs.html:
         write_policy_page(told, env, policy, original, outputs.html, seed)
@@ -48,7 +49,7 @@ def run_policy(policy: str, env: str, target: float, options: SearchOptions, see
 
 
 def print_policy(told: PolicyExplanation, console: Console) -> None:
-    """Print returns and distances."""
+    """Print returns and distances, the price, and what counts as valid."""
     table = Table("return on fresh episodes", "before", "after")
     for name, before, after in (
         ("actions drawn", told.before.stochastic, told.after.stochastic),
@@ -64,5 +65,11 @@ def print_policy(told: PolicyExplanation, console: Console) -> None:
         f"back {near.reverse_kl:.2g} per step; "
         f"the likeliest action differs in {100 * near.greedy_disagreement:.1f} % of states"
     )
-    if not told.valid:
-        console.print(f"[bold]Fresh episodes do not confirm the target {told.target:g}.[/bold]")
+    if told.multiplier is not None and not told.unchanged:
+        console.print(f"Price: {told.multiplier:.3g} nats per unit of return at the target")
+    verdict = "confirm" if told.valid else "[bold]do not confirm[/bold]"
+    allowed = max(told.delta, 2 * told.after.stochastic.error)
+    console.print(
+        f"Fresh episodes {verdict} the target {told.target:g}: "
+        f"valid is at most {allowed:.3g} off (delta, or two standard errors if those are more)"
+    )

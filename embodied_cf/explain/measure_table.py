@@ -14,9 +14,9 @@ MEANING: Mapping[Kind, Mapping[str, str]] = {
         "proximity": "KL of the changed policy from the original, summed over an episode (nats)",
         "sparsity": "share of states with more than 0.1 nat of change",
         "plausibility": "log-likelihood under the original policy of the changed one's actions, less that of its own",
-        "diversity": "not measured: there is one least change",
-        "placebo": f"{_PLACEBO}: nats for a target that the policy has already; not measured for others",
-        "stability": "not measured: needs several searches (--seed)",
+        "diversity": "there is one least change",
+        "placebo": "for a target that the policy has already nothing is searched: it comes back as it is",
+        "stability": "needs several searches: compare those of several --seed",
         "simulatability": "accuracy of a reader who is told where the policy changed, on other states",
         "blind reader": "the same for a reader who is told nothing",
         "cost": "seconds of the search",
@@ -67,7 +67,7 @@ class Measures:
     def rows(self) -> tuple[tuple[str, str, str], ...]:
         """Return name, value and meaning of each."""
         values = {name.replace("_", " "): value for name, value in asdict(self).items() if name != "kind"}
-        return tuple((name, "–" if values[name] is None else f"{values[name]:.3g}", meaning)
+        return tuple((name, "not measured" if values[name] is None else f"{values[name]:.3g}", meaning)
                      for name, meaning in MEANING[self.kind].items())  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def policy_measures(told: PolicyExplanation) -> Measures:
         sparsity=near.touched,
         plausibility=near.plausibility,
         diversity=None,
-        placebo=near.trajectory_kl if told.unchanged else None,
+        placebo=None,
         stability=None,
         simulatability=reading.told if reading else None,
         blind_reader=reading.blind if reading else None,

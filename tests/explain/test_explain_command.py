@@ -5,10 +5,15 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from embodied_cf.cli import main
 from embodied_cf.explain.checkpoints import load_policy, save_policy
+from embodied_cf.explain.command import print_policy
+from embodied_cf.explain.measures import Proximity, Returns, Visits
 from embodied_cf.explain.policies import MlpPolicy
+from embodied_cf.explain.policy import Cost, PolicyExplanation
+from embodied_cf.explain.search import Estimate
 
 FAST = [
     "--mode",
@@ -65,7 +70,39 @@ def test_the_command_finds_a_worse_policy(explained):
     assert told["proximity"]["plausibility"] < 0
     assert told["cost"]["environment_steps"] > 0
     assert told["measures"]["validity"] == 1.0
+    assert told["measures"]["placebo"] is told["measures"]["stability"] is told["measures"]["diversity"] is None
     assert told["measures"]["simulatability"] >= told["measures"]["blind_reader"] - 0.02
+
+
+def test_the_json_has_the_map_of_the_page(explained):
+    told = json.loads((explained[1] / "e.json").read_text())["map"]
+    assert len(told["dimensions"]) == 2
+    rows = told["kl"]
+    assert len(rows) == len(rows[0]) == len(told["moved"]) == 24
+    visited = [cell for row in rows for cell in row if cell is not None]
+    assert 0 < len(visited) < 24 * 24
+    page = (explained[1] / "e.html").read_text()
+    assert f"dark {max(visited):.3g} nats" in page
+    assert page.count("not measured") == 3
+
+
+NEAR = Proximity(*(0.5,) * 8)
+NOWHERE = Visits(torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0), torch.zeros(0))
+
+
+def returns(estimate):
+    return Returns(estimate, estimate, (estimate.mean,))
+
+
+def test_the_price_and_what_counts_as_valid_are_printed(explained, capsys):
+    off, met = Estimate(12.0, 0.25, 100), Estimate(10.5, 0.25, 100)
+    for after, valid, words in ((met, True, "confirm"), (off, False, "do not confirm")):
+        told = PolicyExplanation(10.0, 1.0, "dual", -0.125, False, valid, returns(off), returns(after), NEAR,
+                                 Cost(1, 1, 1.0), torch.nn.Identity(), NOWHERE)  # fmt: skip
+        print_policy(told, Console(width=200))
+        said = capsys.readouterr().out
+        assert f"Fresh episodes {words} the target 10: valid is at most 1 off" in said
+        assert "Price: -0.125 nats per unit of return" in said
 
 
 def test_the_saved_policy_is_the_changed_one(explained):

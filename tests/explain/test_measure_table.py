@@ -28,4 +28,4 @@ def test_every_measure_has_a_meaning_for_every_kind(kind):
     rows = Measures(kind, *(0.25,) * 9, cost=12.0).rows()
     assert [name for name, *_ in rows] == list(MEANING[kind])
     assert {value for _, value, _ in rows} == {"0.25", "12"}
-    assert Measures(kind, *(None,) * 9, cost=1.0).rows()[0][1] == "–"
+    assert Measures(kind, *(None,) * 9, cost=1.0).rows()[0][1] == "not measured"
