@@ -1,6 +1,8 @@
 """From what a user names to a policy: a run, `package.module:factory`, or the URL of a server."""
 
 import importlib
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,25 @@ def _find(name: str, guidance: float) -> Policy:
         from embodied_cf.policies.checkpoint import load_policy
 
         return replace(load_policy(Path(name)), guidance=guidance)
-    made = imported(name)()
+    made = factory(name)()
     if not isinstance(made, Policy):
         told = f"{type(made).__name__} is no policy: it needs camera, history, embodiment and act"
         raise UsageError(told, where=name, remedy=_REMEDY)
     return made
+
+
+def factory(name: str, takes: Sequence[str] = (), remedy: str = _REMEDY) -> Callable[..., Any]:
+    """Return the function that `package.module:name` names. Raises UsageError if it cannot be called with arguments
+    for `takes`."""
+    found = imported(name)
+    try:
+        inspect.signature(found).bind(*takes)
+    except TypeError as error:
+        given = f"with ({', '.join(takes)})" if takes else "without arguments"
+        raise UsageError(f"cannot be called {given}: {error}", where=name, remedy=remedy) from None
+    except ValueError:
+        pass  # some of what is built in does not tell its signature
+    return found
 
 
 def imported(name: str) -> Any:

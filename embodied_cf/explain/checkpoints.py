@@ -4,7 +4,6 @@ stable-baselines3 is not needed: its archives hold weights, read by `torch_archi
 asks for is run.
 """
 
-import importlib
 import io
 import json
 import re
@@ -19,6 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from embodied_cf.datasets.files import atomic_path
+from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.load import factory
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.policies import Activation, MlpPolicy
 from embodied_cf.explain.torch_archive import read_entry, read_state_dict
@@ -131,16 +132,11 @@ def _sb3_activation(told: dict[str, Any], path: Path) -> Activation:
 
 
 def _call_factory(source: str) -> nn.Module:
-    module, _, name = source.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise PolicyError(f"cannot import the factory ({error})", where=source) from error
-    try:
-        policy = factory()
-    except TypeError as error:
-        remedy = "Name a function that takes no arguments and returns the policy."
-        raise PolicyError(f"the factory cannot be called ({error})", where=source, remedy=remedy) from error
+        make = factory(source)
+    except UsageError as error:
+        raise PolicyError(f"the factory {error.what}", where=source, remedy=_KNOWN) from error
+    policy = make()
     if not isinstance(policy, nn.Module):
         raise PolicyError(f"the factory returns {type(policy).__name__}, not a torch module", where=source)
     return policy

@@ -113,7 +113,8 @@ class LearnOptions:
     """Of environments that do not repeat themselves: what to learn a model of them from."""
 
     learn: int = 0
-    """Episodes to collect; 0 learns nothing, and such environments are refused."""
+    """Episodes to collect, of which some are for learning and some for measuring; 0 learns nothing, and such
+    environments are refused."""
     explore: float = 0.3
     """Share of actions that are drawn at random in half of them, so that others than the policy's are seen."""
     fit: int = 1000
@@ -122,8 +123,8 @@ class LearnOptions:
     """Draws of what the past does not fix, per question."""
 
     def __post_init__(self) -> None:
-        if self.learn < 0 or not 0 <= self.explore <= 1 or min(self.fit, self.imagine) < 1:
-            raise UsageError(f"learn is at least 0, explore in [0, 1], fit and imagine at least 1, got {self}")
+        if self.learn == 1 or self.learn < 0 or not 0 <= self.explore <= 1 or min(self.fit, self.imagine) < 1:
+            raise UsageError(f"learn is 0 or at least 2, explore in [0, 1], fit and imagine at least 1, got {self}")
 
 
 @dataclass(frozen=True)

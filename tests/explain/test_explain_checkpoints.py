@@ -224,9 +224,9 @@ def test_factories():
     assert isinstance(load_policy("test_explain_checkpoints:uniform"), MlpPolicy)
     with pytest.raises(PolicyError, match="returns str, not a torch module"):
         load_policy("test_explain_checkpoints:text")
-    with pytest.raises(PolicyError, match="cannot import the factory"):
+    with pytest.raises(PolicyError, match="the factory cannot be imported"):
         load_policy("test_explain_checkpoints:absent")
-    with pytest.raises(PolicyError, match="cannot import the factory"):
+    with pytest.raises(PolicyError, match="the factory cannot be imported"):
         load_policy("no_such_package:policy")
     for name in ("json:dumps", "test_explain_checkpoints:GAUSSIAN", "test_explain_checkpoints:OBSERVATION"):
         with pytest.raises(PolicyError, match=r"the factory cannot be called \(.*no arguments"):

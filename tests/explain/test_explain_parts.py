@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, Normal
 
+from embodied_cf.envs.adapter import made
+from embodied_cf.errors import UsageError
 from embodied_cf.explain.change_map import change_map
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.lanes import RestingEnvs
@@ -84,6 +86,18 @@ def test_continuous_actions_are_clipped_for_the_environment_only():
     batch = play(policy, Envs(Countdown, 2), np.random.default_rng(0))
     assert batch.returns.tolist() == [2.0, 3.0]
     assert float(batch.action.max()) > 1
+
+
+def test_an_environment_whose_library_is_missing_is_named(monkeypatch):
+    def needs(name, **options):
+        raise gym.error.DependencyNotInstalled("mujoco is not installed")
+
+    monkeypatch.setattr(gym, "make", needs)
+    make = make_envs("Pendulum-v1")
+    with pytest.raises(UsageError, match=r"`Pendulum-v1` \(mujoco is not installed\)\. Check the id and its extra"):
+        make(2)
+    with pytest.raises(UsageError, match="mujoco is not installed"):
+        made("HalfCheetah-v5")
 
 
 def test_estimates():
