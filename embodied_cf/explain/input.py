@@ -81,6 +81,7 @@ class InputExplanation:
             ],
             "placebo": list(self.placebo),
             "regions": self.regions.moved.tolist(),
+            "swapped": self.regions.swapped.tolist(),
             "traced": None if self.regions.traced is None else self.regions.traced.tolist(),
             "smallest_regions": [list(cell) for cell in self.regions.smallest],
             "measures": asdict(self.measures),
