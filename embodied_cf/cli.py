@@ -370,6 +370,9 @@ class ExplainEpisode:
     """Explain the first episode that fails, of so many from --seed on."""
     env: str | None = None
     """Gymnasium id of an environment with discrete actions, instead of the simulator; re-executed from its seed."""
+    succeeds_at: float | None = None
+    """With --env: the return from which on an episode succeeds. Default: what the environment says in `info`, else its
+    reward threshold, else an end with a positive reward."""
     model: Annotated[LearnOptions, tyro.conf.arg(name="")] = field(default_factory=LearnOptions)
     json: Path | None = None
     """Write everything here, for machines."""
@@ -381,13 +384,20 @@ class ExplainEpisode:
     def run(self) -> int:
         """Replay, print."""
         if self.env is not None:
-            from embodied_cf.explain.command_env import run_env_episode
-
-            return run_env_episode(self.policy, self.env, self.task.seed, self.search, self.json, self.model)
+            return self._run_outside(self.env)
+        if self.succeeds_at is not None:
+            raise UsageError("--succeeds-at is for --env", remedy="The simulator's instructions say what success is.")
         from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
 
         outputs = EpisodeOutputs(self.json, self.html, self.picture)
         return run_episode(self.policy, self.task, self.look, self.search, outputs)
+
+    def _run_outside(self, env: str) -> int:
+        from embodied_cf.explain.command_env import run_env_episode
+
+        if self.html or self.picture:
+            raise UsageError("--html and --picture show the simulator, and not --env", remedy="Ask for --json.")
+        return run_env_episode(self.policy, env, self.task.seed, self.search, self.json, self.model, self.succeeds_at)
 
 
 @dataclass(frozen=True)

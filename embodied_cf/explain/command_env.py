@@ -1,52 +1,78 @@
 """What `embodied-cf explain episode --env ID` shows a person."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import gymnasium
+import numpy as np
 from gymnasium.spaces import Discrete
 from rich.console import Console
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.envs.adapter import made
 from embodied_cf.envs.babyai import make_babyai
-from embodied_cf.evaluate.load import imported
+from embodied_cf.envs.rollouts import Actor, PolicyMaker
+from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.load import factory
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.learned import explain_learned, learn_env
 from embodied_cf.explain.learned import in_words as learned_in_words
 from embodied_cf.explain.learned_data import Lived, Source, repeats
 from embodied_cf.explain.options import LearnOptions
 from embodied_cf.explain.reexecute import Log, Reexecution, explain_env_episode, in_words
+from embodied_cf.explain.success import count_actions
 
 Episode = TypeVar("Episode", Log, Lived)
 
 
 def run_env_episode(
-    policy: str, env: str, seed: int, search: int, json: Path | None, learning: LearnOptions | None = None
+    policy: str,
+    env: str,
+    seed: int,
+    search: int,
+    json: Path | None,
+    learning: LearnOptions | None = None,
+    succeeds_at: float | None = None,
 ) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
     `policy` names a function that makes a policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If
     episodes may be collected to learn from, an environment that does not repeat itself is explained by a model.
     """
-    maker, console = imported(policy), Console(stderr=True)
+    maker, console = _maker(policy), Console(stderr=True)
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
     asked = {"policy": policy, "env": env}
+    count_actions(make_env)  # before any episode is played
     roots = range(seed, seed + max(search, 1))
     if learning and learning.learn:
-        source = Source(make_env, maker)
+        source = Source(make_env, maker, succeeds_at=succeeds_at)
         root, lived = _failed(roots, source.live)
         if not repeats(source, root, lived):
             return _by_model(source, root, lived, learning, console, json, asked)
-    root, _ = _failed(roots, lambda at: Reexecution(make_env, maker, at).run())
+    episode = Reexecution(make_env, maker, seed, succeeds_at=succeeds_at)
+    root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
     with console.status("re-executing with other actions"):
-        told = explain_env_episode(Reexecution(make_env, maker, root))
+        told = explain_env_episode(replace(episode, seed=root))
     console.print(f"Seed {root}. {in_words(told, _names(make_env()))}")
     if json:
         write_json(json, asked | {"seed": root} | told.to_json())
     return 0
+
+
+def _maker(name: str) -> PolicyMaker:
+    remedy = "Name a function of (environment, generator) that returns a function of observations."
+    make = factory(name, ("env", "rng"), remedy)
+
+    def checked(env: gymnasium.Env, rng: np.random.Generator) -> Actor:
+        act = make(env, rng)
+        if not callable(act):
+            raise UsageError(f"returns {type(act).__name__}, which is no policy", where=name, remedy=remedy)
+        return cast(Actor, act)
+
+    return checked
 
 
 def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]:
@@ -54,7 +80,8 @@ def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]
         episode = live(root)
         if not episode.success:
             return root, episode
-    raise ReplayError(f"no episode fails from seed {roots[0]} to {roots[-1]}", remedy="Raise --search.")
+    raise ReplayError(f"no episode fails from seed {roots[0]} to {roots[-1]}: each succeeds if {episode.rule.in_words}",
+                      remedy="Raise --search, or say what success is (--succeeds-at).")  # fmt: skip
 
 
 def _by_model(

@@ -7,7 +7,7 @@ stands the interval over all mechanisms with the same laws of outcomes (`counter
 is one of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -87,7 +87,8 @@ class LearnedExplanation:
         verdicts = [[self.verdict(t, a) for a in range(actions)] for t in range(steps)]
         learned = self.learned
         return {
-            "mark": self.mark, "actions": self.lived.action.tolist(), "averted": self.averted.tolist(),
+            "mark": self.mark, "success_rule": self.lived.rule.in_words,
+            "actions": self.lived.action.tolist(), "averted": self.averted.tolist(),
             "low": self.low.tolist(), "high": self.high.tolist(), "verdict": verdicts, "decisive": self.decisive,
             "placebo": self.placebo, "fit": asdict(learned.fit), "real_success": learned.real_success,
             "model_success": learned.model_success,
@@ -98,7 +99,7 @@ def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOption
     """Collect episodes, learn, measure on others. Raises ReplayError, saying why, if the model is not fit for use."""
     actions = source.actions()
     held = max(1, round(_HELD_OUT * options.learn))
-    lived = [source.live(seed + 1 + at, options.explore * (at % 2)) for at in range(options.learn)]
+    lived = list(_collected(source, options, seed))
     rng = generator(seed, "explain", "learned", "fit")
     model = learn(Transitions.of(lived[held:]), actions, rng, flow or FlowOptions(steps=options.fit))
     plain = [it for it in lived[::2] if len(it.action)]
@@ -113,6 +114,17 @@ def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOption
     )
     _refuse_poor(learned)
     return learned
+
+
+def _collected(source: Source, options: LearnOptions, seed: int) -> Iterator[Lived]:
+    for at in range(options.learn):
+        episode = source.live(seed + 1 + at, options.explore * (at % 2))
+        if episode.rule.by == "return":
+            raise ReplayError(
+                f"an episode succeeds if {episode.rule.in_words}, and a learned model keeps no returns",
+                remedy="Wrap the environment so that info['success'] of the last step says it.",
+            )
+        yield episode
 
 
 def _refuse_poor(learned: Learned) -> None:
@@ -236,14 +248,14 @@ def in_words(told: LearnedExplanation, names: Sequence[str]) -> str:
         f"in the predicted central 90 %; the policy succeeds in {learned.real_success:.0%} of real episodes and "
         f"{learned.model_success:.0%} in the model] "
     )
+    rule = f"It succeeds if {told.lived.rule.in_words}."
     if told.decisive is None:
-        return (
-            trust + f"It fails after {len(told.lived.action)} steps; by the model no single other action averts that."
-        )
+        fails = f"It fails after {len(told.lived.action)} steps; by the model no single other action averts that."
+        return f"{trust}{fails} {rule}"
     step, action = told.decisive
     return trust + (
         f"It fails after {len(told.lived.action)} steps. By the model, the earliest single correction is at step "
         f"{step}, {names[action]} instead of {names[int(told.lived.action[step])]}: the failure is averted in "
         f"{told.averted[step, action]:.0%} of draws; whatever the mechanism, in {told.low[step, action]:.0%} to "
-        f"{told.high[step, action]:.0%}. Averted: {told.verdict(step, action)}."
+        f"{told.high[step, action]:.0%}. Averted: {told.verdict(step, action)}. {rule}"
     )

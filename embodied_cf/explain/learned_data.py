@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box
 from jaxtyping import Float64, Int64
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
 from embodied_cf.explain.errors import ReplayError
+from embodied_cf.explain.success import Rule, count_actions, rule_of, succeeded
 
 GOES_ON, SUCCEEDS, FAILS = 0, 1, 2
 """What a step does to its episode."""
@@ -25,6 +26,8 @@ class Lived:
     action: Int64[np.ndarray, " t"]
     ends: int
     """SUCCEEDS or FAILS with its last step; GOES_ON if the time was up."""
+    rule: Rule
+    """By which that was judged."""
 
     @property
     def success(self) -> bool:
@@ -61,26 +64,25 @@ class Source:
     make_env: Callable[[], gymnasium.Env]
     policy: PolicyMaker
     max_steps: int = 1000
+    succeeds_at: float | None = None
+    """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
     def actions(self) -> int:
         """Return how many actions there are. Raises ReplayError for spaces that the model has no numbers for."""
         env = self.make_env()
-        space, seen = env.action_space, env.observation_space
+        seen = env.observation_space
         env.close()
-        if not isinstance(space, Discrete) or space.start != 0:
-            raise ReplayError(f"actions are {space}, and not a few that can be tried one by one",
-                              remedy="Wrap the environment so that it has discrete actions.")  # fmt: skip
         if not isinstance(seen, Box):
             raise ReplayError(f"observations are {seen}, and not numbers of which a model can be learnt",
                               remedy="Wrap the environment so that it shows its state as a Box.")  # fmt: skip
-        return int(space.n)
+        return count_actions(self.make_env)
 
     def live(self, seed: int, explore: float = 0.0) -> Lived:
         """Live one episode; a share of its actions is drawn at random, so that others than the policy's are seen."""
         env, rng = self.make_env(), generator(seed, "explain", "explore")
         observation, _ = env.reset(seed=seed)
         act = self.policy(env, generator(seed, "explain", "learned"))
-        seen, ends, over = [_flat(observation)], GOES_ON, False
+        seen, returned, over = [_flat(observation)], 0.0, False
         actions: list[int] = []
         while not over and len(actions) < self.max_steps:
             wanted = int(act(observation))
@@ -88,12 +90,12 @@ class Source:
             observation, reward, terminated, truncated, info = env.step(actions[-1])
             seen.append(_flat(observation))
             over = terminated or truncated
-            if bool(info.get("success", terminated and float(reward) > 0)):
-                ends = SUCCEEDS
-            elif terminated:
-                ends = FAILS
+            returned += float(reward)
+        rule = rule_of(env, info, self.succeeds_at)
         env.close()
-        return Lived(np.array(seen), np.array(actions, np.int64), ends)
+        success = succeeded(rule, returned, float(reward), terminated, info)
+        ends = SUCCEEDS if success else FAILS if terminated else GOES_ON
+        return Lived(np.array(seen), np.array(actions, np.int64), ends, rule)
 
 
 def repeats(source: Source, seed: int, lived: Lived) -> bool:

@@ -10,12 +10,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Discrete
 from jaxtyping import Bool, Float64
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
 from embodied_cf.explain.errors import ReplayError
+from embodied_cf.explain.success import Rule, count_actions, rule_of, succeeded
 
 _WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
 
@@ -28,6 +28,8 @@ class Log:
     seen: tuple[bytes, ...]
     """Digest of each of the T + 1 observations."""
     success: bool
+    rule: Rule
+    """By which it succeeded or failed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Reexecution:
     make_policy: PolicyMaker
     seed: int
     max_steps: int = 1000
+    succeeds_at: float | None = None
+    """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
     def run(self, log: Log | None = None, step: int = -1, action: int = -1) -> Log:
         """Play the episode; with a log, check that it repeats up to `step`, and do `action` there instead.
@@ -49,7 +53,7 @@ class Reexecution:
         act = self.make_policy(env, generator(self.seed, "explain", "reexecution"))
         actions: list[int] = []
         seen = [digest(observation)]
-        success = over = False
+        returned, over = 0.0, False
         while not over and len(actions) < self.max_steps:
             at = len(actions)
             wanted = int(act(observation))
@@ -59,9 +63,11 @@ class Reexecution:
             observation, reward, terminated, truncated, info = env.step(actions[-1])
             seen.append(digest(observation))
             over = terminated or truncated
-            success = bool(info.get("success", terminated and float(reward) > 0))
+            returned += float(reward)
+        rule = rule_of(env, info, self.succeeds_at)
         env.close()
-        return Log(tuple(actions), tuple(seen), success)
+        success = succeeded(rule, returned, float(reward), terminated, info)
+        return Log(tuple(actions), tuple(seen), success, rule)
 
 
 def digest(observation: Any) -> bytes:
@@ -110,7 +116,8 @@ class EnvExplanation:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the observations."""
-        return {"actions": list(self.log.actions), "averted": self.averted.tolist(), "decisive": self.decisive,
+        return {"success_rule": self.log.rule.in_words, "actions": list(self.log.actions),
+                "averted": self.averted.tolist(), "decisive": self.decisive,
                 "necessity": self.necessity.tolist(), "placebo": self.placebo}  # fmt: skip
 
 
@@ -120,16 +127,11 @@ def explain_env_episode(what: Reexecution, most: int = 100_000) -> EnvExplanatio
     Raises ReplayError if the episode succeeds, does not repeat itself, has actions that cannot be listed, or is too
     long for that many.
     """
-    env = what.make_env()
-    space = env.action_space
-    env.close()
-    if not isinstance(space, Discrete) or space.start != 0:
-        raise ReplayError(f"actions are {space}, and not a few that can be tried one by one",
-                          remedy="Wrap the environment so that it has discrete actions.")  # fmt: skip
+    names = range(count_actions(what.make_env))
     log = what.run()
     if log.success:
-        raise ReplayError("the episode succeeds: there is no failure to explain", remedy="Choose another seed.")
-    names = range(int(space.n))
+        raise ReplayError(f"the episode succeeds ({log.rule.in_words}): there is no failure to explain",
+                          remedy="Choose another seed.")  # fmt: skip
     if len(log.actions) * len(names) > most:
         raise ReplayError(f"{len(log.actions)} steps of {len(names)} actions are more than {most} episodes")
     again = what.run(log, len(log.actions) - 1, log.actions[-1])
@@ -139,13 +141,14 @@ def explain_env_episode(what: Reexecution, most: int = 100_000) -> EnvExplanatio
 
 
 def in_words(told: EnvExplanation, names: Sequence[str]) -> str:
-    """Return the explanation as a sentence; `names` are of the actions."""
+    """Return the explanation as sentences; `names` are of the actions."""
+    rule = f"It succeeds if {told.log.rule.in_words}."
     if told.decisive is None:
-        return f"It fails after {len(told.log.actions)} steps, and no single other action would have averted that."
+        return f"It fails after {len(told.log.actions)} steps, and no single other action averts that. {rule}"
     step, action = told.decisive
     taken = names[told.log.actions[step]]
     return (
         f"It fails after {len(told.log.actions)} steps. Earliest single correction: at step {step}, {names[action]} "
         f"instead of {taken}. What mattered most was step {int(told.necessity.argmax())}, where "
-        f"{told.necessity.max():.0%} of the other actions avert the failure."
+        f"{told.necessity.max():.0%} of the other actions avert the failure. {rule}"
     )

@@ -11,6 +11,7 @@ from embodied_cf.explain.decisive import OPTIONS
 from embodied_cf.explain.known_causes import ColourSeeker, Listener
 
 TASK = ["--world", "rooms", "--people", "0", "0", "--seed", "1"]
+CART = ["--env", "CartPole-v1"]
 
 
 def seeker():
@@ -36,6 +37,10 @@ def arm():
 
 def digs(env, rng):
     return lambda observation: 2 if observation["at"] == 2 else 1
+
+
+def no_actor(env, rng):
+    return "nothing"
 
 
 def run(*arguments):
@@ -86,11 +91,20 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("input", "test_explain_kinds:seeker", "--tolerance", "0"), "tolerance positive"),
         (("input", "test_explain_kinds:listener", *TASK, "--decision", "999"), "decision 999 of an episode of"),
         (("episode", "test_explain_kinds:seeker", "--execute", "0"), "execute at least 1"),
+        (("episode", "test_explain_kinds:seeker", "--succeeds-at", "3"), "--succeeds-at is for --env"),
+        (("episode", "json:dumps"), "cannot be called without arguments: missing a required argument: 'obj'"),
+        (("episode", "json:__name__"), "cannot be called without arguments: 'json' is not a callable object"),
+        (("episode", "json:dumps", *CART), "json:dumps: cannot be called with (env, rng)"),
+        (("episode", "test_explain_kinds:no_actor", *CART), "returns str, which is no policy"),
+        (("episode", "test_explain_kinds:digs", "--env", "Pendulum-v1"), "actions are Box"),
+        (("episode", "test_explain_kinds:digs", *CART, "--html", "x.html"), "--html and --picture show the simulator"),
+        (("episode", "test_explain_kinds:digs", *CART, "--picture", "x.png"), "Ask for --json"),
+        (("episode", "test_explain_kinds:digs", *CART, "--learn", "1"), "learn is 0 or at least 2"),
     ],
 )
 def test_bad_input_is_named(arguments, words, capsys):
     assert run(*arguments) == 2
-    assert words in capsys.readouterr().err
+    assert words in " ".join(capsys.readouterr().err.split())
 
 
 def test_an_outside_environment_is_re_executed(tmp_path, capsys):

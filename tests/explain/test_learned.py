@@ -12,9 +12,11 @@ from embodied_cf.explain.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, So
 from embodied_cf.explain.learned_model import Fit, learn
 from embodied_cf.explain.options import LearnOptions
 from embodied_cf.explain.reexecute import Reexecution, explain_env_episode
+from embodied_cf.explain.success import Rule
 
 SMALL = FlowOptions(2, 8, 300, 3e-2)
 NAMES = ["sink", "hold", "rise"]
+PAID = Rule("reward")
 
 
 class Watched(Balloon):
@@ -97,7 +99,7 @@ def test_it_says_what_it_rests_on(explained):
 
 
 def hand_made(averted, low, high):
-    lived = Lived(np.zeros((2, 1)), np.array([0]), FAILS)
+    lived = Lived(np.zeros((2, 1)), np.array([0]), FAILS, PAID)
     unasked = object.__new__(Learned)  # a verdict rests on what was found alone
     return LearnedExplanation(lived, unasked, *(np.array([[0.0, it]]) for it in (averted, low, high)), 0.0)
 
@@ -131,8 +133,8 @@ def test_an_action_that_was_never_tried_is_refused():
 
 
 def test_steps_of_episodes():
-    lived = [Lived(np.array([[0.0], [1.0], [2.0]]), np.array([1, 0]), SUCCEEDS),
-             Lived(np.array([[5.0], [6.0]]), np.array([2]), GOES_ON)]  # fmt: skip
+    lived = [Lived(np.array([[0.0], [1.0], [2.0]]), np.array([1, 0]), SUCCEEDS, PAID),
+             Lived(np.array([[5.0], [6.0]]), np.array([2]), GOES_ON, PAID)]  # fmt: skip
     steps = Transitions.of(lived)
     assert steps.before.tolist() == [[0], [1], [5]]
     assert steps.after.tolist() == [[1], [2], [6]]
