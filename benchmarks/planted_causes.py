@@ -2,7 +2,7 @@
 
 Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
 drives to the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the
-image. Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
+image. Two draw what they do: one whatever it sees and hears, and one about the side that it is told. Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from embodied_cf.evaluate.rollout import PIXELS
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.edits import SCENE_FACTORS, WORD_FACTORS
 from embodied_cf.explain.input import InputExplanation, explain_input
-from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks
+from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, Wavering, looks
 from embodied_cf.explain.options import InputOptions
 from embodied_cf.language.instruction import COLOURS, KINDS
 
@@ -135,6 +135,10 @@ def _corner_only(case: Case, found: InputExplanation) -> bool:
     return found.regions.smallest == ((0, 0),) and not found.factors & set(WORD_FACTORS)
 
 
+def _nothing(case: Case, found: InputExplanation) -> bool:
+    return not found.smallest and not found.regions.smallest
+
+
 PLANTED = {
     "drives to a colour, hears nothing": (lambda case: ColourSeeker(colour=case.colour),
                                           lambda case: f"go to the {case.target}", _colour_only),
@@ -142,6 +146,9 @@ PLANTED = {
                                              _colour_as_told),
     "takes the side that it is told": (lambda case: SideTaker(), lambda case: f"stop left of the {case.target}",
                                        _side_only),
+    "draws, whatever it sees and hears": (lambda case: Wavering(), lambda case: f"go to the {case.target}", _nothing),
+    "draws about the side that it is told": (lambda case: Wavering(of=SideTaker()),
+                                             lambda case: f"stop left of the {case.target}", _side_only),
     "reads a corner of the image": (lambda case: CornerReader(), lambda case: f"go to the {case.target}",
                                     _corner_only),
 }  # fmt: skip

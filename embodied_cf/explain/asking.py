@@ -85,7 +85,7 @@ def frames(views: Sequence[View], size: tuple[int, int]) -> UInt8[np.ndarray, "n
 
 @dataclass
 class Asker:
-    """A policy that answers; counts how often it was asked."""
+    """A policy that answers; counts its answers."""
 
     policy: Policy
     samples: int
@@ -99,8 +99,16 @@ class Asker:
             said = tuple(told[row] for row in rows.tolist())
             answers = [self._answer(seen.take(rows), said, rng) for _ in range(self.samples)]
             parts.append(np.mean(answers, axis=0))
-        self.asked += len(seen)
+        self.asked += len(seen) * self.samples
         return np.concatenate(parts)
+
+    def again(self, view: View, times: int) -> Float64[np.ndarray, "n k 2"]:
+        """Return single answers to one question."""
+        one = Asker(self.policy, 1, self.seed, self.asked)
+        seen = observed([view], self.policy.camera).take(np.zeros(times, np.int64))
+        answers = one.chunks(seen, (view.told,) * times)
+        self.asked = one.asked
+        return answers
 
     def _answer(
         self, seen: Observation, told: tuple[str, ...], rng: np.random.Generator

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -13,8 +13,9 @@ from embodied_cf.datasets.randomness import generator
 from embodied_cf.explain.asking import Asker, View, apart, frames, observed
 from embodied_cf.explain.edits import Edit, edits_of, names_what_is_there
 from embodied_cf.explain.measure_table import Measures, Reading, diversity, jaccard, simulate
+from embodied_cf.explain.noise import Noise, look, noise_in
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.regions import Regions, Shown, probe_regions
+from embodied_cf.explain.regions import GRID, Regions, Shown, probe_regions
 from embodied_cf.policies.contract import Policy
 
 Cause = tuple[str, str]
@@ -43,13 +44,15 @@ class InputExplanation:
 
     view: View
     chunk: Float64[np.ndarray, "k 2"]
-    """The action that is explained: x, y m in the robot's frame."""
+    """The action that is explained: x, y m in the robot's frame; the mean of many if the policy draws."""
     effects: tuple[Effect, ...]
     """Of single edits that the policy can perceive, the largest first."""
     placebo: tuple[float, ...]
     """m: effects of asking again, and of edits out of sight."""
     threshold: float
-    """m, beyond which an action counts as changed: the tolerance, or the largest effect of asking again."""
+    """m, beyond which an action counts as changed: the tolerance, or what chance alone hardly ever does (`Noise`)."""
+    samples: int
+    """Answers that were averaged for each question."""
     smallest: tuple[tuple[Effect, ...], ...]
     """The smallest sets of edits that change the action: singles, or else pairs, or else triples."""
     regions: Regions
@@ -72,6 +75,7 @@ class InputExplanation:
             "told": self.view.told,
             "chunk": self.chunk.tolist(),
             "threshold": self.threshold,
+            "samples": self.samples,
             "causes": sorted(map(list, self.causes)),
             "smallest": [[effect.edit.text for effect in group] for group in self.smallest],
             "effects": [
@@ -90,13 +94,10 @@ class InputExplanation:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a policy does in a view, and with each edit of it."""
+    """What edits of a view do."""
 
-    chunk: Float64[np.ndarray, "k 2"]
     moved: Float64[np.ndarray, " n"]
     pixels: Float64[np.ndarray, " n"]
-    again: Float64[np.ndarray, " a"]
-    """Effects of asking again."""
     silent: tuple[bool, ...]
     """Whether an edit changes nothing that can be seen or heard."""
 
@@ -106,36 +107,35 @@ def explain_input(
 ) -> InputExplanation:
     """Ask what-ifs about one view; the seed is of the edits that are drawn, and of views from nearby."""
     options, started = options or InputOptions(), time.perf_counter()
-    asker = Asker(policy, options.samples, seed)
+    asker = Asker(policy, options.samples or 1, seed)
     edits = edits_of(view.scene, view.told, generator(seed, "explain", "edits"))
-    answers = _ask(asker, view, [(edit,) for edit in edits])
-    threshold = max(options.tolerance, float(answers.again.max(initial=0.0)))
+    looked = look(asker, view, options.tolerance, options.samples)
+    noise = looked.noise
+    answers, threshold = _ask(asker, view, noise, [(edit,) for edit in edits]), noise.threshold(len(edits))
     singles = [_effect(view, edit, answers, at, threshold) for at, edit in enumerate(edits)]
     seen = tuple(sorted((it for it, silent in zip(singles, answers.silent, strict=True) if not silent),
                         key=lambda it: -it.moved))  # fmt: skip
     hidden = [it.moved for it, silent in zip(singles, answers.silent, strict=True) if silent]
-    placebo = (*answers.again.tolist(), *hidden)
-    smallest = _smallest(asker, view, seen, threshold)
+    placebo = (*looked.again.tolist(), *hidden)
+    smallest = _smallest(asker, view, noise, seen)
     image, behind = frames([view, view.turned_round()], policy.camera)
-    regions = probe_regions(asker, Shown(image, view.odometry, view.told), behind, answers.chunk, threshold)
+    shown = Shown(image, view.odometry, view.told)
+    regions = probe_regions(asker, shown, behind, noise.chunk, noise.threshold(GRID * GRID))
     near = [view.nearby(generator(seed, "explain", "nearby", str(at))) for at in range(options.nearby)]
-    others = [_nearby(asker, it, edits, smallest, options.tolerance) for it in near]
+    others = [_nearby(asker, it, noise, edits, smallest) for it in near]
     measures = _measures(seen, placebo, smallest, others, threshold, asker.asked)
-    return InputExplanation(view, answers.chunk, seen, placebo, threshold, smallest, regions, measures,
+    return InputExplanation(view, noise.chunk, seen, placebo, threshold, asker.samples, smallest, regions, measures,
                             time.perf_counter() - started)  # fmt: skip
 
 
-def _ask(asker: Asker, view: View, groups: Sequence[tuple[Edit, ...]], repeats: int = 4) -> _Answers:
-    """Ask about the view, about groups of edits, and about the view again."""
-    views = [view, *(view.edited(group) for group in groups), *[view] * repeats]
-    seen, told = observed(views, asker.policy.camera), [it.told for it in views]
-    images, chunks = seen.image, asker.chunks(seen, told)
-    moved = apart(chunks[1:], chunks[:1])
-    pixels = (images[1:] != images[:1]).any(axis=-1).mean(axis=(1, 2, 3))
-    count = len(groups)
-    silent = tuple(bool(share == 0.0) and words == view.told
-                   for share, words in zip(pixels[:count], told[1 : count + 1], strict=True))  # fmt: skip
-    return _Answers(chunks[0], moved[:count], pixels[:count], moved[count:], silent)
+def _ask(asker: Asker, view: View, noise: Noise, groups: Sequence[tuple[Edit, ...]]) -> _Answers:
+    """Ask about groups of edits of a view, whose noise is known."""
+    views = [view, *(view.edited(group) for group in groups)]
+    seen, told = observed(views, asker.policy.camera), [it.told for it in views[1:]]
+    moved = apart(asker.chunks(seen.take(np.arange(1, len(views))), told), noise.chunk[None])
+    pixels = (seen.image[1:] != seen.image[:1]).any(axis=-1).mean(axis=(1, 2, 3))
+    silent = tuple(bool(share == 0.0) and words == view.told for share, words in zip(pixels, told, strict=True))
+    return _Answers(moved, pixels, silent)
 
 
 def _effect(view: View, edit: Edit, answers: _Answers, at: int, threshold: float) -> Effect:
@@ -144,7 +144,7 @@ def _effect(view: View, edit: Edit, answers: _Answers, at: int, threshold: float
     return Effect(edit, moved, float(answers.pixels[at]), moved > threshold, plausible)
 
 
-def _smallest(asker: Asker, view: View, effects: Sequence[Effect], threshold: float) -> tuple[tuple[Effect, ...], ...]:
+def _smallest(asker: Asker, view: View, noise: Noise, effects: Sequence[Effect]) -> tuple[tuple[Effect, ...], ...]:
     """Return the singles that change the action, the likeliest to be right first; if none does, pairs, then triples."""
     singles = [(it,) for it in effects if it.changed]
     if singles:
@@ -152,8 +152,9 @@ def _smallest(asker: Asker, view: View, effects: Sequence[Effect], threshold: fl
     for size, most in ((2, _PAIRS_OF), (3, _TRIPLES_OF)):
         groups = list(combinations(effects[:most], size))
         if groups:
-            answers = _ask(asker, view, [tuple(it.edit for it in group) for group in groups], repeats=0)
-            found = [group for group, moved in zip(groups, answers.moved, strict=True) if moved > threshold]
+            answers = _ask(asker, view, noise, [tuple(it.edit for it in group) for group in groups])
+            changed = answers.moved > noise.threshold(len(groups))
+            found = [group for group, it in zip(groups, changed, strict=True) if it]
             if found:
                 return tuple(found)
     return ()
@@ -174,13 +175,15 @@ class _Nearby:
 
 
 def _nearby(
-    asker: Asker, view: View, edits: Sequence[Edit], smallest: Sequence[tuple[Effect, ...]], tolerance: float
+    asker: Asker, view: View, noise: Noise, edits: Sequence[Edit], smallest: Sequence[tuple[Effect, ...]]
 ) -> _Nearby:
+    """Ask about a view from nearby; `noise` is that of the view that is explained."""
     groups = [(edit,) for edit in edits]
     first = [tuple(it.edit for it in smallest[0])] if smallest else []
-    answers = _ask(asker, view, [*groups, *first])
-    threshold = max(tolerance, float(answers.again.max()))
-    changed = answers.moved > threshold
+    same = replace(noise, chunk=asker.again(view, 1)[0])
+    here = noise_in(asker, view, noise.tolerance) if noise.draws else same
+    answers = _ask(asker, view, here, [*groups, *first])
+    changed = answers.moved > here.threshold(len(edits))
     outcomes = tuple(
         ((edit.cause, edit.text), bool(it))
         for edit, it, silent in zip(edits, changed, answers.silent[: len(edits)], strict=False)

@@ -99,7 +99,7 @@ def _pairs(told: InputExplanation, driving: Policy) -> list[Pair]:
     if not groups:
         return []
     views = [told.view.edited([it.edit for it in group]) for group in groups]
-    chunks = Asker(driving, 1, 0).chunks(observed(views, driving.camera), [view.told for view in views])
+    chunks = Asker(driving, told.samples, 0).chunks(observed(views, driving.camera), [view.told for view in views])
     return [
         Pair(change(group), float(apart(chunk, told.chunk)), data_uri(picture(view), 220),
              _points(told.chunk), _points(chunk))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 
 from embodied_cf.datasets.embodiment import Embodiment, load_embodiment
 from embodied_cf.envs.scene import COLOUR_RGB
@@ -37,7 +37,10 @@ class Planted:
     def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
         """Return an arc towards what is wanted; stand still where nothing is."""
         wanted = zip(observation.image[:, -1], instruction, strict=True)
-        bearing = np.array([self.bearing(image, told) for image, told in wanted])
+        return self.arc(np.array([self.bearing(image, told) for image, told in wanted]))
+
+    def arc(self, bearing: Float64[np.ndarray, " b"]) -> ActionChunk:
+        """Return what leads there."""
         length = np.where(np.isnan(bearing), 0.0, _LENGTH_M)
         chunk = arcs(length, 2 * np.nan_to_num(bearing), self.embodiment.chunk_length)
         return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
@@ -86,6 +89,22 @@ class CornerReader(Planted):
         side = image.shape[0] // 8
         row, column = (part * side for part in self.corner)
         return 1.0 - float(image[row : row + side, column : column + side].mean()) / 64.0
+
+
+@dataclass(frozen=True)
+class Wavering(Planted):
+    """Does what another planted policy does, give or take chance: that chance is no cause."""
+
+    of: Planted | None = None
+    """None goes straight on, whatever it sees or hears."""
+    spread: float = 0.3
+    """rad, standard deviation."""
+
+    def act(self, observation: Observation, instruction: tuple[str, ...], rng: np.random.Generator) -> ActionChunk:
+        """Return an arc that is drawn."""
+        wanted = zip(observation.image[:, -1], instruction, strict=True)
+        bearing = np.array([self.of.bearing(image, told) if self.of else 0.0 for image, told in wanted])
+        return self.arc(bearing + self.spread * rng.normal(size=len(bearing)))
 
 
 def towards(image: UInt8[np.ndarray, "h w 3"], colour: str) -> float:

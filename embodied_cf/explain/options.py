@@ -133,11 +133,11 @@ class InputOptions:
 
     tolerance: float = 0.15
     """m: the action has changed if the chunk's points move further than this on average."""
-    samples: int = 1
-    """Chunks that are averaged per question; more for a policy that draws."""
+    samples: int | None = None
+    """Chunks that are averaged per question; default 1, and 8 if the policy answers a question in several ways."""
     nearby: int = 4
     """Views from nearby in which everything is asked again."""
 
     def __post_init__(self) -> None:
-        if self.samples < 1 or self.nearby < 0 or not self.tolerance > 0:
+        if (self.samples is not None and self.samples < 1) or self.nearby < 0 or not self.tolerance > 0:
             raise UsageError(f"samples is at least 1, nearby at least 0 and tolerance positive, got {self}")

@@ -2,14 +2,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sights import BLUE, GREEN, RED, Constant, view
+from sights import BLUE, GREEN, RED, Constant, Gambler, view
 
 from embodied_cf.explain.asking import Asker, frames
 from embodied_cf.explain.concepts import concept_effects
 from embodied_cf.explain.edits import edits_of, names_what_is_there
 from embodied_cf.explain.input import explain_input
 from embodied_cf.explain.input_text import sentences
-from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, looks, towards
+from embodied_cf.explain.known_causes import (
+    ColourSeeker,
+    CornerReader,
+    Listener,
+    Planted,
+    SideTaker,
+    Wavering,
+    looks,
+    towards,
+)
 from embodied_cf.explain.options import InputOptions
 from embodied_cf.explain.regions import Shown, blanked, filled, probe_regions
 from embodied_cf.policies.contract import ActionChunk, Observation
@@ -46,6 +55,7 @@ def test_a_policy_that_reads_a_corner():
     assert told.regions.smallest == ((7, 2),)
     assert np.unravel_index(told.regions.moved.argmax(), (8, 8)) == (7, 2)
     assert np.count_nonzero(told.regions.moved) == 1
+    assert told.to_json()["swapped"] == told.regions.swapped.tolist()
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,33 @@ def test_where_no_single_change_is_enough_pairs_are_tried():
     assert {len(group) for group in told.smallest} == {2}
     assert all({it.edit.about for it in group} == {"red chair", "blue ball"} for group in told.smallest)
     assert sentences(told)[0].startswith("No single change makes it act otherwise. These 2 together do: the ")
+
+
+@pytest.mark.parametrize("policy", [Gambler(sample=True), Wavering()])
+def test_chance_is_no_cause(policy):
+    """Neither looks or listens. Four views, each with some two dozen edits, and questions asked again."""
+    told = [explain_input(policy, view(), InputOptions(nearby=0), seed=seed) for seed in range(4)]
+    changed = [it.changed for one in told for it in one.effects]
+    again = [moved > one.threshold for one in told for moved in one.placebo]
+    assert sum(changed) <= 0.05 * len(changed)
+    assert sum(again) <= 0.05 * len(again)
+    assert min(np.mean(one.placebo) for one in told) > 0
+
+
+def test_a_policy_that_draws_is_heard_through_its_noise():
+    told = explain_input(Wavering(of=SideTaker()), view(told="stop left of the red chair"), InputOptions(nearby=1))
+    assert told.factors == {"side word", "instruction"}
+    assert told.threshold > 0.15
+    assert told.measures.placebo == 0.0
+    assert told.measures.validity == 1.0
+
+
+def test_what_does_not_draw_is_asked_no_oftener_for_it():
+    """Asked 20 times again here, and once in each view from nearby."""
+    few, more = (explain_input(Constant(), view(), InputOptions(nearby=count)) for count in (0, 2))
+    questions = len(few.effects) + len(few.placebo) - 20
+    assert more.measures.cost - few.measures.cost == 2 * (1 + questions)
+    assert few.samples == 1
 
 
 def test_a_policy_that_nothing_moves():
