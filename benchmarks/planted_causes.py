@@ -2,7 +2,8 @@
 
 Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
 drives to the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the
-image. Two draw what they do: one whatever it sees and hears, and one about the side that it is told. Recovered means: every planted cause is named, and no factor that the policy cannot depend on is.
+image. Two draw what they do: one whatever it sees and hears, and one about the side that it is told. Recovered
+means: every planted cause is named, and no factor that the policy cannot depend on is.
 """
 
 import argparse

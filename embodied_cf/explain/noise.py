@@ -15,8 +15,9 @@ _SAME = 0.1
 """Share of the tolerance by which answers may differ and still count as the same."""
 _SAMPLES = 8
 """Answers that are averaged for each question to a policy that draws, unless the user says."""
-_RISK, _SPLITS = 0.05, 4000
-"""Probability that any of the questions of one kind shows an effect by chance, and draws of that chance."""
+_RISK, _KINDS, _SPLITS = 0.05, 4, 8000
+"""Probability that any question shows an effect by chance, which single edits, pairs, triples and regions share; and
+draws of that chance."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Noise:
         return len(self.chance) > 0
 
     def threshold(self, questions: int) -> float:
-        """Return the m that none of so many questions exceeds by chance, but for a risk of 5 % (Bonferroni)."""
+        """Return the m that none of so many questions of one kind exceeds by chance, but for its risk (Bonferroni)."""
         if not self.draws:
             return self.tolerance
-        return max(self.tolerance, float(np.quantile(self.chance, 1 - _RISK / max(questions, 1), method="higher")))
+        share = _RISK / _KINDS / max(questions, 1)
+        return max(self.tolerance, float(np.quantile(self.chance, 1 - share, method="higher")))
 
 
 @dataclass(frozen=True)
