@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from embodied_cf.datasets.motion import odometry
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.state import MAX_SPEED, MAX_TURN, PERIOD_S
-from embodied_cf.evaluate.past import Past
-from embodied_cf.explain.replay import Recording
+from embodied_cf.explain.replay import Recording, asked_at
 from embodied_cf.explain.wheel import PolicyDriver, follow_from
 from embodied_cf.language.nav import VOCABULARY, NavThresholds, classify, pose_motion
 from embodied_cf.language.scale import MotionScale
@@ -74,6 +73,8 @@ class SecondBest:
     actions: Float64[np.ndarray, "n p 2"]
     share: Float64[np.ndarray, " n"]
     """Of its draws that go this way; of the likeliest of them are the actions."""
+    ways: Mapping[int, tuple[str, ...]]
+    """By decision the command that each draw amounts to; only where draws differ."""
 
 
 def second_best(recording: Recording, draws: int) -> SecondBest:
@@ -82,40 +83,56 @@ def second_best(recording: Recording, draws: int) -> SecondBest:
     The likeliest by the policy's own log-probability where it tells one, else the one in the middle of the most
     frequent command. Empty for a driver that draws nothing.
     """
-    if not isinstance(recording.driver, PolicyDriver):
+    if not isinstance(recording.driver, PolicyDriver) or not draws:
         return _none(recording)
-    found = [_other_way(recording, recording.driver, at, draws) for at in range(recording.decisions)]
-    kept = [(at, *it) for at, it in enumerate(found) if it is not None]
+    drawn = [_drawn(recording, recording.driver, at, draws) for at in range(recording.decisions)]
+    ways = {at: tuple(it.names.tolist()) for at, it in enumerate(drawn) if np.ptp(it.actions, axis=0).any()}
+    best = [(at, _other_way(it, command_of(recording.done_at(at)))) for at, it in enumerate(drawn)]
+    kept = [(at, drawn[at].actions[row], drawn[at].share(row)) for at, row in best if row is not None]
     if not kept:
-        return _none(recording)
+        return replace(_none(recording), ways=ways)
     decision, actions, share = zip(*kept, strict=True)
-    return SecondBest(np.array(decision, np.int64), np.stack(actions), np.array(share, np.float64))
+    return SecondBest(np.array(decision, np.int64), np.stack(actions), np.array(share, np.float64), ways)
 
 
 def _none(recording: Recording) -> SecondBest:
-    return SecondBest(np.zeros(0, np.int64), np.zeros((0, recording.execute, 2)), np.zeros(0))
+    return SecondBest(np.zeros(0, np.int64), np.zeros((0, recording.execute, 2)), np.zeros(0), {})
 
 
-def _other_way(
-    recording: Recording, driver: PolicyDriver, decision: int, draws: int
-) -> tuple[Float64[np.ndarray, "p 2"], float] | None:
-    moment = int(recording.moments.clock[decision])
-    ages = np.maximum(moment - np.array(Past.of(driver.policy, driver.execute).ages), 0)
-    seen = driver.see(recording.moments.worlds.take([decision] * len(ages)), recording.trail.take(ages))
+@dataclass(frozen=True)
+class _Drawn:
+    """What a policy draws at one decision."""
+
+    actions: Float64[np.ndarray, "d p 2"]
+    names: np.ndarray
+    """The command that each amounts to; "" for none."""
+    log_probability: Float32[np.ndarray, " d"] | None
+
+    def share(self, row: int) -> float:
+        """Return the share of draws that do the command of one of them."""
+        return float((self.names == self.names[row]).mean())
+
+
+def _drawn(recording: Recording, driver: PolicyDriver, decision: int, draws: int) -> _Drawn:
+    asked = asked_at(recording, driver, decision)
+    shown = asked.clock[1:]
+    seen = driver.see(recording.moments.worlds.take([decision] * len(shown)), recording.trail.take(shown))
     rng = generator(driver.seed, "explain", "second best", str(decision))
-    told, past = (driver.told,) * draws, odometry(recording.trail.pose[[0, *ages]][None])
-    asked = Observation(np.tile(seen, (draws, 1, 1, 1, 1)), np.tile(past, (draws, 1, 1)))
-    drawn = drawing(driver.policy).act(asked, told, rng)
-    actions = np.stack([_carried_out(chunk, recording.execute) for chunk in drawn.chunk.astype(np.float64)])
-    names = np.array([command_of(row) for row in actions])
-    others = np.flatnonzero((names != command_of(recording.done_at(decision))) & (names != ""))
+    past = odometry(recording.trail.pose[asked.clock][None])
+    asking = Observation(np.tile(seen, (draws, 1, 1, 1, 1)), np.tile(past, (draws, 1, 1)))
+    answer = drawing(driver.policy).act(asking, (asked.words,) * draws, rng)
+    actions = np.stack([_carried_out(chunk, recording.execute) for chunk in answer.chunk.astype(np.float64)])
+    return _Drawn(actions, np.array([command_of(row) for row in actions]), answer.log_probability)
+
+
+def _other_way(drawn: _Drawn, done: str) -> int | None:
+    """Return the draw that is told of as the second best; None if none does another command than what was done."""
+    others = np.flatnonzero((drawn.names != done) & (drawn.names != ""))
     if not len(others):
         return None
     if drawn.log_probability is not None:
-        best = int(others[drawn.log_probability[others].argmax()])
-    else:
-        best = _most_frequent(names, actions, others)
-    return actions[best], float((names == names[best]).mean())
+        return int(others[drawn.log_probability[others].argmax()])
+    return _most_frequent(drawn.names, drawn.actions, others)
 
 
 def _most_frequent(names: np.ndarray, actions: Float64[np.ndarray, "n p 2"], others: Int64[np.ndarray, " o"]) -> int:

@@ -11,15 +11,13 @@ from rich.table import Table
 from embodied_cf.datasets.files import write_json
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import load
-from embodied_cf.evaluate.past import Past
-from embodied_cf.evaluate.rollout import EXECUTE
 from embodied_cf.explain.asking import View
 from embodied_cf.explain.command_episode import task_of
 from embodied_cf.explain.concepts import ConceptEffect, concept_effects
 from embodied_cf.explain.input import InputExplanation, explain_input
 from embodied_cf.explain.input_text import sentences
 from embodied_cf.explain.options import InputOptions, TaskOptions
-from embodied_cf.explain.replay import record
+from embodied_cf.explain.replay import asked_at, record
 from embodied_cf.explain.wheel import PolicyDriver
 from embodied_cf.policies.contract import Policy
 
@@ -54,12 +52,12 @@ def run_input(
 def _views(policy: Policy, options: TaskOptions, decision: int, count: int) -> Iterator[View]:
     for seed in range(options.seed, options.seed + count):
         task = task_of(replace(options, seed=seed))
-        recording = record(task, PolicyDriver(policy, task.text, seed=seed))
+        driver = PolicyDriver(policy, task.text, seed=seed)
+        recording = record(task, driver)
         if count == 1 and decision >= recording.decisions:
             raise UsageError(f"decision {decision} of an episode of {recording.decisions}", where=task.text)
-        clock = int(recording.moments.clock[min(decision, recording.decisions - 1)])
-        ages = [0, *(max(clock - age, 0) for age in Past.of(policy, EXECUTE).ages)]
-        yield View.of(task.scene, [recording.trail.take([at]) for at in ages], task.text)
+        asked = asked_at(recording, driver, min(decision, recording.decisions - 1))
+        yield View.of(task.scene, [recording.trail.take([at]) for at in asked.clock.tolist()], asked.words)
 
 
 def _print(concepts: tuple[ConceptEffect, ...], console: Console) -> None:

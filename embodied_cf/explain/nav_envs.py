@@ -22,6 +22,7 @@ from embodied_cf.envs.tasks import Task
 from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE, PIXELS
 from embodied_cf.evaluate.suites import Suite
+from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.nav_policy import Chunks, perceive, perceived_shapes
 from embodied_cf.explain.rollout import MakeEnvs
 from embodied_cf.explain.situations import context
@@ -115,7 +116,14 @@ class NavEnvs(VectorEnv):
 def nav_envs(
     policy: VlaPolicy, suite: Suite, measure: Measure = "success", execute: int = EXECUTE, pool: int = 0
 ) -> MakeEnvs:
-    """Return a maker of environments of a policy's decisions in a suite."""
+    """Return a maker of environments of a policy's decisions in a suite.
+
+    Raises PolicyError for chains and a policy that is told them part by part: the next part is told when it has chosen
+    to stand, so that one moment may hold two decisions.
+    """
+    if policy.by_parts and any(cell.family == "chained" for cell in suite.cells):
+        raise PolicyError("the policy is told chains part by part, and they cannot be explained so",
+                          remedy="Name a suite of other instructions, such as rooms/object/dev.")  # fmt: skip
     return partial(_made, policy, Tasks(suite, pool), measure, execute)
 
 

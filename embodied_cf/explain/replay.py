@@ -13,8 +13,10 @@ from embodied_cf.envs.episodes import LONGEST, Episodes, settle, start_episodes
 from embodied_cf.envs.motion.dynamics import step as moved
 from embodied_cf.envs.state import Noise, State, draw_noise
 from embodied_cf.envs.tasks import Task
+from embodied_cf.evaluate.past import Past
 from embodied_cf.evaluate.rollout import EXECUTE
-from embodied_cf.explain.wheel import Driver, Handover, Told, Wheel
+from embodied_cf.evaluate.told import Telling
+from embodied_cf.explain.wheel import Driver, Handover, PolicyDriver, Told, Wheel
 from embodied_cf.language.columns import Columns
 
 _ROWS = 1024
@@ -54,6 +56,24 @@ class Recording:
         """Return the actions of one decision, standing still after the episode's end."""
         taken = self.actions[decision * self.execute : (decision + 1) * self.execute]
         return np.concatenate([taken, np.zeros((self.execute - len(taken), 2))])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a policy was asked at a decision."""
+
+    words: str
+    clock: Int64[np.ndarray, " t1"]
+    """Control periods: when it was told these words, and of the frames that it was shown, oldest first."""
+
+
+def asked_at(recording: Recording, driver: PolicyDriver, decision: int) -> Asked:
+    """Return what the driver's policy was asked at a decision: of a chain that is told part by part, that part."""
+    told = recording.told.take([decision + 1])  # at the decision itself it may have been told the next part
+    words = Telling.of(driver.policy, (driver.told,), told.part).now(np.zeros(1, np.int64))[0]
+    ages = np.array(Past.of(driver.policy, driver.execute).ages)
+    frames = np.maximum(recording.moments.clock[decision] - ages, told.clock)
+    return Asked(words, np.concatenate([told.clock, frames]))
 
 
 @dataclass(frozen=True)

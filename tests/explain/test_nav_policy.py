@@ -257,6 +257,12 @@ def test_what_is_unreachable_says_how_near_it_came(one_room):
         explain_nav_policy(make_policy(), 1.0, NavOptions(suite=SUITE), QUICK)
 
 
+def test_chains_that_are_told_part_by_part_are_refused():
+    policy = make_policy(by_parts=True)
+    with pytest.raises(PolicyError, match=r"told chains part by part.*rooms/object/dev"):
+        explain_nav_policy(policy, 0.5, NavOptions(suite="rooms/all/dev"))
+
+
 def test_shares_only():
     with pytest.raises(UsageError, match=r"the target 1\.5 is no share"):
         explain_nav_policy(make_policy(), 1.5, NavOptions(suite=SUITE))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sights import Constant, Dreamer, Gambler, task
 
-from embodied_cf.explain.alternatives import COMMANDS, at_the_wheel, command_of, distance, in_words, second_best
+from embodied_cf.explain.alternatives import COMMANDS, _drawn, at_the_wheel, command_of, distance, in_words, second_best
 from embodied_cf.explain.known_causes import ColourSeeker
-from embodied_cf.explain.replay import Chance, branch_off, record
+from embodied_cf.explain.replay import Chance, asked_at, branch_off, record
 from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
 from embodied_cf.language.instruction import Chain, Do, GoTo, Thing
 
@@ -60,6 +60,21 @@ def test_what_a_policy_was_told_of_a_chain_is_remembered_at_every_decision():
     same = again(recording, Chance.of(recording, 0))
     for row in same.final.state.pose:
         np.testing.assert_array_equal(row, recording.moments.state.pose[-1])
+
+
+def test_second_best_and_input_ask_what_was_asked():
+    """Each decision asked again as it was gives the chunk that was followed: words, clock and pose of its part."""
+    chain = task(people=PEOPLE, told=Chain((GoTo(Thing("chair", "red")), Do("turn_left"))))
+    driver = PolicyDriver(Stepwise(), "go to the red chair, then turn left")
+    recording = record(chain, driver)
+    asked = [asked_at(recording, driver, at) for at in range(recording.decisions)]
+    assert {it.words for it in asked} == {"go to the red chair", "turn left"}
+    late = asked[-1]
+    assert late.words == "turn left"
+    assert late.clock.min() == late.clock[0] == recording.told.clock[-1] > 0
+    for at in (0, recording.decisions - 1):
+        drawn = _drawn(recording, driver, at, 2)
+        np.testing.assert_allclose(drawn.actions[0, 0], recording.done_at(at)[0], atol=1e-6)
 
 
 def test_other_chance_is_the_same_until_the_branch_and_differs_after():
