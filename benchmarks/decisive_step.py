@@ -3,7 +3,8 @@
 The expert drives and errs at a known decision: it sets out for a wrong place, drives into something, or freezes, and
 goes on with that if it got under way (`explain.faults`); or it swerves towards something near for two seconds.
 Episodes that succeed all the same are left out, and decisions at which the fault leads where the expert goes anyway.
-Beside the explanation stand two guesses: the last decision, and a decision drawn at random. The correction that was
+Beside the explanation stand three guesses: the first decision at which what was done is not what the expert would have
+done, the last decision, and a decision drawn at random. The correction that was
 found is then replayed under the episode's own chance.
 """
 
@@ -30,6 +31,8 @@ WORLDS = ("rooms", "corridors", "courtyard")
 FAMILIES = ("object", "referential", "continuous", "chained")
 KINDS = ("wrong place", "collision", "freeze", "swerve")
 _NEAR_M = 0.9
+_OTHERWISE = 0.1
+"""Distance from the expert's action, in shares of the wheels' range, from which on it is another one."""
 
 
 def main() -> None:
@@ -101,6 +104,7 @@ def explained(task: Task, fault: Faulty) -> dict:
     return {
         "decisions": told.recording.decisions,
         "injected": fault.decision,
+        "first otherwise": first_otherwise(told.attribution.apart),
         "found": None if found is None else found.decision,
         "length": None if found is None else found.length,
         "option": None if found is None else found.option,
@@ -114,6 +118,12 @@ def explained(task: Task, fault: Faulty) -> dict:
     }
 
 
+def first_otherwise(apart: np.ndarray) -> int | None:
+    """Return the first decision at which the expert would have done something else; None if it agrees with all."""
+    at = np.flatnonzero(apart > _OTHERWISE)
+    return int(at[0]) if len(at) else None
+
+
 def show(name: str, rows: list[dict]) -> None:
     """Print shares with their intervals."""
     if not rows:
@@ -122,13 +132,16 @@ def show(name: str, rows: list[dict]) -> None:
     off = [abs(row["found"] - row["injected"]) if row["length"] == 1 else 99 for row in rows]  # a stretch finds none
     within, exact = sum(it <= 1 for it in off), sum(it == 0 for it in off)
     replayed = sum(row["replay succeeds"] for row in rows)
+    firsts = [(row["first otherwise"], row["injected"]) for row in rows]
+    differs = sum(first is not None and abs(first - injected) <= 1 for first, injected in firsts)
     last = sum(row["decisions"] - 1 - row["injected"] <= 1 for row in rows)
     chance = np.mean([min(3, row["decisions"]) / row["decisions"] for row in rows])
     low, high = wilson(within, total)
     print(
         f"{name:24} {total:4} episodes: within ±1 {within / total:6.1%} [{low:.1%}, {high:.1%}], exact "
-        f"{exact / total:6.1%}; corrected replay succeeds {replayed / total:6.1%}; guesses: last {last / total:5.1%}, "
-        f"random {chance:5.1%}; placebo {np.mean([row['placebo'] for row in rows]):.2%}; "
+        f"{exact / total:6.1%}; corrected replay succeeds {replayed / total:6.1%}; guesses: first otherwise "
+        f"{differs / total:5.1%}, last {last / total:5.1%}, random {chance:5.1%}; "
+        f"placebo {np.mean([row['placebo'] for row in rows]):.2%}; "
         f"{np.mean([row['branches'] for row in rows]):.0f} branches, "
         f"{np.median([row['seconds'] for row in rows]):.1f} s each (median)",
         flush=True,
