@@ -3,7 +3,7 @@ with it.
 
 A *correction* moves what was done towards what the expert would have done there; another action that happens to
 avert the failure is luck, and is shown but not called one. It counts if the failure is averted under the episode's
-own chance, and under at least half more of other draws of chance than if nothing is changed.
+own chance, and under at least half more of the other draws of chance than if nothing is changed.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,9 @@ class Correction:
     option: str
     """`expert`, or the atomic command that is enough."""
     averts: float
-    """Share of all draws of chance under which it averts the failure."""
+    """Share of the other draws of chance under which it averts the failure, too; of its own if there are no others."""
+    unchanged: float
+    """The same share if what was done is done again."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Attribution:
     """Under the episode's own chance, by option (`OPTIONS`)."""
     corrects: Bool[np.ndarray, "o d"]
     """Whether the option is a correction there."""
+    apart: Float64[np.ndarray, " d"]
+    """How far what was done is from what the expert would have done there, see `distance`."""
     necessity: Float64[np.ndarray, " d"]
     """Share of draws of chance under which the expert's action there, and there only, averts the failure."""
     unchanged: Float64[np.ndarray, " d"]
@@ -71,6 +75,10 @@ class Attribution:
     def options_at(self, decision: int) -> tuple[str, ...]:
         """Return what averts the failure at a decision under the episode's own chance."""
         return tuple(name for name, row in zip(OPTIONS, self.averted, strict=True) if row[decision])
+
+    def corrections_at(self, decision: int) -> tuple[str, ...]:
+        """Return those of them that are corrections."""
+        return tuple(name for name in self.options_at(decision) if self.corrects[OPTIONS.index(name), decision])
 
 
 @dataclass
@@ -109,10 +117,16 @@ class Search:
             first = np.repeat(np.stack([at_the_wheel(name, periods) for name in names]), each, axis=0)
         return self.run(decision, first, periods, self.recording.driver, np.tile(draw, len(options)))
 
-    def share(self, options: list[tuple[int, str]], length: int) -> Float64[np.ndarray, " n"]:
+    @property
+    def judging(self) -> Int64[np.ndarray, " m"]:
+        """Draws by which corrections are judged: not the episode's own, under which they were found, unless alone."""
+        return np.arange(min(1, self.draws - 1), self.draws)
+
+    def share(
+        self, options: list[tuple[int, str]], length: int, draw: Int64[np.ndarray, " m"]
+    ) -> Float64[np.ndarray, " n"]:
         """Return the share of draws under which each option averts the failure."""
-        every = np.arange(self.draws)
-        return self.instead(options, length, every).success.reshape(len(options), -1).mean(axis=1)
+        return self.instead(options, length, draw).success.reshape(len(options), -1).mean(axis=1)
 
 
 def attribute(search: Search) -> Attribution:
@@ -130,12 +144,13 @@ def attribute(search: Search) -> Attribution:
     corrects = gap < apart - _NEARER
     again = _again(search, done, every)
     takeover = _takeover(search, every)
-    necessity = search.share([(at, EXPERT) for at in steps.tolist()], 1)
-    unchanged = again.mean(axis=1)
-    found = _single(search, averted & corrects, gap, unchanged) or _several(search, unchanged)
+    necessity = search.share([(at, EXPERT) for at in steps.tolist()], 1, every)
+    luck = again[:, search.judging].mean(axis=1)
+    found = _single(search, averted & corrects, gap, luck) or _several(search, luck)
     return Attribution(
-        averted, corrects, necessity, unchanged, takeover, float(again[:, 0].mean()), found, search.branches
-    )
+        averted, corrects, apart, necessity, again.mean(axis=1), takeover, float(again[:, 0].mean()), found,
+        search.branches,
+    )  # fmt: skip
 
 
 def _again(
@@ -157,30 +172,31 @@ def _single(
     search: Search,
     candidates: Bool[np.ndarray, "o d"],
     gap: Float64[np.ndarray, "o d"],
-    unchanged: Float64[np.ndarray, " d"],
+    luck: Float64[np.ndarray, " d"],
 ) -> Correction | None:
     """Return a correction at the earliest decision where one has an effect that is more than chance.
 
-    A command says more than "as the expert": of those that help most, the nearest to the expert, whose gap is 0.
+    `luck` is the share of the judging draws under which doing the same again averts the failure. A command says more
+    than "as the expert": of those that help most, the nearest to the expert, whose gap is 0.
     """
     for decision in np.flatnonzero(candidates.any(axis=0)).tolist():
         rows = np.flatnonzero(candidates[:, decision])
-        shares = np.concatenate([search.share([(decision, OPTIONS[row])], 1) for row in rows])
+        shares = np.concatenate([search.share([(decision, OPTIONS[row])], 1, search.judging) for row in rows])
         best = min(range(len(rows)), key=lambda it: (-shares[it], rows[it] == 0, gap[rows[it], decision]))
-        if shares[best] - unchanged[decision] >= _EFFECT:
-            return Correction(decision, 1, OPTIONS[rows[best]], float(shares[best]))
+        if shares[best] - luck[decision] >= _EFFECT:
+            return Correction(decision, 1, OPTIONS[rows[best]], float(shares[best]), float(luck[decision]))
     return None
 
 
-def _several(search: Search, unchanged: Float64[np.ndarray, " d"]) -> Correction | None:
+def _several(search: Search, luck: Float64[np.ndarray, " d"]) -> Correction | None:
     """Return the earliest of the shortest stretches for which the expert must drive, by doubling."""
     length, decisions = 2, search.recording.decisions
     while length < decisions:
         starts = [(at, EXPERT) for at in range(decisions)]
         own = search.instead(starts, length, np.zeros(1, np.int64)).success
         for decision in np.flatnonzero(own).tolist():
-            share = float(search.share([(decision, EXPERT)], length)[0])
-            if share - unchanged[decision] >= _EFFECT:
-                return Correction(decision, length, EXPERT, share)
+            share = float(search.share([(decision, EXPERT)], length, search.judging)[0])
+            if share - luck[decision] >= _EFFECT:
+                return Correction(decision, length, EXPERT, share, float(luck[decision]))
         length *= 2
     return None

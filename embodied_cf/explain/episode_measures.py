@@ -19,11 +19,11 @@ def episode_measures(search: Search, told: Attribution, corrected: Branches | No
     foreseen, blindly, stable = _readers(search, told, found.decision)
     return Measures(
         kind="episode",
-        validity=found.averts,
+        validity=found.averts if search.draws > 1 else None,
         proximity=float(distance(corrected.first[0], done)),
         sparsity=found.length / recording.decisions,
-        plausibility=_plausibility(second, found.decision, corrected),
-        diversity=_spread(told, found.decision, recording.execute),
+        plausibility=_plausibility(second, found.decision, corrected, recording.execute),
+        diversity=_spread(told, found.decision, recording.execute) if found.length == 1 else None,
         placebo=told.placebo,
         stability=stable if found.length == 1 else None,
         simulatability=foreseen,
@@ -32,17 +32,18 @@ def episode_measures(search: Search, told: Attribution, corrected: Branches | No
     )
 
 
-def _plausibility(second: SecondBest, decision: int, corrected: Branches) -> float | None:
-    """Return how often the policy itself would have gone the corrected way; None for one that draws nothing."""
-    at = np.flatnonzero(second.decision == decision)
-    if not len(at):
-        return None
-    same = command_of(second.actions[at[0]]) == command_of(corrected.first[0])
-    return float(second.share[at[0]]) if same else 0.0
+def _plausibility(second: SecondBest, decision: int, corrected: Branches, periods: int) -> float | None:
+    """Return the share of the policy's draws that do the command that the corrected actions amount to.
+
+    None if they amount to none, and for a policy that draws nothing.
+    """
+    way, drawn = command_of(corrected.first[0][:periods]), second.ways.get(decision, ())
+    return drawn.count(way) / len(drawn) if way and drawn else None
 
 
 def _spread(told: Attribution, decision: int, periods: int) -> float | None:
-    commands = [at_the_wheel(name, periods) for name in told.options_at(decision) if name in COMMANDS]
+    names = [name for name in told.corrections_at(decision) if name in COMMANDS]
+    commands = [at_the_wheel(name, periods) for name in names]
     pairs = [float(distance(one, other)) for at, one in enumerate(commands) for other in commands[:at]]
     return sum(pairs) / len(pairs) if pairs else None
 

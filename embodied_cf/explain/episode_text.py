@@ -2,7 +2,7 @@
 
 from embodied_cf.envs.state import PERIOD_S
 from embodied_cf.explain.alternatives import in_words
-from embodied_cf.explain.decisive import EXPERT
+from embodied_cf.explain.decisive import EXPERT, Correction
 from embodied_cf.explain.episode import EpisodeExplanation, failure
 
 _COMMAND = {
@@ -26,22 +26,28 @@ def seconds(told: EpisodeExplanation, decision: int) -> float:
 
 
 def _decisive(told: EpisodeExplanation) -> tuple[str, ...]:
-    found, count = told.attribution.decisive, told.draws + 1
+    found = told.attribution.decisive
     if found is None:
         return ("No correction of a few decisions averts it: it is not one decision that is to blame.",)
     did = in_words(told.recording.done_at(found.decision))
     where = f"decision {found.decision}, at {seconds(told, found.decision):.1f} s"
-    helped = f"in {round(found.averts * count)} of {count} draws of chance"
-    again = f"{round(told.attribution.unchanged[found.decision] * count)} of {count} if it does the same again"
+    helped = _helped(found, told.draws)
     if found.length > 1:
         return (
             f"No single decision decides it. The earliest and shortest correction is {found.length} decisions long: "
-            f"had the expert driven from {where} on for so long, the rest would have succeeded {helped} ({again}).",
+            f"had the expert driven from {where} on for so long, the rest would have succeeded{helped}.",
         )
     return (
         f"What decided it was {where}, where it had {did}. Had it {_COMMAND[found.option]} there, for that decision "
-        f"only, and gone on as it does, it would have succeeded {helped} ({again}).",
+        f"only, and gone on as it does, it would have succeeded{helped}.",
     )
+
+
+def _helped(found: Correction, others: int) -> str:
+    if not others:
+        return "; under other chance that was not tried (--draws)"
+    again = f"{round(found.unchanged * others)} if it does the same again"
+    return f", and under other chance in {round(found.averts * others)} of {others} draws ({again})"
 
 
 def _second(told: EpisodeExplanation) -> tuple[str, ...]:

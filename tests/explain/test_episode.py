@@ -1,13 +1,19 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sights import BLUE, Constant, Gambler, task
 
+from embodied_cf.explain.alternatives import SecondBest, at_the_wheel, distance
+from embodied_cf.explain.decisive import OPTIONS, Attribution, Correction, Search, _single
 from embodied_cf.explain.episode import explain_episode, failure
+from embodied_cf.explain.episode_measures import _plausibility, _spread
 from embodied_cf.explain.episode_picture import picture
 from embodied_cf.explain.episode_text import sentences
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.faults import Faulty
 from embodied_cf.explain.options import EpisodeOptions
+from embodied_cf.explain.replay import Branches
 from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
 
 FEW = EpisodeOptions(draws=1, samples=6)
@@ -39,6 +45,59 @@ def test_an_injected_fault_is_found_and_its_correction_replayed(fault, ending):
     np.testing.assert_array_equal(told.attribution.sufficiency, 1 - told.attribution.takeover[1:])
     assert f"decision {fault.decision}, at {fault.decision:.1f} s" in sentences(told)[1]
     assert told.measures.simulatability == 1.0 > told.measures.blind_reader
+
+
+class Lucky(Search):
+    """Corrections avert it under the episode's own chance, by which they were found, and under one of three others."""
+
+    draws = 0
+
+    def __init__(self, draws):
+        self.draws = draws
+
+    def instead(self, options, length, draw):
+        return SimpleNamespace(success=np.tile(np.isin(draw, [0, 2]), len(options)))
+
+
+def test_the_episodes_own_chance_is_no_witness_for_what_was_found_by_it():
+    """With it, two draws of four would do; without, one of three does not."""
+    candidates, nothing = np.eye(len(OPTIONS), 2, dtype=bool), np.zeros(2)
+    gap = np.zeros(candidates.shape)
+    assert _single(Lucky(4), candidates, gap, nothing) is None
+    assert _single(Lucky(1), candidates, gap, nothing) == Correction(0, 1, "expert", 1.0, 0.0)
+
+
+def test_without_other_chance_there_is_no_validity():
+    told = explain_episode(task(), Faulty(2, None), EpisodeOptions(draws=0, samples=0))
+    assert told.attribution.decisive.decision == 2
+    assert told.measures.validity is None
+    assert "under other chance that was not tried (--draws)" in sentences(told)[1]
+
+
+def doing(name):
+    """Branches of which only what was done otherwise is known."""
+    branches = object.__new__(Branches)
+    object.__setattr__(branches, "first", at_the_wheel(name, 4)[None])
+    return branches
+
+
+def test_plausible_is_what_the_policy_draws_of_the_corrected_way():
+    """Of four draws two bear left; that one of them is told of as the second best does not matter."""
+    ways = {3: ("adjust_left", "stop", "", "adjust_left")}
+    second = SecondBest(np.zeros(0, np.int64), np.zeros((0, 4, 2)), np.zeros(0), ways)
+    assert _plausibility(second, 3, doing("adjust_left"), 4) == 0.5
+    assert _plausibility(second, 3, doing("stop"), 4) == 0.25
+    assert _plausibility(second, 2, doing("stop"), 4) is None
+
+
+def test_only_corrections_are_diverse():
+    rows = [OPTIONS.index(name) for name in ("forward", "stop", "turn_left")]
+    averted = np.zeros((len(OPTIONS), 1), bool)
+    averted[rows] = True
+    corrects = averted.copy()
+    corrects[rows[2]] = False
+    told = Attribution(averted, corrects, *[np.zeros(1)] * 3, np.zeros(2), 0.0, None, 0)
+    assert _spread(told, 0, 4) == pytest.approx(distance(at_the_wheel("forward", 4), at_the_wheel("stop", 4)))
 
 
 def test_what_averts_by_luck_is_no_correction():
