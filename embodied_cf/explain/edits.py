@@ -164,6 +164,11 @@ def _swapped(factor: Factor, table: dict[str, Wording], present: tuple[str, ...]
             yield Edit(factor, said, f"told: {change(told)}", change_told=change)
 
 
+def says_any(told: str, wording: Wording) -> bool:
+    """Return whether an instruction has a word for something."""
+    return any(_says(told, word) for word in wording.all)
+
+
 def _says(told: str, word: str) -> bool:
     return re.search(rf"\b{re.escape(word)}\b", told, re.IGNORECASE) is not None
 

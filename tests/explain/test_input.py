@@ -5,9 +5,9 @@ import pytest
 from sights import BLUE, GREEN, RED, Constant, Gambler, view
 
 from embodied_cf.explain.asking import Asker, frames
-from embodied_cf.explain.concepts import concept_effects
-from embodied_cf.explain.edits import edits_of, names_what_is_there
-from embodied_cf.explain.input import explain_input
+from embodied_cf.explain.concepts import concept_effects, spoken_of
+from embodied_cf.explain.edits import Edit, edits_of, names_what_is_there
+from embodied_cf.explain.input import Effect, InputExplanation, explain_input
 from embodied_cf.explain.input_text import sentences
 from embodied_cf.explain.known_causes import (
     ColourSeeker,
@@ -163,6 +163,38 @@ def test_concept_effects_are_averages_over_views():
     assert effects["colour word"].views == 2
     assert effects["noun"].changed == effects["placebo"].changed == 0.0
     assert effects["colour of the thing spoken of"].changed == 1.0
+
+
+@pytest.mark.parametrize(
+    ("told", "spoken"),
+    [
+        ("go to the red chair", {"red chair"}),
+        ("go to the crimson pylon", {"red cone"}),
+        ("go to the chair nearest the blue ball", {"green chair", "blue ball"}),
+        ("go to the chair", {"red chair", "green chair"}),
+        ("follow the wall on your left", set()),
+        ("kindly find that pylon, would you", {"red cone"}),
+        ("kindly find that crimson chair, would you", {"red chair"}),
+    ],
+)
+def test_what_is_spoken_of_is_what_the_words_mean(told, spoken):
+    """Neither every red thing nor every chair."""
+    things = [RED, BLUE, ("chair", "green", 3.5, -2.4), ("cone", "red", 6.0, 2.0)]
+    assert spoken_of(view(things=things).scene.surroundings(), told) == spoken
+
+
+def test_views_count_alike_however_many_edits_they_have():
+    told = [explained(changed) for changed in ([True], [False, False, False])]
+    assert next(it for it in concept_effects(told) if it.concept == "noun").changed == 0.5
+
+
+def explained(changed):
+    """An explanation of which only the effects of nouns are known."""
+    told = object.__new__(InputExplanation)
+    effects = tuple(Effect(Edit("noun", "chair", ""), 1.0, 0.0, it, True) for it in changed)
+    for name, value in {"view": view(), "effects": effects, "placebo": (), "threshold": 0.15}.items():
+        object.__setattr__(told, name, value)
+    return told
 
 
 def test_a_region_is_taken_from_the_other_frame():
