@@ -136,6 +136,8 @@ def _call_factory(source: str) -> nn.Module:
         make = factory(source)
     except UsageError as error:
         raise PolicyError(f"the factory {error.what}", where=source, remedy=_KNOWN) from error
+    if isinstance(make, nn.Module):
+        raise PolicyError("this is a policy, and no function that returns one", where=source)
     policy = make()
     if not isinstance(policy, nn.Module):
         raise PolicyError(f"the factory returns {type(policy).__name__}, not a torch module", where=source)
