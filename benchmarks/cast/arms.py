@@ -24,7 +24,7 @@ from benchmarks.cast.arm import (
 from embodied_cf.evaluate.demo import ARMS as DEMO
 from embodied_cf.evaluate.demo import OURS, THEIRS
 
-ORACLE, PLANNER, BLIND, ATOMIC = "oracle", "planner", "blind", "atomic"
+FRAME, ORACLE, PLANNER, BLIND, ATOMIC = "hindsight-frame", "oracle", "planner", "blind", "atomic"
 _PUBLISHED = {"hindsight": 4, "atomic": 6, "counterfactual": 4}
 """Shares of the published recipe: what was done, six sets of atomic commands, counterfactual rows."""
 
@@ -36,6 +36,13 @@ ARMS: dict[str, Arm] = {
             "what was done, in words of every family, and that it stands where it is done, though robots drove on: a "
             "standard policy's data, as in the demonstration",
             (Share(LABELLED, "hindsight", DEMO[THEIRS][0], stop_at_end=True),),
+        ),
+        Arm(
+            FRAME,
+            "`hindsight` of the present frame alone: what was done goes on as it went before, and who remembers that "
+            "needs not listen (arXiv 1905.11979)",
+            (Share(LABELLED, "hindsight", 1, stop_at_end=True),),
+            ("model.history=1",),
         ),
         Arm(
             OURS,
@@ -55,11 +62,6 @@ ARMS: dict[str, Arm] = {
             "an arrival's range begins), instruction dropout 15 %",
             (Share(LABELLED, "hindsight", 1, stop_at_end=True), Share(LABELLED, "counterfactual", 1, DECISION)),
             ("loss.instruction_dropout=0.15",),
-        ),
-        Arm(
-            "hindsight-stop",
-            "`hindsight`, told nothing of stopping: labels say what was done up to where it is done, and no more",
-            (Share(LABELLED, "hindsight", 1),),
         ),
         Arm(
             "matched",

@@ -30,7 +30,7 @@ def test_arms_differ_in_what_they_are_about():
     assert all(arm.what for arm in ARMS.values())
     done = {name: [share for share in arm.shares if share.kind == "hindsight"] for name, arm in ARMS.items()}
     without = {name for name, shares in done.items() if not all(share.stop_at_end for share in shares)}
-    assert without == {"hindsight-stop", "demos"}  # who demonstrates does stop
+    assert without == {"demos"}  # who demonstrates does stop
 
 
 def test_the_plan_has_each_cell_once():
