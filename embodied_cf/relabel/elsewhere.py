@@ -1,10 +1,13 @@
-"""What stands out of view, to the left: told to go there, the robot looks round.
+"""What stands out of view, to the left: told to go there, the robot searches.
 
-A policy sees what its camera shows. To which side it should turn for what is not there cannot be seen, so there must be
-a convention: to the left. Labels teach it only where it is true, too: where the thing stands to the left.
+A policy sees what its camera shows. Where it should look for what is not there cannot be seen, so there must be a
+convention: on ahead while the floor is free, and else round to the left. Who only turned would come back to where it
+began, and turn for ever if the thing is hidden, or too far off to be made out. Labels teach it only where turning leads
+there, too: where the thing stands to the left.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
@@ -14,16 +17,18 @@ from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.relabel.asked import Asked
 from embodied_cf.relabel.ground import from_world
+from embodied_cf.relabel.obstacles import Obstacles
 from embodied_cf.relabel.propose_things import Goals, Sights
 from embodied_cf.relabel.synthesize import arcs
 
 _MARGIN = np.radians(10)
 """Beyond the edge of the frame, so that no part of the thing is seen."""
-_SPEED, _TURN = 0.4, 1.8
-"""At which share of the data's speed it looks round, and by how much in one chunk, rad: further than robots turn that
-see where they go, whatever the data's typical turn (`datasets.streams.augment.ABOUT` tells it from them)."""
-LEAST_TURN = 1.2
-"""rad, by which a chunk that looks round turns to the left, at least."""
+_TURN = 1.8
+"""By how much it turns in one chunk, rad: further than robots turn that see where they go, whatever the data's typical
+turn (`datasets.streams.augment.ABOUT` tells it from them)."""
+_LEAST_TURN, _MOST_BEND, _LEAST_AHEAD = 1.2, 0.2, 0.8
+"""A chunk that searches turns to the left by so many rad at least, or by so few at most and leads on by this share of
+what the data's speed allows."""
 REASON = "out of view, to the left"
 
 
@@ -33,9 +38,43 @@ def is_elsewhere(place: Float[np.ndarray, "n 2"], camera: CameraModel) -> Bool[n
     return np.arctan2(place[:, 1], place[:, 0]) > np.radians(camera.horizontal_fov_deg) / 2 + _MARGIN
 
 
-def look_round(scale: MotionScale, steps: int) -> Float32[np.ndarray, "h 2"]:
-    """Return the chunk: a slow and narrow bend to the left."""
-    return arcs(np.array([_SPEED * scale.step * steps]), np.array([_TURN]), steps)[0]
+@dataclass(frozen=True)
+class _Way:
+    """A way to search."""
+
+    speed: float
+    """Share of the data's."""
+    turn: float
+    """To the left in one chunk, rad."""
+    room_m: float
+    """Room that it needs, over `ahead` chunks."""
+    ahead: float = 1.0
+
+    def chunk(self, scale: MotionScale, steps: int, count: float = 1.0) -> Float32[np.ndarray, "1 h 2"]:
+        """Return `count` chunks of it in `steps` points."""
+        return arcs(np.array([count * self.speed * scale.step * steps]), np.array([count * self.turn]), steps)
+
+
+_WAYS = (_Way(0.1, _TURN, 0.0), _Way(0.6, _TURN, 0.3), _Way(1.0, 0.0, 0.4, ahead=1.2))
+"""The last for which there is room: nearly on the spot, a bend, straight on."""
+
+
+def searches(
+    scale: MotionScale, steps: int, obstacles: Obstacles, here: Float[np.ndarray, "p 3"]
+) -> Float32[np.ndarray, "p h 2"]:
+    """Return the chunk with which a robot searches, from each pose."""
+    chosen = np.zeros((len(here), steps, 2), np.float32)
+    for way in _WAYS:
+        path = np.repeat(way.chunk(scale, steps, way.ahead), len(here), axis=0)
+        chosen[~obstacles.touched(here, path, way.room_m) | (way is _WAYS[0])] = way.chunk(scale, steps)
+    return chosen
+
+
+def is_search(pose: Float[np.ndarray, "p k 3"], reach: float) -> Bool[np.ndarray, " p"]:
+    """Return which ways turn far to the left, or lead straight on; `reach` in m is how far a chunk leads."""
+    turn, move = turns_left(pose), pose[:, -1, :2] - pose[:, 0, :2]
+    ahead = np.cos(pose[:, 0, 2]) * move[:, 0] + np.sin(pose[:, 0, 2]) * move[:, 1]
+    return (turn >= _LEAST_TURN) | ((np.abs(turn) <= _MOST_BEND) & (ahead >= _LEAST_AHEAD * reach))
 
 
 def goals_elsewhere(sights: Sights, camera: CameraModel, rng: np.random.Generator) -> Goals:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Int64
 
 from embodied_cf.datasets.embodiment import Embodiment
 from embodied_cf.datasets.spec import CameraModel, DatasetSpec
@@ -13,7 +13,7 @@ from embodied_cf.language import nav
 from embodied_cf.language.predicate_program import Rule
 from embodied_cf.language.predicate_rules import TURN
 from embodied_cf.relabel.drives import ROOM_M, Drives, chosen_drives
-from embodied_cf.relabel.elsewhere import look_round
+from embodied_cf.relabel.elsewhere import searches
 from embodied_cf.relabel.fan import Fan
 from embodied_cf.relabel.landmarks import BEYOND_M
 from embodied_cf.relabel.profile import Profile
@@ -52,10 +52,6 @@ class GoalSynthesizer:
         """The drives to choose from."""
         return Fan.of(self.primitive.profile.scale, self.primitive.body.chunk_length)
 
-    @cached_property
-    def _looking(self) -> Float32[np.ndarray, "h 2"]:
-        return look_round(self.primitive.profile.scale, self.primitive.body.chunk_length)
-
     def synthesize(self, context: Context, proposals: Proposals) -> Synthesis:
         """Return the best of the fan's drives for goals, and primitives for the rest."""
         base = self.primitive.synthesize(context, proposals)
@@ -64,9 +60,11 @@ class GoalSynthesizer:
         rows = np.flatnonzero(proposals.is_goal)
         if len(rows):
             standing = Standing.of(context, proposals.take(rows))
-            drive, command = chosen_drives(self.fan, self.primitive.profile.scale, standing), begun_command(standing)
+            scale = self.primitive.profile.scale
+            drive, command = chosen_drives(self.fan, scale, standing), begun_command(standing)
             action[rows] = np.where((command >= 0)[:, None, None], self.primitive.table[command], drive.chunk)
-            action[rows[standing.elsewhere]] = self._looking
+            out = rows[standing.elsewhere]
+            action[out] = searches(scale, action.shape[1], context.obstacles, context.track[proposals.start[out]])
             action[rows[standing.tracker.success]] = 0.0
             spare[rows[command >= 0]] = _SPARE_M
             for row, problem in zip(rows.tolist(), _problems(standing, drive, command >= 0), strict=True):

@@ -18,7 +18,7 @@ from embodied_cf.language.predicate_rules import BESIDE_M, LENGTH_M, REACH_M, RI
 from embodied_cf.language.verdict import UNKNOWN, verdict
 from embodied_cf.language.vocabulary import normalise
 from embodied_cf.relabel.asked import clause_rules, facing
-from embodied_cf.relabel.elsewhere import LEAST_TURN, turns_left
+from embodied_cf.relabel.elsewhere import is_search
 from embodied_cf.relabel.ground import from_world, to_world
 from embodied_cf.relabel.lanes import ALONG, HEADWAY
 from embodied_cf.relabel.naming import thing_named
@@ -44,7 +44,7 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
 
     PASS for at least LEAST_SHARE of the progress that driving there directly would make in `reach` m, or, where
     something stands in the way, of that length along a way around it, or for being there at the end, or for coming
-    nearer to a wall that is to be followed, or, where the thing is out of view to the left, for turning there; FAIL for
+    nearer to a wall that is to be followed, or, where the thing is out of view to the left, for searching; FAIL for
     less; UNKNOWN where the words say something else, or a thing stands on no ground.
     """
     pose = chunk_poses(standing.track[standing.start], labels)
@@ -54,7 +54,7 @@ def goal_verdicts(standing: Standing, labels: Labels, reach: float) -> Int8[np.n
     least = np.where(standing.aims.rule == Rule.ARC_AROUND, _ARC_SHARE, LEAST_SHARE)
     passed = after.success | (gain >= least * np.maximum(possible, 0.0)) | _approaches(standing, pose, reach)
     passed |= _rounds(standing, pose, reach) | _nears_wall(standing, pose, reach)
-    passed = np.where(standing.elsewhere, turns_left(pose) >= LEAST_TURN, passed)
+    passed = np.where(standing.elsewhere, is_search(pose, reach), passed)
     known = np.isfinite(standing.circle[..., 0]) | (standing.asked.landmark < 0)
     said = np.array([*_as_said(standing, labels.instruction)], bool)
     return np.where(known.all(axis=(1, 2)) & said, verdict(passed, ~said), UNKNOWN).astype(np.int8)

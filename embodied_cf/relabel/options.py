@@ -107,7 +107,7 @@ class RelabelOptions:
     `scene` and `learned` tell in hindsight; less leaves more room for goals."""
     look_round: float = 0.0
     """Share of the observations for which one thing is proposed, too, that stands to the left, out of view: told to go
-    there, the robot turns left. It teaches a policy to look for what it does not see."""
+    there, the robot searches. It teaches a policy to look for what it does not see."""
     limit: int | None = None
     """Only the first N episodes of each split."""
     dry_run: bool = False

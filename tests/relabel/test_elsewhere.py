@@ -13,7 +13,7 @@ from embodied_cf.language.grammar import parse
 from embodied_cf.language.instruction import clauses, named
 from embodied_cf.language.scale import MotionScale
 from embodied_cf.language.verdict import FAIL, PASS
-from embodied_cf.relabel.elsewhere import LEAST_TURN, REASON, is_elsewhere, look_round, turns_left
+from embodied_cf.relabel.elsewhere import REASON, is_elsewhere, is_search, searches, turns_left
 from embodied_cf.relabel.goal import GoalSynthesizer
 from embodied_cf.relabel.goal_verdict import chunk_poses, goal_verdicts
 from embodied_cf.relabel.options import RelabelOptions
@@ -23,6 +23,8 @@ from embodied_cf.relabel.synthesize import PrimitiveSynthesizer
 
 ROOM = {"red chair": (3.0, 0.0, 0.3), "blue box": (-2.0, 2.0, 0.3), "green ball": (-2.0, -2.0, 0.2)}
 """Ahead; behind to the left; behind to the right."""
+BEND, CLOSE = ROOM | {"red chair": (1.6, 0.0, 0.3)}, ROOM | {"red chair": (1.6, 0.0, 0.8)}
+"""The same with less room ahead."""
 SYNTHESIZER = GoalSynthesizer(PrimitiveSynthesizer(PROFILE, NAV), CAMERA)
 
 
@@ -66,25 +68,38 @@ def test_only_when_asked_for():
     assert len(proposed()[1]) == 0
 
 
-def test_told_of_what_stands_to_the_left_it_turns_there():
-    context, asked = proposed(look_round=1.0)
-    ahead = asked.take(np.flatnonzero(asked.start == 1))
-    assert len(ahead) == 1, "one for each observation"
-    assert kinds(ahead) == ["box"]
-    made = SYNTHESIZER.synthesize(context, ahead)
+def search_of(room):
+    """The chunk of the label that is told at step 1 of what stands to the left, and how far it turns to the left."""
+    context, asked = proposed(room, look_round=1.0)
+    asked = asked.take(np.flatnonzero(asked.start == 1))
+    assert len(asked) == 1, "one for each observation"
+    assert kinds(asked) == ["box"]
+    made = SYNTHESIZER.synthesize(context, asked)
     assert made.reason == ("",)
-    np.testing.assert_allclose(made.action[0], look_round(SCALE, 8))
-    turn = turns_left(chunk_poses(np.zeros((1, 3)), labels(ahead, made.action)))
-    assert turn[0] == pytest.approx(1.8 * 15 / 16, abs=1e-3), "the heading is that of the last piece"
-    assert np.hypot(*made.action[0].T).max() < 0.7, "nearly on the spot"
+    return made.action[0], turns_left(chunk_poses(np.zeros((1, 3)), labels(asked, made.action)))[0]
+
+
+def test_with_room_ahead_it_drives_on():
+    chunk, turn = search_of(ROOM)
+    np.testing.assert_allclose(chunk, np.stack([np.arange(1, 9) * SCALE.step, np.zeros(8)], axis=1), atol=1e-6)
+    assert turn == 0
+
+
+@pytest.mark.parametrize(("room", "share"), [(BEND, 0.6), (CLOSE, 0.1)], ids=["bend", "on the spot"])
+def test_with_little_room_it_turns_left(room, share):
+    chunk, turn = search_of(room)
+    assert turn == pytest.approx(1.8 * 15 / 16, abs=1e-3), "the heading is that of the last piece"
+    way = np.hypot(*np.diff(chunk, axis=0, prepend=0.0).T).sum()
+    assert way == pytest.approx(share * 8 * SCALE.step, rel=0.02), "along the arc"
 
 
 @pytest.mark.parametrize("scale", [MotionScale(0.05, 0.2), SCALE, MotionScale(1.0, 1.5)])
 @pytest.mark.parametrize("steps", [4, 8, 16])
 def test_it_turns_about_at_any_scale(scale, steps):
     """Else a robot whose data turns slowly would have no such labels, or see them mirrored."""
-    chunk = look_round(scale, steps)
-    assert turns_left(chunk_poses(np.zeros((1, 3)), labels_of(chunk)))[0] >= LEAST_TURN
+    context, _ = proposed(CLOSE, look_round=1.0)
+    chunk = searches(scale, steps, context.obstacles, np.zeros((1, 3)))[0]
+    assert is_search(chunk_poses(np.zeros((1, 3)), labels_of(chunk)), scale.step * steps).all()
     end = chunk[-1] - chunk[-2]
     assert np.arctan2(end[1], end[0]) > ABOUT
 
@@ -102,10 +117,11 @@ def test_what_stands_to_the_right_is_never_told():
     assert "ball" in {at.get(step) for step in (4, 5, 6, 7)}, "and to the left here"
 
 
-def test_turning_left_is_good_and_turning_right_or_driving_on_is_bad():
-    context, asked = proposed(look_round=1.0)
+def test_turning_left_and_driving_on_are_good_and_turning_right_or_creeping_is_bad():
+    context, asked = proposed(CLOSE, look_round=1.0)
     asked = asked.take(np.flatnonzero(asked.start == 1))
     action = SYNTHESIZER.synthesize(context, asked).action
     ahead = np.stack([np.arange(1, 9) * SCALE.step, np.zeros(8)], axis=1)[None]
-    for chunk, verdict in ((action, PASS), (action * [1, -1], FAIL), (ahead, FAIL), (0 * action, FAIL)):
+    cases = ((action, PASS), (action * [1, -1], FAIL), (ahead, PASS), (ahead / 2, FAIL), (0 * action, FAIL))
+    for chunk, verdict in cases:
         assert goal_verdicts(Standing.of(context, asked), labels(asked, chunk), 8 * SCALE.step).tolist() == [verdict]
