@@ -3,7 +3,8 @@
 Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
 drives to the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the
 image. Two draw what they do: one whatever it sees and hears, and one about the side that it is told. Recovered
-means: every planted cause is named, and no factor that the policy cannot depend on is.
+means: every planted cause is named, and no factor that the policy cannot depend on is. A thing of another kind may hide
+the one that is driven to: that is a cause, and counts as false only where the one driven to is itself of another kind.
 """
 
 import argparse
@@ -120,12 +121,16 @@ def summary(rows: list[dict]) -> dict:
 
 
 def _colour_only(case: Case, found: InputExplanation) -> bool:
-    return ("colour", case.target) in found.causes and not found.factors & {"kind", *WORD_FACTORS}
+    return ("colour", case.target) in found.causes and not _by_kind(case, found) and not found.factors & {*WORD_FACTORS}
 
 
 def _colour_as_told(case: Case, found: InputExplanation) -> bool:
     named = {("colour", case.target), ("colour word", case.colour)}
-    return named <= found.causes and not found.factors & {"kind", "noun", "side word"}
+    return named <= found.causes and not _by_kind(case, found) and not found.factors & {"noun", "side word"}
+
+
+def _by_kind(case: Case, found: InputExplanation) -> bool:
+    return ("kind", case.target) in found.causes
 
 
 def _side_only(case: Case, found: InputExplanation) -> bool:

@@ -143,7 +143,7 @@ def _painted(row: int, colour: int) -> Callable[[Scene], Scene]:
 
 
 def _words(scene: Scene, told: str) -> Iterator[Edit]:
-    """Yield for each noun and colour word that is said another that fits the scene, the other side, and silence."""
+    """Yield for each noun and colour word that is said all others of what is there, the other side, and silence."""
     seen = scene.surroundings()
     yield from _swapped("colour word", COLOUR_WORDS, seen.colour, told)
     yield from _swapped("noun", NOUNS, seen.kind, told)
@@ -158,7 +158,7 @@ def _swapped(factor: Factor, table: dict[str, Wording], present: tuple[str, ...]
         others = [other for other in dict.fromkeys(present) if other != name]
         if said is None or not others:
             continue
-        for other in others[:2]:
+        for other in others:
             word = table[other].train[0]
             change = _replacing(said, word)
             yield Edit(factor, said, f"told: {change(told)}", change_told=change)
