@@ -121,15 +121,18 @@ def summary(rows: list[dict]) -> dict:
 
 
 def _colour_only(case: Case, found: InputExplanation) -> bool:
-    return ("colour", case.target) in found.causes and not _by_kind(case, found) and not found.factors & {*WORD_FACTORS}
+    false = _by_kind(case, found) or found.factors & set(WORD_FACTORS)
+    return ("colour", case.target) in found.causes and not false
 
 
 def _colour_as_told(case: Case, found: InputExplanation) -> bool:
     named = {("colour", case.target), ("colour word", case.colour)}
-    return named <= found.causes and not _by_kind(case, found) and not found.factors & {"noun", "side word"}
+    false = _by_kind(case, found) or found.factors & {"noun", "side word"}
+    return named <= found.causes and not false
 
 
 def _by_kind(case: Case, found: InputExplanation) -> bool:
+    """Whether the kind of the thing that is driven to is named, which nothing planted looks at."""
     return ("kind", case.target) in found.causes
 
 

@@ -47,7 +47,7 @@ class _Way:
     turn: float
     """To the left in one chunk, rad."""
     room_m: float
-    """Room that it needs, over `ahead` chunks."""
+    """Room beside it that it needs, m, over `ahead` chunks."""
     ahead: float = 1.0
 
     def chunk(self, scale: MotionScale, steps: int, count: float = 1.0) -> Float32[np.ndarray, "1 h 2"]:
@@ -62,11 +62,12 @@ _WAYS = (_Way(0.1, _TURN, 0.0), _Way(0.6, _TURN, 0.3), _Way(1.0, 0.0, 0.4, ahead
 def searches(
     scale: MotionScale, steps: int, obstacles: Obstacles, here: Float[np.ndarray, "p 3"]
 ) -> Float32[np.ndarray, "p h 2"]:
-    """Return the chunk with which a robot searches, from each pose."""
-    chosen = np.zeros((len(here), steps, 2), np.float32)
-    for way in _WAYS:
+    """Return the chunk with which a robot searches from each pose x m, y m, yaw rad: x forward, y left, m."""
+    on_the_spot, *wider = _WAYS
+    chosen = np.repeat(on_the_spot.chunk(scale, steps), len(here), axis=0)
+    for way in wider:
         path = np.repeat(way.chunk(scale, steps, way.ahead), len(here), axis=0)
-        chosen[~obstacles.touched(here, path, way.room_m) | (way is _WAYS[0])] = way.chunk(scale, steps)
+        chosen[~obstacles.touched(here, path, way.room_m)] = way.chunk(scale, steps)
     return chosen
 
 
