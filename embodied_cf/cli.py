@@ -363,7 +363,8 @@ class ExplainEpisode:
     """Why did an episode fail? The decision that decided it, by exact replay with another action."""
 
     policy: Positional[str]
-    """A run, package.module:factory, or the URL of a server; with --env a factory of policies for it."""
+    """A run, package.module:factory, or the URL of a server; with --env a checkpoint (.safetensors of this project, .zip
+    of stable-baselines3) or a factory of policies for it."""
     task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
     look: Annotated[EpisodeOptions, tyro.conf.arg(name="")] = field(default_factory=EpisodeOptions)
     search: int = 1
@@ -379,7 +380,7 @@ class ExplainEpisode:
     html: Path | None = None
     """Write a page here: map, frames, everything that was tried."""
     picture: Path | None = None
-    """Write one picture here, as PNG."""
+    """Write one picture here, as PNG; of the simulator only."""
 
     def run(self) -> int:
         """Replay, print."""
@@ -394,10 +395,12 @@ class ExplainEpisode:
 
     def _run_outside(self, env: str) -> int:
         from embodied_cf.explain.command_env import run_env_episode
+        from embodied_cf.explain.command_episode import EpisodeOutputs
 
-        if self.html or self.picture:
-            raise UsageError("--html and --picture show the simulator, and not --env", remedy="Ask for --json.")
-        return run_env_episode(self.policy, env, self.task.seed, self.search, self.json, self.model, self.succeeds_at)
+        if self.picture:
+            raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
+        outputs = EpisodeOutputs(self.json, self.html)
+        return run_env_episode(self.policy, env, self.task.seed, self.search, outputs, self.model, self.succeeds_at)
 
 
 @dataclass(frozen=True)

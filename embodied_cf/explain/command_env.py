@@ -17,12 +17,18 @@ from embodied_cf.envs.babyai import make_babyai
 from embodied_cf.envs.rollouts import Actor, PolicyMaker
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import factory
+from embodied_cf.explain.checkpoints import load_policy
+from embodied_cf.explain.command_episode import EpisodeOutputs
+from embodied_cf.explain.env_page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.errors import ReplayError
+from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.learned import explain_learned, learn_env
 from embodied_cf.explain.learned import in_words as learned_in_words
 from embodied_cf.explain.learned_data import Lived, Source, repeats
 from embodied_cf.explain.options import LearnOptions
+from embodied_cf.explain.policies import at_the_wheel
 from embodied_cf.explain.reexecute import Log, Reexecution, explain_env_episode, in_words
+from embodied_cf.explain.rollout import check_fits
 from embodied_cf.explain.success import count_actions
 
 Episode = TypeVar("Episode", Log, Lived)
@@ -33,37 +39,38 @@ def run_env_episode(
     env: str,
     seed: int,
     search: int,
-    json: Path | None,
+    outputs: EpisodeOutputs,
     learning: LearnOptions | None = None,
     succeeds_at: float | None = None,
 ) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
-    `policy` names a function that makes a policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If
-    episodes may be collected to learn from, an environment that does not repeat itself is explained by a model.
+    `policy` is a checkpoint as `explain policy` takes them, whose actions are drawn, or names a function that makes a
+    policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If episodes may be collected to learn from, an
+    environment that does not repeat itself is explained by a model.
     """
-    maker, console = _maker(policy), Console(stderr=True)
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
-    asked = {"policy": policy, "env": env}
+    maker, console = _maker(policy, make_env), Console(stderr=True)  # whose module may register the environment
     count_actions(make_env)  # before any episode is played
+    asked = Asked(policy, env, seed, _names(make_env()))
     roots = range(seed, seed + max(search, 1))
     if learning and learning.learn:
         source = Source(make_env, maker, succeeds_at=succeeds_at)
         root, lived = _failed(roots, source.live)
         if not repeats(source, root, lived):
-            return _by_model(source, root, lived, learning, console, json, asked)
+            return _by_model(source, lived, learning, replace(asked, seed=root), console, outputs)
     episode = Reexecution(make_env, maker, seed, succeeds_at=succeeds_at)
     root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
-    with console.status("re-executing with other actions"):
-        told = explain_env_episode(replace(episode, seed=root))
-    console.print(f"Seed {root}. {in_words(told, _names(make_env()))}")
-    if json:
-        write_json(json, asked | {"seed": root} | told.to_json())
-    return 0
+    return _by_replay(replace(episode, seed=root), replace(asked, seed=root), console, outputs)
 
 
-def _maker(name: str) -> PolicyMaker:
-    remedy = "Name a function of (environment, generator) that returns a function of observations."
+def _maker(name: str, make_env: Callable[[], gymnasium.Env]) -> PolicyMaker:
+    if Path(name).suffix in (".safetensors", ".zip"):
+        policy, envs = load_policy(name), RestingEnvs(make_env, 1)
+        check_fits(policy, envs)
+        envs.close()
+        return at_the_wheel(policy)
+    remedy = "Name a function of (environment, generator) that returns a function of observations, or a checkpoint."
     make = factory(name, ("env", "rng"), remedy)
 
     def checked(env: gymnasium.Env, rng: np.random.Generator) -> Actor:
@@ -84,14 +91,29 @@ def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]
                       remedy="Raise --search, or say what success is (--succeeds-at).")  # fmt: skip
 
 
+def _by_replay(episode: Reexecution, asked: Asked, console: Console, outputs: EpisodeOutputs) -> int:
+    with console.status("re-executing with other actions"):
+        told = explain_env_episode(episode)
+    text = in_words(told, asked.names)
+    console.print(f"Seed {asked.seed}. {text}", markup=False)
+    if outputs.json:
+        write_json(outputs.json, asked.to_json() | told.to_json())
+    if outputs.html:
+        write_env_page(told, episode, asked, text, outputs.html)
+    return 0
+
+
 def _by_model(
-    source: Source, root: int, lived: Lived, learning: LearnOptions, console: Console, json: Path | None, asked: dict
+    source: Source, lived: Lived, learning: LearnOptions, asked: Asked, console: Console, outputs: EpisodeOutputs
 ) -> int:
     with console.status(f"the environment does not repeat itself: learning a model from {learning.learn} episodes"):
-        told = explain_learned(source, lived, learn_env(source, learning, root), root, learning.imagine)
-    console.print(f"Seed {root}. {learned_in_words(told, _names(source.make_env()))}", markup=False)
-    if json:
-        write_json(json, asked | {"seed": root} | told.to_json())
+        told = explain_learned(source, lived, learn_env(source, learning, asked.seed), asked.seed, learning.imagine)
+    text = learned_in_words(told, asked.names)
+    console.print(f"Seed {asked.seed}. {text}", markup=False)
+    if outputs.json:
+        write_json(outputs.json, asked.to_json() | told.to_json())
+    if outputs.html:
+        write_learned_page(told, asked, text, outputs.html)
     return 0
 
 

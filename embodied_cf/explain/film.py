@@ -1,32 +1,69 @@
-"""Frames of one episode of a policy, for people to look at."""
+"""Frames of one episode of a gymnasium environment, for people to look at."""
 
-import base64
+import os
+from collections.abc import Callable, Container
 from functools import partial
 
-import cv2
 import gymnasium as gym
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import nn
 
+from embodied_cf.datasets.film import data_uri, spread_steps
+from embodied_cf.errors import UsageError
 from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.rollout import play
 
 FRAMES = 7
 _WIDTH = 220
+Film = list[tuple[int, str]]
+"""(step, data URI) of frames; that of step t is before action t."""
 
 
-class _Filmed(gym.Wrapper):
-    """Keep every frame that is shown."""
+class Filmed(gym.Wrapper):
+    """Keep the frames before the wanted actions, and the last one; all of them if nothing is said."""
 
-    def __init__(self, env: gym.Env) -> None:
+    def __init__(self, env: gym.Env, wanted: Container[int] | None = None) -> None:
         super().__init__(env)
-        self.frames: list[np.ndarray] = []
+        self.wanted = wanted
+        self.frames: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+
+    def reset(self, **kwargs: object) -> tuple:
+        """Begin an episode, and another film."""
+        begun = self.env.reset(**kwargs)  # type: ignore[arg-type]
+        self.frames, self._at = {}, 0
+        self._keep(last=False)
+        return begun
 
     def step(self, action: object) -> tuple:
-        self.frames.append(np.asarray(self.env.render()))
-        return self.env.step(action)
+        """Step, and look."""
+        *seen, terminated, truncated, info = self.env.step(action)
+        self._at += 1
+        self._keep(last=terminated or truncated)
+        return *seen, terminated, truncated, info
+
+    def _keep(self, last: bool) -> None:
+        if last or self.wanted is None or self._at in self.wanted:
+            self.frames[self._at] = np.asarray(self.env.render())
+
+
+def drawn(make: Callable[..., gym.Env]) -> gym.Env | None:
+    """Return an environment that renders frames; None if it cannot here, such as without pygame."""
+    if not any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL complains of the window that nobody asked for
+    try:
+        env = make(render_mode="rgb_array")
+        env.reset(seed=0)
+        frame = np.asarray(env.render())
+    except (gym.error.Error, ImportError, NotImplementedError, TypeError, UsageError):
+        return None
+    return env if frame.dtype == np.uint8 and frame.ndim == 3 else None
+
+
+def shown(frames: dict[int, UInt8[np.ndarray, "h w 3"]]) -> Film:
+    """Return frames as pictures of a page."""
+    return [(at, data_uri(frame, round(_WIDTH * frame.shape[0] / frame.shape[1]))) for at, frame in frames.items()]
 
 
 def typical_start(env: str, expected: list[tuple[nn.Module, float]], seed: int) -> int:
@@ -40,23 +77,17 @@ def typical_start(env: str, expected: list[tuple[nn.Module, float]], seed: int) 
     return min(range(8 * seed, 8 * seed + 8), key=surprise)
 
 
-def film(env: str, policy: nn.Module, seed: int) -> tuple[list[tuple[int, str]], float]:
-    """Return (step, data URI) of frames spread over an episode from `seed`, and its return.
+def film(env: str, policy: nn.Module, seed: int) -> tuple[Film, float]:
+    """Return frames spread over an episode from `seed`, and its return.
 
     Both policies get the same seed: the same start, and the same numbers where they draw actions. No frames if the
-    environment cannot be drawn here, such as without pygame.
+    environment cannot be drawn.
     """
-    try:
-        shown = _Filmed(gym.make(env, render_mode="rgb_array"))
-        episode = play(policy, RestingEnvs(lambda: shown, 1), np.random.default_rng(seed))
-    except (gym.error.Error, ImportError, TypeError):
+    bare = drawn(partial(gym.make, env))
+    if bare is None:
         return [], float("nan")
-    picked = np.unique(np.linspace(0, len(shown.frames) - 1, FRAMES).round().astype(int)).tolist()
-    shown.close()
-    return [(at, _uri(shown.frames[at])) for at in picked], float(torch.sum(episode.reward))
-
-
-def _uri(frame: UInt8[np.ndarray, "h w 3"]) -> str:
-    size = (_WIDTH, round(_WIDTH * frame.shape[0] / frame.shape[1]))
-    small = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    return "data:image/jpeg;base64," + base64.b64encode(cv2.imencode(".jpg", small)[1].tobytes()).decode()
+    filmed = Filmed(bare)
+    episode = play(policy, RestingEnvs(lambda: filmed, 1), np.random.default_rng(seed))
+    picked = spread_steps(len(filmed.frames), FRAMES)
+    filmed.close()
+    return shown({at: filmed.frames[at] for at in picked}), float(torch.sum(episode.reward))

@@ -3,8 +3,9 @@
 The noise of every step that happened is read off (`learned_model.Model.abduct`) and pushed through again after another
 action: abduction, action, prediction (Pearl 2009), for a bijective mechanism (arXiv 2302.02228). Where the
 counterfactual outlives what happened, or the policy's own draws are asked for, chance is drawn anew. Beside each answer
-stands the interval over all mechanisms with the same laws of outcomes (`counterfactual.copula`): the learned mechanism
-is one of them.
+stands an interval over all mechanisms with the same laws of outcomes (`counterfactual.copula`): of all failures from
+that step on, how many the other action averts. The answer is about one failure, of which more is known, and may lie
+outside.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,11 @@ from jaxtyping import Float64, Int64
 from embodied_cf.counterfactual.bijective import FlowOptions
 from embodied_cf.counterfactual.copula import bounds
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.learned_data import GOES_ON, SUCCEEDS, Lived, Source, Transitions
 from embodied_cf.explain.learned_model import Fit, Model, check, learn
+from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.options import LearnOptions
 
 Verdict = Literal["yes", "no", "undecided"]
@@ -59,10 +62,13 @@ class LearnedExplanation:
     """Share of draws of what is not fixed by the past under which the failure is averted by action a at step t."""
     low: Float64[np.ndarray, "t a"]
     high: Float64[np.ndarray, "t a"]
-    """Interval of the same probability, whatever the mechanism is: given the laws that the model has."""
+    """Interval of the share of failures from step t on that action a averts, whatever the mechanism is: given the laws
+    that the model has."""
     placebo: float
     """Largest share, over steps, of draws in which doing the same again averts the failure: 0 in a model that is right
     about what happened."""
+    imagined: int
+    """Episodes that were imagined for it."""
     mark: str = MARK
 
     def verdict(self, step: int, action: int) -> Verdict:
@@ -81,6 +87,11 @@ class LearnedExplanation:
         among = actions[steps == steps[0]]
         return int(steps[0]), int(among[np.argmax(self.averted[steps[0], among])])
 
+    @property
+    def measures(self) -> Measures:
+        """How good the explanation is, by the model."""
+        return env_measures(self.averted, self.lived.action, self.decisive, self.placebo, self.imagined)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything but the model."""
         steps, actions = self.averted.shape
@@ -91,7 +102,7 @@ class LearnedExplanation:
             "actions": self.lived.action.tolist(), "averted": self.averted.tolist(),
             "low": self.low.tolist(), "high": self.high.tolist(), "verdict": verdicts, "decisive": self.decisive,
             "placebo": self.placebo, "fit": asdict(learned.fit), "real_success": learned.real_success,
-            "model_success": learned.model_success,
+            "model_success": learned.model_success, "measures": asdict(self.measures),
         }  # fmt: skip
 
 
@@ -216,7 +227,7 @@ def explain_learned(source: Source, lived: Lived, learned: Learned, seed: int, d
     taken = np.arange(steps), lived.action
     placebo, averted[taken] = float(averted[taken].max()), 0.0
     low, high = _interval(anew, lived.action)
-    return LearnedExplanation(lived, learned, averted, low, high, placebo)
+    return LearnedExplanation(lived, learned, averted, low, high, placebo, 2 * len(at))
 
 
 def _ahead(noise: Float64[np.ndarray, "t o"]) -> Float64[np.ndarray, "t t o"]:
@@ -256,6 +267,6 @@ def in_words(told: LearnedExplanation, names: Sequence[str]) -> str:
     return trust + (
         f"It fails after {len(told.lived.action)} steps. By the model, the earliest single correction is at step "
         f"{step}, {names[action]} instead of {names[int(told.lived.action[step])]}: the failure is averted in "
-        f"{told.averted[step, action]:.0%} of draws; whatever the mechanism, in {told.low[step, action]:.0%} to "
-        f"{told.high[step, action]:.0%}. Averted: {told.verdict(step, action)}. {rule}"
+        f"{told.averted[step, action]:.0%} of draws. Of all failures from there on it averts, whatever the mechanism, "
+        f"{told.low[step, action]:.0%} to {told.high[step, action]:.0%}. Averted: {told.verdict(step, action)}. {rule}"
     )

@@ -1,4 +1,4 @@
-"""One table of measures for explanations of policies, episodes and inputs."""
+"""One table of measures for explanations of policies, episodes (of the simulator, and of others by actions), inputs."""
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["policy", "episode", "input"]
+Kind: TypeAlias = Literal["policy", "episode", "actions", "input"]
 _PLACEBO = "what the same query finds where nothing is changed"
 MEANING: Mapping[Kind, Mapping[str, str]] = {
     "policy": {
@@ -32,6 +32,18 @@ MEANING: Mapping[Kind, Mapping[str, str]] = {
         "simulatability": "accuracy of a reader who is told the outcomes here, on corrections under other chance",
         "blind reader": "the same for a reader who is told nothing",
         "cost": "branches driven",
+    },
+    "actions": {
+        "validity": "share of outcomes of the correction in which the failure is averted; re-execution has one",
+        "proximity": "an action is another one or it is not: see sparsity",
+        "sparsity": "share of the episode's actions that are corrected",
+        "plausibility": "share of the episode's other actions that are the corrected one",
+        "diversity": "actions have no distance here",
+        "placebo": f"{_PLACEBO}: doing the same again averts the failure",
+        "stability": "share of the steps next to the correction at which some other action averts the failure, too",
+        "simulatability": "accuracy of a reader who is told the outcomes of every other step, on the steps after them",
+        "blind reader": "the same for a reader who is told nothing",
+        "cost": "episodes that were played or imagined",
     },
     "input": {
         "validity": "share of views from nearby in which the smallest edit changes the action as well",

@@ -6,14 +6,16 @@ bounds; log-probabilities are of the unclipped.
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import gymnasium
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Normal, kl_divergence
 
+from embodied_cf.envs.rollouts import Actor, PolicyMaker
 from embodied_cf.explain.chunk_law import ChunkLaw
 from embodied_cf.explain.errors import PolicyError
 
@@ -71,6 +73,20 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
         return given.draw(rng)
     noise = torch.from_numpy(rng.normal(size=tuple(given.mean.shape)))
     return (given.mean + given.stddev * noise).to(given.mean.dtype)
+
+
+def at_the_wheel(policy: nn.Module) -> PolicyMaker:
+    """Return a maker of actors that draw one of few actions at each array that they see, by the episode's generator."""
+
+    def make(env: gymnasium.Env, rng: np.random.Generator) -> Actor:
+        def act(observation: Any) -> int:
+            with torch.no_grad():
+                given = distribution(policy, torch.as_tensor(np.asarray(observation, np.float32))[None])
+                return int(sample(given, rng)[0])
+
+        return act
+
+    return make
 
 
 def log_likelihood(given: Explainable, action: Tensor) -> Float[Tensor, " b"]:

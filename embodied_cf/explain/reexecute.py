@@ -5,7 +5,7 @@ Exact where environment and policy repeat themselves; that is checked at every s
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gymnasium
@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float64
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
+from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.errors import ReplayError
+from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.success import Rule, count_actions, rule_of, succeeded
 
 _WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
@@ -114,11 +116,19 @@ class EnvExplanation:
         """Share of the other actions that avert the failure, by step."""
         return self.averted.sum(axis=1) / (self.averted.shape[1] - 1)
 
+    @property
+    def measures(self) -> Measures:
+        """How good the explanation is."""
+        steps, actions = self.averted.shape
+        played = steps * (actions - 1) + 2
+        return env_measures(self.averted.astype(float), np.array(self.log.actions), self.decisive, self.placebo, played)
+
     def to_json(self) -> dict[str, Any]:
         """Return everything but the observations."""
         return {"success_rule": self.log.rule.in_words, "actions": list(self.log.actions),
                 "averted": self.averted.tolist(), "decisive": self.decisive,
-                "necessity": self.necessity.tolist(), "placebo": self.placebo}  # fmt: skip
+                "necessity": self.necessity.tolist(), "placebo": self.placebo,
+                "measures": asdict(self.measures)}  # fmt: skip
 
 
 def explain_env_episode(what: Reexecution, most: int = 100_000) -> EnvExplanation:
@@ -146,9 +156,16 @@ def in_words(told: EnvExplanation, names: Sequence[str]) -> str:
     if told.decisive is None:
         return f"It fails after {len(told.log.actions)} steps, and no single other action averts that. {rule}"
     step, action = told.decisive
-    taken = names[told.log.actions[step]]
+    taken, steps = names[told.log.actions[step]], len(told.log.actions)
     return (
-        f"It fails after {len(told.log.actions)} steps. Earliest single correction: at step {step}, {names[action]} "
-        f"instead of {taken}. What mattered most was step {int(told.necessity.argmax())}, where "
-        f"{told.necessity.max():.0%} of the other actions avert the failure. {rule}"
+        f"It fails after {steps} steps. Earliest single correction: at step {step}, {names[action]} instead of {taken}. "
+        f"At {np.count_nonzero(told.necessity)} of {steps} steps some other action averts the failure{_most(told)}. {rule}"
     )
+
+
+def _most(told: EnvExplanation) -> str:
+    """Return at which step the choice mattered most, if there is one such step."""
+    (most,) = np.nonzero(told.necessity == told.necessity.max())
+    if len(most) > 1 or np.count_nonzero(told.necessity) == 1:
+        return ""
+    return f"; it mattered most at step {most[0]}, where {told.necessity.max():.0%} of the other actions do"

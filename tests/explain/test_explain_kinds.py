@@ -11,6 +11,7 @@ from embodied_cf.explain.decisive import OPTIONS
 from embodied_cf.explain.known_causes import ColourSeeker, Listener
 
 TASK = ["--world", "rooms", "--people", "0", "0", "--seed", "1"]
+BASES = "benchmarks/counterpol_bases"
 CART = ["--env", "CartPole-v1"]
 
 
@@ -97,8 +98,9 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("episode", "json:dumps", *CART), "json:dumps: cannot be called with (env, rng)"),
         (("episode", "test_explain_kinds:no_actor", *CART), "returns str, which is no policy"),
         (("episode", "test_explain_kinds:digs", "--env", "Pendulum-v1"), "actions are Box"),
-        (("episode", "test_explain_kinds:digs", *CART, "--html", "x.html"), "--html and --picture show the simulator"),
-        (("episode", "test_explain_kinds:digs", *CART, "--picture", "x.png"), "Ask for --json"),
+        (("episode", "test_explain_kinds:digs", *CART, "--picture", "x.png"), "Ask for --html"),
+        (("episode", "missing.safetensors", *CART), "there is no such file"),
+        (("episode", f"{BASES}/Acrobot-v1.safetensors", *CART), "cannot read observations of shape (4,)"),
         (("episode", "test_explain_kinds:digs", *CART, "--learn", "1"), "learn is 0 or at least 2"),
     ],
 )

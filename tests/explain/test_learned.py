@@ -101,7 +101,7 @@ def test_it_says_what_it_rests_on(explained):
 def hand_made(averted, low, high):
     lived = Lived(np.zeros((2, 1)), np.array([0]), FAILS, PAID)
     unasked = object.__new__(Learned)  # a verdict rests on what was found alone
-    return LearnedExplanation(lived, unasked, *(np.array([[0.0, it]]) for it in (averted, low, high)), 0.0)
+    return LearnedExplanation(lived, unasked, *(np.array([[0.0, it]]) for it in (averted, low, high)), 0.0, 2)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,19 @@ def test_the_command(tmp_path, capsys):
     import json
 
     from embodied_cf.explain.command_env import run_env_episode
+    from embodied_cf.explain.command_episode import EpisodeOutputs
 
     gymnasium.register("Balloon-v0", entry_point=partial(Balloon))
     try:
         out = tmp_path / "why.json"
-        code = run_env_episode("balloon:timid", "Balloon-v0", 0, 20, out, LearnOptions(learn=120, fit=150, imagine=2))
+        few = LearnOptions(learn=120, fit=150, imagine=2)
+        outputs = EpisodeOutputs(out, tmp_path / "why.html")
+        code = run_env_episode("balloon:timid", "Balloon-v0", 0, 20, outputs, few)
     finally:
         del gymnasium.registry["Balloon-v0"]
     assert code == 0
-    assert json.loads(out.read_text())["mark"] == "learned model, not exact"
+    told = json.loads(out.read_text())
+    assert told["mark"] == "learned model, not exact"
+    assert told["measures"]["cost"] == 2 * 2 * 3 * len(told["actions"])  # draws with and without its own chance
+    assert "<b>learned model, not exact</b>" in (tmp_path / "why.html").read_text()
     assert "learned model, not exact" in " ".join(capsys.readouterr().err.split())
