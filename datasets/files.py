@@ -83,6 +83,21 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             raise
 
 
+def check_writable(*paths: Path | None) -> None:
+    """Raise OutputError if one of the files that are to be written cannot be: better now than after hours of work."""
+    for path in paths:
+        if path is None:
+            continue
+        above = next(
+            it for it in path.absolute().parents if it.exists()
+        )  # what lies between is made when it is written
+        wrong = errno.EISDIR if path.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
+        wrong = wrong if above.is_dir() else errno.ENOTDIR
+        if wrong:
+            with disk_errors(path):
+                raise OSError(wrong, "")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_path(path) as temporary:

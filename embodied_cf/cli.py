@@ -337,6 +337,8 @@ class ExplainPolicy:
     search: Annotated[SearchOptions, tyro.conf.arg(name="")] = field(default_factory=SearchOptions)
     seed: int = 0
     """Same seed, same answer."""
+    repeat: int = 0
+    """With --env: search so many times more, from the next seeds, to measure stability and diversity of answers."""
     json: Path | None = None
     """Write every measure here, for machines."""
     html: Path | None = None
@@ -350,7 +352,9 @@ class ExplainPolicy:
 
         outputs = PolicyOutputs(self.json, self.html, self.save)
         if self.env is not None and self.drive.suite is None:
-            return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs)
+            return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs, max(self.repeat, 0))
+        if self.repeat:
+            raise UsageError("--repeat is for --env", remedy="Ask again with another --seed.")
         if self.drive.suite is not None and self.env is None:
             from embodied_cf.explain.command_nav import run_nav_policy
 
@@ -363,8 +367,8 @@ class ExplainEpisode:
     """Why did an episode fail? The decision that decided it, by exact replay with another action."""
 
     policy: Positional[str]
-    """A run, package.module:factory, or the URL of a server; with --env a checkpoint (.safetensors of this project, .zip
-    of stable-baselines3) or a factory of policies for it."""
+    """A run, package.module:factory, or the URL of a server; with --env a checkpoint (.safetensors of this project, or
+    .zip of stable-baselines3) or a factory of policies for it."""
     task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
     look: Annotated[EpisodeOptions, tyro.conf.arg(name="")] = field(default_factory=EpisodeOptions)
     search: int = 1

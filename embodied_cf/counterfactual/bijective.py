@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from embodied_cf.counterfactual.precision import double
+from embodied_cf.errors import UsageError
 
 _Weights = Mapping[str, Array | np.ndarray]
 _HALVINGS = 80
@@ -81,7 +82,14 @@ def fit(
     rng: np.random.Generator,
     options: FlowOptions | None = None,
 ) -> Flow:
-    """Fit a flow of y given x by maximum likelihood; `rng` draws the first weights."""
+    """Fit a flow of y given x by maximum likelihood; `rng` draws the first weights.
+
+    Raises UsageError if there are no rows, not as many of x as of y, or if numbers are not finite.
+    """
+    if np.ndim(x) != 2 or np.ndim(y) != 2 or len(x) != len(y) or not len(y):
+        raise UsageError(f"x has shape {np.shape(x)} and y {np.shape(y)}, not (b, dx) and (b, dy)")
+    if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+        raise UsageError("x or y has entries that are not finite")
     options = options or FlowOptions()
     x_scale, y_scale = _scale(x), _scale(y)
     given, seen = _scaled(x, x_scale), _scaled(y, y_scale)

@@ -19,6 +19,6 @@ def bounds(
     rest = second @ (1 - np.eye(second.shape[-1]))  # 1 - q_j without its rounding, which division by p_i would blow up
     row, column, rest = np.broadcast_arrays(first[..., :, None], second[..., None, :], rest[..., None, :])
     safe = np.where(row > 0, row, 1.0)
-    lower = np.where(row > 0, np.maximum(0.0, row - rest) / safe, column >= 1)
+    lower = np.where(row > 0, np.maximum(0.0, row - rest) / safe, rest <= 0)
     upper = np.where(row > 0, np.minimum(row, column) / safe, column > 0)
     return lower, upper

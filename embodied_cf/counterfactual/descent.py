@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from embodied_cf.counterfactual.precision import double
-from embodied_cf.counterfactual.tabular import _divergence, _value
+from embodied_cf.counterfactual.precision import double, number
+from embodied_cf.counterfactual.tabular import _divergence, _value, checked
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,15 @@ def descend(
     delta: float,
     rate: float = 0.2,
 ) -> Descended:
-    """Descend from `logits`; `proximity` is k, and the pivot moves after every `pivot_every` steps (None: never)."""
-    world = jnp.asarray(transition), jnp.asarray(reward), jnp.asarray(initial)
-    every = steps if pivot_every is None else pivot_every
-    end, taken = _run(*world, jnp.asarray(logits), target, proximity, every, steps, delta, rate)
-    policy, start = jax.nn.softmax(end), jax.nn.softmax(jnp.asarray(logits))
+    """Descend from `logits`; `proximity` is k, and the pivot moves after every `pivot_every` steps (None: never).
+
+    Raises UsageError if shapes or distributions are wrong, or numbers not finite.
+    """
+    moves, paid, start, first = checked(transition, reward, np.array(jax.nn.softmax(jnp.asarray(logits))), initial)
+    world, every = (moves, paid, first), steps if pivot_every is None else pivot_every
+    numbers = number(target, "target"), number(proximity, "proximity")
+    end, taken = _run(*world, jnp.asarray(logits), *numbers, every, steps, delta, rate)
+    policy = jax.nn.softmax(end)
     return Descended(
         policy=np.array(policy),
         value=float(_value(world[0], world[1], policy, world[2])),

@@ -36,6 +36,11 @@ class LatentModel:
     def __post_init__(self) -> None:
         for name in ("initial", "transition", "emission"):
             object.__setattr__(self, name, distribution(getattr(self, name), name))
+        states = self.initial.shape[-1]
+        shapes = self.initial.shape, self.transition.shape[1:], self.emission.shape[:1]
+        if shapes != ((states,), (states, states), (states,)) or self.emission.ndim != 2:
+            given = f"{self.initial.shape}, {self.transition.shape} and {self.emission.shape}"
+            raise UsageError(f"initial, transition and emission have shapes {given}, not (n,), (a,n,n) and (n,o)")
 
 
 @dataclass(frozen=True)
@@ -66,16 +71,33 @@ def counterfactual_return(
     """Return E[sum_t reward[t, h'_t] | episode] had the actions been `actions`, all else being equal.
 
     `stable` adds counterfactual stability: an outcome moves only to one whose relative chance has grown more. Raises
-    UsageError if the model cannot have produced the episode.
+    UsageError if the model cannot have produced the episode, or shapes and numbers do not go together.
     """
-    if len(actions) != len(episode.actions):
-        raise UsageError(f"{len(actions)} counterfactual actions for an episode of {len(episode.actions)}")
+    _check(model, episode, actions, reward)
     path = _abduct(model, episode)
     low, high, point = (
         _expect(model, episode, actions, reward, path, solve)
         for solve in (_transport(-1.0, stable), _transport(1.0, stable), _gumbel)
     )
     return Answer(low, high, point)
+
+
+def _check(
+    model: LatentModel, episode: Episode, actions: Int[np.ndarray, " T"], reward: Float[np.ndarray, "T+1 n"]
+) -> None:
+    steps, known, states, kinds = len(episode.actions), len(model.transition), *model.emission.shape
+    if len(actions) != steps:
+        raise UsageError(f"{len(actions)} counterfactual actions for an episode of {steps}")
+    if len(episode.observations) != steps + 1:
+        raise UsageError(f"{len(episode.observations)} observations of {steps} actions, not {steps + 1}")
+    if np.shape(reward) != (steps + 1, states):
+        raise UsageError(f"`reward` has shape {np.shape(reward)}, not {(steps + 1, states)}: steps, hidden states")
+    if not np.all(np.isfinite(reward)):
+        raise UsageError("`reward` has entries that are not finite")
+    for name, given, count in (("episode.actions", episode.actions, known), ("actions", actions, known),
+                               ("episode.observations", episode.observations, kinds)):  # fmt: skip
+        if not all(0 <= it < count for it in given):
+            raise UsageError(f"`{name}` names something else than 0 to {count - 1}")
 
 
 _Path = tuple[Float[np.ndarray, " n"], Float[np.ndarray, "T n n"]]

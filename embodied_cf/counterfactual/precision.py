@@ -59,6 +59,14 @@ def pair(p: Probabilities, q: Probabilities) -> tuple[Float[np.ndarray, "*batch 
     return first, second
 
 
+def number(value: float, name: str) -> float:
+    """Return a finite number. Raises UsageError for anything else."""
+    array = np.asarray(value)
+    if array.ndim or array.dtype.kind not in "fiu" or not np.isfinite(array):
+        raise UsageError(f"`{name}` is {value!r}, no finite number")
+    return float(array)
+
+
 def _numbers(values: Probabilities, name: str) -> Float[np.ndarray, "..."]:
     try:
         return np.asarray(values, dtype=np.float64)

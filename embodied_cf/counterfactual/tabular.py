@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from embodied_cf.counterfactual.errors import UnreachableError
-from embodied_cf.counterfactual.precision import distribution, double
+from embodied_cf.counterfactual.precision import distribution, double, number
 from embodied_cf.errors import UsageError
 
 _EXACT = 1e-12
@@ -51,7 +51,8 @@ def minimal_change(
     If `policy` has that return already, it comes back unchanged. Raises UnreachableError if no policy that keeps to the
     actions of `policy` has it, UsageError if shapes or distributions are wrong.
     """
-    world = _checked(transition, reward, policy, initial)
+    world = checked(transition, reward, policy, initial)
+    target = number(target, "target")
     present, (low, high) = float(_value(*world)), value_range(*world)
     close = _EXACT * max(abs(low), abs(high), 1.0)
     if abs(present - target) <= close:
@@ -81,7 +82,7 @@ def soft_policy(
     multiplier: float,
 ) -> Float[np.ndarray, "H S A"]:
     """Return the policy on the frontier of least divergence per return that belongs to a multiplier."""
-    return np.array(_soft(*_checked(transition, reward, policy, initial), multiplier))
+    return np.array(_soft(*checked(transition, reward, policy, initial), multiplier))
 
 
 @double
@@ -95,7 +96,7 @@ def value(
 
     Raises UsageError if shapes or distributions are wrong.
     """
-    return float(_value(*_checked(transition, reward, policy, initial)))
+    return float(_value(*checked(transition, reward, policy, initial)))
 
 
 @double
@@ -107,10 +108,11 @@ def trajectory_kl(
 ) -> float:
     """Return E_policy sum_t log policy_t(a|s) / reference_t(a|s), in nats; inf where the reference never acts so.
 
-    Raises UsageError if shapes do not go together.
+    Raises UsageError if shapes or distributions are wrong.
     """
-    _check_shapes(transition=transition, policy=policy, reference=reference, initial=initial)
-    return float(_divergence(*(jnp.asarray(array) for array in (transition, policy, reference, initial))))
+    check_shapes(transition=transition, policy=policy, reference=reference, initial=initial)
+    world = {"transition": transition, "policy": policy, "reference": reference, "initial": initial}
+    return float(_divergence(*(jnp.asarray(distribution(array, name)) for name, array in world.items())))
 
 
 @double
@@ -122,25 +124,25 @@ def value_range(
 ) -> tuple[float, float]:
     """Return the least and the largest expected return of policies that keep to the actions of `policy`.
 
-    Raises UsageError if shapes do not go together.
+    Raises UsageError if shapes or distributions are wrong.
     """
-    _check_shapes(transition=transition, reward=reward, policy=policy, initial=initial)
-    possible = jnp.asarray(policy) > 0
-    low, high = (_extreme(jnp.asarray(transition), sign * jnp.asarray(reward), possible) for sign in (-1.0, 1.0))
-    return float(jnp.asarray(initial) @ (0.0 - low)), float(jnp.asarray(initial) @ high)
+    moves, paid, chance, start = checked(transition, reward, policy, initial)
+    low, high = (_extreme(moves, sign * paid, chance > 0) for sign in (-1.0, 1.0))
+    return float(start @ (0.0 - low)), float(start @ high)
 
 
-_World = tuple[Array, Array, Array, Array]
+World = tuple[Array, Array, Array, Array]
 _Scalar = float | Array
 
 
-def _checked(
-    transition: Float[np.ndarray, "S A S"],
-    reward: Float[np.ndarray, "S A"],
-    policy: Float[np.ndarray, "H S A"],
-    initial: Float[np.ndarray, " S"],
-) -> _World:
-    _check_shapes(transition=transition, reward=reward, policy=policy, initial=initial)
+def checked(
+    transition: Float[np.ndarray, "S A S"] | Float[Array, "S A S"],
+    reward: Float[np.ndarray, "S A"] | Float[Array, "S A"],
+    policy: Float[np.ndarray, "H S A"] | Float[Array, "H S A"],
+    initial: Float[np.ndarray, " S"] | Float[Array, " S"],
+) -> World:
+    """Return a world in float64. Raises UsageError if shapes or distributions are wrong, or rewards not finite."""
+    check_shapes(transition=transition, reward=reward, policy=policy, initial=initial)
     if not np.all(np.isfinite(reward)):
         raise UsageError("`reward` has entries that are not finite")
     return (
@@ -151,7 +153,7 @@ def _checked(
     )
 
 
-def _check_shapes(**tables: np.ndarray | Array) -> None:
+def check_shapes(**tables: np.ndarray | Array) -> None:
     """Raise UsageError for what would otherwise be broadcast: a policy (S,A) for steps, a reward (S,1) for actions."""
     sizes: dict[str, int] = {}
     for name, table in tables.items():
@@ -162,7 +164,7 @@ def _check_shapes(**tables: np.ndarray | Array) -> None:
             raise UsageError(f"`{name}` has shape {shape}, not {wanted}")
 
 
-def _multiplier(world: _World, target: float, close: float) -> Array:
+def _multiplier(world: World, target: float, close: float) -> Array:
     """Find the multiplier between doubled bounds: at the end of the range only the limit reaches the target."""
     sign = 1.0 if target > float(_value(*world)) else -1.0
     bound = sign
@@ -175,7 +177,7 @@ def _multiplier(world: _World, target: float, close: float) -> Array:
 
 
 @jax.jit
-def _bisect(world: _World, low: _Scalar, high: _Scalar, target: _Scalar) -> Array:
+def _bisect(world: World, low: _Scalar, high: _Scalar, target: _Scalar) -> Array:
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         middle = (ends[0] + ends[1]) / 2
         less = _value(world[0], world[1], _soft(*world, middle), world[3]) < target

@@ -13,6 +13,7 @@ from embodied_cf.envs import geometry
 from embodied_cf.envs.rendering.render import Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import ROBOT_RADIUS_M, State
+from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.rollout import PIXELS
 from embodied_cf.explain.edits import Edit
 from embodied_cf.policies.contract import Observation, Policy
@@ -35,8 +36,12 @@ class View:
 
     @classmethod
     def of(cls, scene: Scene, states: Sequence[State], told: str) -> "View":
-        """Look at a scene from where the robot is."""
-        return cls(replace(scene, start=states[-1].pose[0]), tuple(states), told)
+        """Look at a scene from where the robot is; a single state is that in which it was told, too."""
+        if not states:
+            raise UsageError(
+                "a view of no state", remedy="Give the state that the robot is in, such as the initial one."
+            )
+        return cls(replace(scene, start=states[-1].pose[0]), (*states[:1], *(states[1:] or states)), told)
 
     @property
     def odometry(self) -> Float32[np.ndarray, "t1 3"]:

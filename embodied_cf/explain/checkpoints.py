@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from embodied_cf.datasets.files import atomic_path
@@ -31,8 +31,17 @@ _KNOWN = "Known: .safetensors of this project, .zip of stable-baselines3 (A2C, P
 def load_policy(source: str) -> nn.Module:
     """Load a policy from a file or call a factory `package.module:factory`.
 
-    Raises PolicyError if the format is unknown, the file is damaged, or the policy has no log-probabilities.
+    Raises PolicyError if the format is unknown, the file is damaged, weights are not finite, or the policy has no
+    log-probabilities.
     """
+    policy = _loaded(source)
+    broken = [name for name, weight in policy.named_parameters() if not torch.isfinite(weight).all()]
+    if broken:
+        raise PolicyError(f"weights that are not finite: {', '.join(broken)}", where=source)
+    return policy
+
+
+def _loaded(source: str) -> nn.Module:
     path = Path(source)
     if path.suffix == ".safetensors":
         return _load_own(_existing(path))
@@ -48,7 +57,8 @@ def save_policy(policy: MlpPolicy, path: Path) -> None:
     shape = {"sizes": policy.sizes, "actions": policy.actions, "activation": policy.activation}
     tensors = {name: value.detach().contiguous() for name, value in policy.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_FORMAT: json.dumps(shape)})  # one entry: more have no fixed order
+        # one entry: more have no fixed order; and as bytes, since safetensors' own files are for their owner alone
+        temporary.write_bytes(save(tensors, metadata={_FORMAT: json.dumps(shape)}))
 
 
 def _existing(path: Path) -> Path:

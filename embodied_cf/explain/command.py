@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.errors import UsageError
 from embodied_cf.explain.change_map import change_map
 from embodied_cf.explain.checkpoints import load_policy, save_policy
@@ -28,21 +28,27 @@ class PolicyOutputs:
     save: Path | None = None
 
 
-def run_policy(policy: str, env: str, target: float, options: SearchOptions, seed: int, outputs: PolicyOutputs) -> int:
-    """Explain, print and write; return the exit code."""
+def run_policy(
+    policy: str, env: str, target: float, options: SearchOptions, seed: int, outputs: PolicyOutputs, repeat: int = 0
+) -> int:
+    """Explain, print and write; return the exit code. So many other searches tell how stable the answer is."""
+    check_writable(outputs.json, outputs.html, outputs.save)
     torch.set_num_threads(1)  # small networks on small batches are slower with more
     original = load_policy(policy)
     if outputs.save and not isinstance(original, MlpPolicy):
         raise UsageError("only multilayer perceptrons can be saved", where=policy, remedy="Leave --save out.")
     console = Console(stderr=True)
     with console.status(f"looking for the least change that gives {env} the return {target:g}"):
-        told = explain_policy(original, make_envs(env), target, options, seed=seed)
+        told, *others = (
+            explain_policy(original, make_envs(env), target, options, seed=seed + at) for at in range(1 + repeat)
+        )
+    measures = policy_measures(told, original, others)
     print_policy(told, console)
     if outputs.json:
-        measured = {"measures": asdict(policy_measures(told)), "map": change_map(told.visits).to_json()}
+        measured = {"measures": asdict(measures), "map": change_map(told.visits).to_json()}
         write_json(outputs.json, {"env": env, "policy": policy, "seed": seed} | told.to_json() | measured)
     if outputs.html:
-        write_policy_page(told, env, policy, original, outputs.html, seed)
+        write_policy_page(told, measures, env, policy, original, outputs.html, seed)
     if outputs.save and isinstance(told.policy, MlpPolicy):
         save_policy(told.policy, outputs.save)
     return 0

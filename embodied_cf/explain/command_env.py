@@ -1,5 +1,6 @@
 """What `embodied-cf explain episode --env ID` shows a person."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from rich.console import Console
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.envs.adapter import made
 from embodied_cf.envs.babyai import make_babyai
 from embodied_cf.envs.rollouts import Actor, PolicyMaker
@@ -49,6 +50,8 @@ def run_env_episode(
     policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If episodes may be collected to learn from, an
     environment that does not repeat itself is explained by a model.
     """
+    _check(seed, succeeds_at)
+    check_writable(outputs.json, outputs.html)
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
     maker, console = _maker(policy, make_env), Console(stderr=True)  # whose module may register the environment
     count_actions(make_env)  # before any episode is played
@@ -62,6 +65,13 @@ def run_env_episode(
     episode = Reexecution(make_env, maker, seed, succeeds_at=succeeds_at)
     root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
     return _by_replay(replace(episode, seed=root), replace(asked, seed=root), console, outputs)
+
+
+def _check(seed: int, succeeds_at: float | None) -> None:
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}, and environments take none below 0")
+    if succeeds_at is not None and not math.isfinite(succeeds_at):
+        raise UsageError(f"--succeeds-at is {succeeds_at}, which is no return")
 
 
 def _maker(name: str, make_env: Callable[[], gymnasium.Env]) -> PolicyMaker:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.evaluate.load import load
 from embodied_cf.explain.episode import EpisodeExplanation, explain_episode
@@ -28,6 +28,7 @@ class EpisodeOutputs:
 
 def run_episode(policy: str, task: TaskOptions, options: EpisodeOptions, search: int, outputs: EpisodeOutputs) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code."""
+    check_writable(outputs.json, outputs.html, outputs.picture)
     driving, console = load(policy), Console(stderr=True)
     with console.status("looking for an episode that fails"):
         found, driver = _first_failure(driving, task, options, search)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import load
 from embodied_cf.explain.asking import View
@@ -36,6 +36,7 @@ def run_input(
     """Explain one view, and concepts over `views` of them; print and write; return the exit code."""
     if views < 1 or decision < 0:
         raise UsageError(f"views is at least 1 and decision at least 0, got {views} and {decision}")
+    check_writable(outputs.json, outputs.html)
     driving, console = load(policy), Console(stderr=True)
     with console.status("asking what-ifs"):
         seen = list(_views(driving, task, decision, views))

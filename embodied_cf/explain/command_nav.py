@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from rich.console import Console
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.explain.command import PolicyOutputs, print_policy
@@ -70,6 +70,7 @@ def run_nav_policy(
 ) -> int:
     """Explain, print and write; return the exit code."""
     torch.set_num_threads(1)
+    check_writable(outputs.json, outputs.html)
     policy, console = load_run(run), Console(stderr=True)
     with console.status(f"looking for the least change that gives {drive.suite} a {drive.measure} of {target:g}"):
         found = explain_nav_policy(policy, target, drive, options, seed)
@@ -77,7 +78,10 @@ def run_nav_policy(
     for text in found.sentences:
         console.print(text)
     if outputs.json:
-        measured = {"measures": asdict(policy_measures(found.told)), "places": [_plain(it) for it in found.places]}
+        measured = {
+            "measures": asdict(policy_measures(found.told, found.original)),
+            "places": [_plain(it) for it in found.places],
+        }
         asked = {"policy": run, "seed": seed, "drive": asdict(drive), "sentences": found.sentences}
         write_json(outputs.json, asked | found.told.to_json() | measured)
     if outputs.html:

@@ -189,9 +189,12 @@ def _single(
 
 
 def _several(search: Search, luck: Float64[np.ndarray, " d"]) -> Correction | None:
-    """Return the earliest of the shortest stretches for which the expert must drive, by doubling."""
+    """Return the earliest of the shortest stretches for which the expert must drive, by doubling.
+
+    A stretch may outlast what happened: whoever stood still too early needs time that the episode did not take.
+    """
     length, decisions = 2, search.recording.decisions
-    while length < decisions:
+    while length * search.recording.execute < search.recording.moments.limit[0]:
         starts = [(at, EXPERT) for at in range(decisions)]
         own = search.instead(starts, length, np.zeros(1, np.int64)).success
         for decision in np.flatnonzero(own).tolist():

@@ -1,9 +1,10 @@
 """Why an episode of any environment failed, as one self-contained page: films first, then everything that was tried."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from jaxtyping import Float64
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.film import spread_steps
 from embodied_cf.explain.film import FRAMES, Film, Filmed, drawn, shown
-from embodied_cf.explain.learned import LearnedExplanation
+from embodied_cf.explain.learned import LearnedExplanation, Verdict
 from embodied_cf.explain.reexecute import EnvExplanation, Reexecution
 from embodied_cf.explain.template import template
 
@@ -64,33 +65,27 @@ class Interval:
 
 def write_env_page(told: EnvExplanation, what: Reexecution, asked: Asked, text: str, path: Path) -> None:
     """Write the page of an exact explanation; films are left out where the environment cannot be drawn."""
-    kinds = np.where(told.averted, "mends", "fails").astype(object)
-    kinds[np.arange(len(kinds)), told.log.actions] = "taken"
-    runs = list(_runs(kinds, asked.names, _OUTCOME))
-    _write(path, asked, told.decisive, told.log.actions, runs, told.necessity, _films(told, what, asked.names),
+    kinds = np.where(told.averted, "mends", "fails").tolist()
+    _write(path, asked, told.decisive, told.log.actions, kinds, told.necessity, _films(told, what, asked.names),
            text=text, measures=told.measures.rows(), mark=None, intervals=[])  # fmt: skip
 
 
 def write_learned_page(told: LearnedExplanation, asked: Asked, text: str, path: Path) -> None:
     """Write the page of a model's opinion: marked as such, intervals beside it, no films of what never was."""
     steps, actions = told.averted.shape
-    taken = told.lived.action
-    kinds = np.array([[told.verdict(t, a) for a in range(actions)] for t in range(steps)], object)
-    kinds[np.arange(steps), taken] = "taken"
-    runs = list(_runs(kinds, asked.names, _OUTCOME))
+    kinds = [[_KIND[told.verdict(t, a)] for a in range(actions)] for t in range(steps)]
     share = told.averted.sum(axis=1) / (actions - 1)
     at = told.decisive[0] if told.decisive else int(told.averted.max(axis=1).argmax())
-    _write(path, asked, told.decisive, taken.tolist(), runs, share, [], text=text, measures=told.measures.rows(),
-           mark=told.mark, intervals=_intervals(told, at, asked.names), at=at)  # fmt: skip
+    _write(path, asked, told.decisive, told.lived.action.tolist(), kinds, share, [], text=text, mark=told.mark,
+           measures=told.measures.rows(), intervals=_intervals(told, at, asked.names), at=at)  # fmt: skip
 
 
+_KIND: Mapping[Verdict, str] = {"yes": "mends", "no": "fails", "undecided": "undecided"}
 _OUTCOME = {
     "mends": "averts the failure",
     "fails": "fails all the same",
-    "taken": "what was done",
-    "yes": "averts the failure",
-    "no": "fails all the same",
     "undecided": "undecided",
+    "taken": "what was done",
 }
 
 
@@ -99,7 +94,7 @@ def _write(
     asked: Asked,
     decisive: tuple[int, int] | None,
     taken: Sequence[int],
-    runs: list[Run],
+    kinds: Sequence[Sequence[str]],
     share: Float64[np.ndarray, " t"],
     films: list[tuple[str, str, Film]],
     **more: object,
@@ -108,8 +103,9 @@ def _write(
     bars = [(round(side * at, 2), round(_HEIGHT * (1 - value), 1), round(_HEIGHT * value, 1))
             for at, value in enumerate(share.tolist()) if value]  # fmt: skip
     page = template("env_episode.html.j2").render(
-        asked=asked, decisive=decisive, taken=taken, runs=runs, side=side, high=_HIGH, wide=side * len(taken), bars=bars,
-        height=_HEIGHT, ticks=_ticks(len(taken)), films=films, frames=max((len(it) for *_, it in films), default=0), **more,
+        asked=asked, decisive=decisive, runs=_runs(kinds, asked.names, taken), films=films,
+        side=side, high=_HIGH, height=_HEIGHT, wide=side * len(taken), bars=bars, ticks=_ticks(len(taken)),
+        frames=max((len(it) for *_, it in films), default=0), **more,
     )  # fmt: skip
     write_text(path, page)
 
@@ -122,23 +118,23 @@ def _side(steps: int) -> float:
     return min(_WIDEST, _WIDE / steps)
 
 
-def _runs(kinds: np.ndarray, names: Sequence[str], outcome: dict[str, str]) -> Iterator[Run]:
-    """Yield steps in a row as one: an episode of a thousand steps is still a page."""
-    side = _side(len(kinds))
+def _runs(kinds: Sequence[Sequence[str]], names: Sequence[str], taken: Sequence[int]) -> list[Run]:
+    """Return steps in a row as one: an episode of a thousand steps is still a page. kinds: by step and action."""
+    side, runs = _side(len(kinds)), []
     for row, name in enumerate(names):
-        for kind, group in groupby(range(len(kinds)), key=lambda at, row=row: kinds[at, row]):  # type: ignore[misc]
-            steps = list(group)
+        column = ["taken" if taken[at] == row else kind[row] for at, kind in enumerate(kinds)]
+        for kind, group in groupby(enumerate(column), key=itemgetter(1)):
+            steps = [at for at, _ in group]
             where = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-            title = f"{where}, {name}: {outcome[kind]}"
-            yield Run(round(side * steps[0], 2), row * _HIGH, round(side * len(steps), 2), kind, title)
+            title = f"{where}, {name}: {_OUTCOME[kind]}"
+            runs.append(Run(round(side * steps[0], 2), row * _HIGH, round(side * len(steps), 2), kind, title))
+    return runs
 
 
 def _intervals(told: LearnedExplanation, step: int, names: Sequence[str]) -> list[Interval]:
-    return [
-        Interval(name, *(float(it[step, at]) for it in (told.low, told.averted, told.high)), told.verdict(step, at))
-        for at, name in enumerate(names)
-        if at != told.lived.action[step]
-    ]
+    low, share, high = (it[step].tolist() for it in (told.low, told.averted, told.high))
+    return [Interval(name, low[at], share[at], high[at], told.verdict(step, at))
+            for at, name in enumerate(names) if at != told.lived.action[step]]  # fmt: skip
 
 
 def _films(told: EnvExplanation, what: Reexecution, names: Sequence[str]) -> list[tuple[str, str, Film]]:

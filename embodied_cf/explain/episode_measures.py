@@ -21,7 +21,7 @@ def episode_measures(search: Search, told: Attribution, corrected: Branches | No
         kind="episode",
         validity=found.averts if search.draws > 1 else None,
         proximity=float(distance(corrected.first[0], done)),
-        sparsity=found.length / recording.decisions,
+        sparsity=min(found.length, recording.decisions - found.decision) / recording.decisions,
         plausibility=_plausibility(second, found.decision, corrected, recording.execute),
         diversity=_spread(told, found.decision, recording.execute) if found.length == 1 else None,
         placebo=told.placebo,

@@ -28,7 +28,7 @@ def seconds(told: EpisodeExplanation, decision: int) -> float:
 def _decisive(told: EpisodeExplanation) -> tuple[str, ...]:
     found = told.attribution.decisive
     if found is None:
-        return ("No correction of a few decisions averts it: it is not one decision that is to blame.",)
+        return ("Nothing that is done otherwise for a while averts it, were it the expert: afterwards it fails again.",)
     did = in_words(told.recording.done_at(found.decision))
     where = f"decision {found.decision}, at {seconds(told, found.decision):.1f} s"
     helped = _helped(found, told.draws)

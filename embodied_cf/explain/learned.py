@@ -25,6 +25,7 @@ from embodied_cf.explain.learned_data import GOES_ON, SUCCEEDS, Lived, Source, T
 from embodied_cf.explain.learned_model import Fit, Model, check, learn
 from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.options import LearnOptions
+from embodied_cf.explain.success import chosen
 
 Verdict = Literal["yes", "no", "undecided"]
 MARK = "learned model, not exact"
@@ -186,7 +187,7 @@ class _Rollout:
                 break
             action = np.zeros(len(start), np.int64)
             for row in going.tolist():
-                action[row] = int(wheels[row](state[row].reshape(shape).astype(kind)))
+                action[row] = chosen(wheels[row], state[row].reshape(shape).astype(kind), self.model.actions)
             if step == 0 and first is not None:
                 action = first
             chance = rng.uniform(_LEAST, 1 - _LEAST, state.shape)

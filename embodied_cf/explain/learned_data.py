@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.success import Rule, count_actions, rule_of, succeeded
+from embodied_cf.explain.success import LONGEST, Rule, chosen, count_actions, endless, rule_of, succeeded
 
 GOES_ON, SUCCEEDS, FAILS = 0, 1, 2
 """What a step does to its episode."""
@@ -63,7 +63,7 @@ class Source:
 
     make_env: Callable[[], gymnasium.Env]
     policy: PolicyMaker
-    max_steps: int = 1000
+    max_steps: int = LONGEST
     succeeds_at: float | None = None
     """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
@@ -84,9 +84,12 @@ class Source:
         act = self.policy(env, generator(seed, "explain", "learned"))
         seen, returned, over = [_flat(observation)], 0.0, False
         actions: list[int] = []
-        while not over and len(actions) < self.max_steps:
-            wanted = int(act(observation))
-            actions.append(int(rng.integers(env.action_space.n)) if rng.random() < explore else wanted)  # type: ignore[attr-defined]
+        choices = int(env.action_space.n)  # type: ignore[attr-defined]
+        while not over:
+            if len(actions) == self.max_steps:
+                raise endless(self.max_steps)
+            wanted = chosen(act, observation, choices)
+            actions.append(int(rng.integers(choices)) if rng.random() < explore else wanted)
             observation, reward, terminated, truncated, info = env.step(actions[-1])
             seen.append(_flat(observation))
             over = terminated or truncated

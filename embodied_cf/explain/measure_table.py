@@ -12,12 +12,12 @@ MEANING: Mapping[Kind, Mapping[str, str]] = {
     "policy": {
         "validity": "1 if the changed policy has the target return on fresh episodes, else 0",
         "proximity": "KL of the changed policy from the original, summed over an episode (nats)",
-        "sparsity": "share of states with more than 0.1 nat of change",
+        "sparsity": "least share of the changed policy's states that hold nine tenths of the divergence",
         "plausibility": "log-likelihood under the original policy of the changed one's actions, less that of its own",
-        "diversity": "there is one least change",
+        "diversity": "total variation between answers of several searches (--repeat), where this one goes",
         "placebo": "for a target that the policy has already nothing is searched: it comes back as it is",
-        "stability": "needs several searches: compare those of several --seed",
-        "simulatability": "accuracy of a reader who is told where the policy changed, on other states",
+        "stability": "correlation of where answers of several searches (--repeat) change the policy",
+        "simulatability": "accuracy of a reader who is told which way the policy leans where, on other episodes",
         "blind reader": "the same for a reader who is told nothing",
         "cost": "seconds of the search",
     },
@@ -91,19 +91,25 @@ class Reading:
     blind: float
 
 
-def simulate(shown: Sequence[tuple[Hashable, bool]], asked: Sequence[tuple[Hashable, bool]]) -> Reading | None:
+def simulate(shown: Sequence[tuple[Hashable, int]], asked: Sequence[tuple[Hashable, int]]) -> Reading | None:
     """Return how often two readers predict the outcomes `asked`, given outcomes `shown`; each is (what, outcome).
 
-    The told reader expects what was shown of the same thing, the blind one what was most frequent. None without any.
+    The told reader expects what was shown of the same thing, the blind one what was most frequent; of equally frequent
+    ones the least. None without any.
     """
     if not shown or not asked:
         return None
-    usual = sum(outcome for _, outcome in shown) * 2 > len(shown)
-    seen: defaultdict[Hashable, Counter[bool]] = defaultdict(Counter)
+    seen: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
     for what, outcome in shown:
         seen[what][outcome] += 1
-    told = [(seen[what][True] > seen[what][False] if what in seen else usual) == outcome for what, outcome in asked]
+    usual = _usual(Counter(outcome for _, outcome in shown))
+    expected = {what: _usual(outcomes) for what, outcomes in seen.items()}
+    told = [expected.get(what, usual) == outcome for what, outcome in asked]
     return Reading(sum(told) / len(told), sum(outcome == usual for _, outcome in asked) / len(asked))
+
+
+def _usual(outcomes: Counter[int]) -> int:
+    return min(outcomes, key=lambda outcome: (-outcomes[outcome], outcome))
 
 
 def jaccard(one: frozenset, other: frozenset) -> float:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from embodied_cf.explain.policies import Explainable, distribution, divergence, log_likelihood, variation
@@ -59,6 +59,10 @@ class Visits:
     kl: Float[Tensor, " n"]
     changed: Float[Tensor, " n"]
     """1 where the changed policy went, 0 where the original one did."""
+    way: Int[Tensor, " n"]
+    """Which way the changed policy leans there: the action that it takes more often by the most; of continuous actions
+    the dimension that moves most in standard deviations, twice, plus one if it moves up."""
+    episode: Int[Tensor, " n"]
 
 
 def measure_returns(policy: nn.Module, make: MakeEnvs, episodes: int, rng: np.random.Generator) -> Returns:
@@ -96,6 +100,8 @@ def measure_change(
             torch.cat([batch.context for batch in (*new, *old)]),
             torch.cat([forward, divergence(back_p, back_q)]),
             torch.cat([torch.ones(len(at_new)), torch.zeros(len(at_old))]),
+            torch.cat([_way(p, q), _way(back_p, back_q)]),
+            _numbered([*new, *old]),
         )
     return proximity, visits
 
@@ -103,14 +109,30 @@ def measure_change(
 def _play(
     policy: nn.Module, make: MakeEnvs, episodes: int, rng: np.random.Generator, *, greedy: bool = False
 ) -> list[Episodes]:
-    envs = make(min(_LANES, episodes))
-    played = [play(policy, envs, rng, greedy=greedy) for _ in range(-(-episodes // envs.num_envs))]
-    envs.close()
+    played = []
+    for left in range(episodes, 0, -_LANES):
+        envs = make(min(_LANES, left))
+        played.append(play(policy, envs, rng, greedy=greedy))
+        envs.close()
     return played
 
 
 def _likelihood(given: Explainable, episodes: list[Episodes]) -> float:
     return float(log_likelihood(given, torch.cat([batch.action for batch in episodes])).mean())
+
+
+def _way(p: Explainable, q: Explainable) -> Int[Tensor, " n"]:
+    if isinstance(p, torch.distributions.Categorical) and isinstance(q, torch.distributions.Categorical):
+        return (p.probs - q.probs).argmax(dim=-1)
+    moved = (p.mode - q.mode) / q.stddev
+    most = moved.abs().argmax(dim=-1)
+    return 2 * most + (moved.gather(-1, most[:, None])[:, 0] > 0)
+
+
+def _numbered(batches: list[Episodes]) -> Int[Tensor, " n"]:
+    """Number the episodes of several batches through."""
+    first = np.cumsum([0, *(batch.count for batch in batches)])
+    return torch.cat([batch.episode + int(at) for batch, at in zip(batches, first[:-1], strict=True)])
 
 
 def _disagreement(p: Explainable, q: Explainable) -> float:

@@ -37,6 +37,6 @@ def write_nav_page(
                  for question in dict.fromkeys(place.question for place in places)}  # fmt: skip
     page = template("nav_policy.html.j2").render(
         told=told, name=name, measure=measure, sentences=sentences, films=films, questions=questions, wide=_WIDE,
-        meaning=MEANING, proximity=asdict(told.proximity), measures=policy_measures(told).rows(),
+        meaning=MEANING, proximity=asdict(told.proximity), measures=policy_measures(told, original).rows(),
     )  # fmt: skip
     write_text(path, page)

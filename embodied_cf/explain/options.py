@@ -47,6 +47,10 @@ class SearchOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise UsageError(f"`{name}` is {value}, negative or not finite")
+        if self.mode == "dual" and self.episodes < 2:
+            raise UsageError(
+                "`episodes` is 1, and mode dual is paced by how returns vary", remedy="Ask for at least 2."
+            )
         if self.confirm < 2:
             raise UsageError("`confirm` is 1, and one episode has no standard error", remedy="Ask for at least 2.")
 

@@ -12,8 +12,8 @@ from torch import nn
 from embodied_cf.datasets.files import write_text
 from embodied_cf.explain.change_map import ChangeMap, change_map
 from embodied_cf.explain.film import film, typical_start
+from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.policy import PolicyExplanation
-from embodied_cf.explain.policy_measures import policy_measures
 from embodied_cf.explain.template import template
 
 _SIDE = 12
@@ -53,7 +53,7 @@ class Cell:
 
 
 def write_policy_page(
-    told: PolicyExplanation, env: str, policy: str, original: nn.Module, path: Path, seed: int
+    told: PolicyExplanation, measures: Measures, env: str, policy: str, original: nn.Module, path: Path, seed: int
 ) -> None:
     """Write the page; films are left out where the environment cannot be drawn."""
     where = change_map(told.visits)
@@ -65,7 +65,7 @@ def write_policy_page(
         changed=_cells(where, where.kl, _blue, "{:.3g} nats"),
         moved=_cells(where, where.moved, _warm_cold, "{:+.2f}"),
         largest=float(np.nanmax(where.kl)), meaning=MEANING, proximity=asdict(told.proximity),
-        measures=policy_measures(told).rows(),
+        measures=measures.rows(),
     )  # fmt: skip
     write_text(path, page)
 

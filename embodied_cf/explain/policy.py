@@ -37,7 +37,8 @@ class PolicyExplanation:
     delta: float
     mode: str
     multiplier: float | None
-    """Mode dual: nats that one more unit of return costs."""
+    """Mode dual: nats that one more unit of return costs; negative downwards. None where the search was too short to
+    tell even its sign."""
     unchanged: bool
     """The original policy has the target return already, by the rule of `valid`, and comes back as it is."""
     valid: bool
@@ -108,7 +109,7 @@ def explain_policy(
         target=target,
         delta=delta,
         mode=options.mode,
-        multiplier=found.multiplier,
+        multiplier=_price(found.multiplier, target - before.stochastic.mean),
         unchanged=unchanged,
         valid=after.stochastic.meets(target, delta),
         before=before,
@@ -118,6 +119,10 @@ def explain_policy(
         policy=found.policy,
         visits=visits,
     )
+
+
+def _price(multiplier: float | None, way: float) -> float | None:
+    return None if multiplier is None or multiplier * way < 0 else multiplier
 
 
 def returns_before(policy: nn.Module, make: MakeEnvs, episodes: int, seed: int = 0) -> Returns:

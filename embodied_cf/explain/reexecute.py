@@ -17,7 +17,7 @@ from embodied_cf.envs.rollouts import PolicyMaker
 from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.measure_table import Measures
-from embodied_cf.explain.success import Rule, count_actions, rule_of, succeeded
+from embodied_cf.explain.success import LONGEST, Rule, chosen, count_actions, endless, rule_of, succeeded
 
 _WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
 
@@ -38,27 +38,30 @@ class Log:
 class Reexecution:
     """An environment, a policy and a seed. A policy draws from the generator that it is made with."""
 
-    make_env: Callable[[], gymnasium.Env]
+    make_env: Callable[..., gymnasium.Env]
+    """Takes nothing, or `render_mode`, where there is something to draw."""
     make_policy: PolicyMaker
     seed: int
-    max_steps: int = 1000
+    max_steps: int = LONGEST
     succeeds_at: float | None = None
     """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
     def run(self, log: Log | None = None, step: int = -1, action: int = -1) -> Log:
         """Play the episode; with a log, check that it repeats up to `step`, and do `action` there instead.
 
-        Raises ReplayError if environment or policy does something else than in the log.
+        Raises ReplayError if environment or policy does something else than in the log, or the episode has no end.
         """
         env = self.make_env()
         observation, info = env.reset(seed=self.seed)
         act = self.make_policy(env, generator(self.seed, "explain", "reexecution"))
         actions: list[int] = []
         seen = [digest(observation)]
-        returned, over = 0.0, False
-        while not over and len(actions) < self.max_steps:
+        returned, over, choices = 0.0, False, int(env.action_space.n)  # type: ignore[attr-defined]
+        while not over:
+            if len(actions) == self.max_steps:
+                raise endless(self.max_steps)
             at = len(actions)
-            wanted = int(act(observation))
+            wanted = chosen(act, observation, choices)
             if log is not None and at <= step:
                 _check(log, at, seen[-1], wanted)
             actions.append(action if at == step else wanted)
@@ -157,9 +160,10 @@ def in_words(told: EnvExplanation, names: Sequence[str]) -> str:
         return f"It fails after {len(told.log.actions)} steps, and no single other action averts that. {rule}"
     step, action = told.decisive
     taken, steps = names[told.log.actions[step]], len(told.log.actions)
+    averting = np.count_nonzero(told.necessity)
     return (
-        f"It fails after {steps} steps. Earliest single correction: at step {step}, {names[action]} instead of {taken}. "
-        f"At {np.count_nonzero(told.necessity)} of {steps} steps some other action averts the failure{_most(told)}. {rule}"
+        f"It fails after {steps} steps. Earliest single correction: at step {step}, {names[action]} instead of "
+        f"{taken}. At {averting} of {steps} steps some other action averts the failure{_most(told)}. {rule}"
     )
 
 

@@ -68,7 +68,7 @@ class Found:
     """The confirmation; if none was accepted, a new look at the nearest candidate, or what the original has if no
     candidate seemed nearer."""
     multiplier: float | None
-    """Mode dual: nats per unit of return."""
+    """Mode dual: nats per unit of return, as long as the policy was held where it is; noisy after few steps."""
     iterations: int
     environment_steps: int
 
@@ -117,7 +117,7 @@ class _Search:
         self.weights = _free(self.policy, options.rank)
         self.envs = practice(options.episodes)
         first = min(_FIRST_LOOK, options.confirm)
-        self.judges = make(first), make(max(1, options.confirm - first))
+        self.judges = [make(count) for count in (first, options.confirm - first) if count]
         self.optimizer = torch.optim.Adam(self.weights, lr=options.rate)
         self.baseline: Baseline | None = None
         self.iterations = self.steps = 0
@@ -143,15 +143,17 @@ class _Search:
     def dual(self) -> Found:
         ascent, share = Ascent(self.target), 1.0
         for length in [self.options.iterations] + [max(1, self.options.iterations // 8)] * self.options.polish:
-            averaged = self._descend(ascent, length, share)
+            averaged, price = self._descend(ascent, length, share)
             if self._confirm(averaged):
-                return self._found(True, ascent.multiplier)
+                return self._found(True, price)
             share = min(1.0, self.seen.gap(self.target) / ascent.gap)  # steps as large as what is left
-        return self._found(False, ascent.multiplier)
+        return self._found(False, price)
 
-    def _descend(self, ascent: Ascent, length: int, share: float) -> nn.Module:
-        """Descend for a round, at a share of the rate that falls; return the weights' mean over its last half."""
-        sums, taken = [torch.zeros_like(weight) for weight in self.weights], 0
+    def _descend(self, ascent: Ascent, length: int, share: float) -> tuple[nn.Module, float]:
+        """Descend for a round, at a share of the rate that falls; return the means over its last half of the weights,
+        and of the price of return that held them there.
+        """
+        sums, price, taken = [torch.zeros_like(weight) for weight in self.weights], 0.0, 0
         for at in range(0, length, self.options.reuse):
             falling = share * (1 + math.cos(math.pi * at / length)) / 2
             self.optimizer.param_groups[0]["lr"] = self.options.rate * max(falling, _SLOWEST)
@@ -159,11 +161,11 @@ class _Search:
             ascent.see(batch.returns, self.options.reuse)
             self._learn(self.original, batch, -ascent.pulled, 1.0)
             if at >= length // 2:
-                taken += 1
+                taken, price = taken + 1, price + ascent.pulled
                 for total, weight in zip(sums, self.weights, strict=True):
                     total += weight.detach()
         with self._replaced([total / taken for total in sums]):
-            return copy.deepcopy(self.policy)
+            return copy.deepcopy(self.policy), price / taken
 
     @contextmanager
     def _replaced(self, values: list[Tensor]) -> Iterator[None]:

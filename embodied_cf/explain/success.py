@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium
+import numpy as np
 from gymnasium.spaces import Discrete
 
 from embodied_cf.explain.errors import ReplayError
 
 _FLAGS = ("success", "is_success")
 """Under which of `info` environments say themselves whether an episode has succeeded."""
+
+LONGEST = 10_000
+"""Steps after which an episode is taken to have no end."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,22 @@ def succeeded(rule: Rule, returned: float, reward: float, terminated: bool, info
     if rule.by == "info":
         return bool(next(info[name] for name in _FLAGS if name in info))
     return terminated and reward > 0
+
+
+def endless(steps: int) -> ReplayError:
+    """Return the error of an episode that does not end."""
+    return ReplayError(f"the episode has not ended after {steps} steps",
+                       remedy="Give the environment a limit of time, such as gymnasium's TimeLimit.")  # fmt: skip
+
+
+def chosen(act: Callable[[Any], Any], observation: Any, actions: int) -> int:
+    """Return what a policy does. Raises ReplayError if that is none of so many actions."""
+    given = act(observation)
+    value = np.asarray(given)
+    if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() < actions:
+        raise ReplayError(f"the policy returns {given!r}, which is none of the actions 0 to {actions - 1}",
+                          remedy="Return one of them, as an integer.")  # fmt: skip
+    return int(value.item())
 
 
 def count_actions(make_env: Callable[[], gymnasium.Env]) -> int:

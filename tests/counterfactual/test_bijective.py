@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from embodied_cf.counterfactual.bijective import FlowOptions, fit
+from embodied_cf.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,18 @@ def test_dimensions_are_inverted_in_turn():
     told = flow.counterfactual(parents(angle), y, parents(other))
     assert np.mean(np.abs(told - truth) / truth) < 0.1
     np.testing.assert_allclose(flow.counterfactual(parents(angle), y, parents(angle)), y, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.zeros((3, 1)), np.zeros((2, 1)), r"x has shape \(3, 1\) and y \(2, 1\)"),
+        (np.zeros((0, 1)), np.zeros((0, 1)), r"x has shape \(0, 1\)"),
+        (np.zeros(3), np.zeros((3, 1)), r"x has shape \(3,\)"),
+        (np.zeros((2, 1)), np.array([[0.0], [np.nan]]), "not finite"),
+    ],
+)
+@pytest.mark.usefixtures("users_call")
+def test_what_cannot_be_learnt_from_is_refused(x, y, words):
+    with pytest.raises(UsageError, match=words):
+        fit(x, y, np.random.default_rng(0))

@@ -80,6 +80,16 @@ def test_nothing_changes_where_nothing_changed():
     np.testing.assert_allclose(law[p > 0], np.eye(4)[p > 0], atol=1e-15)
 
 
+def test_a_chance_that_vanishes_beside_one_still_counts():
+    """q_2 is 1 in float64, but what p never did may still become the first."""
+    p, q = np.array([0.0, 1.0, 0.0]), np.array([1e-20, 1.0, 0.0])
+    lower, upper = copula.bounds(p, q)
+    law = gumbel.counterfactual_law(p, q)
+    assert law[0].tolist() == [1.0, 0.0, 0.0]
+    assert (lower <= law).all()
+    assert (law <= upper).all()
+
+
 def test_disjoint_supports_follow_q():
     law = gumbel.counterfactual_law(np.array([1.0, 0, 0]), np.array([0, 0.3, 0.7]))
     np.testing.assert_allclose(law[0], [0, 0.3, 0.7], atol=1e-15)

@@ -155,3 +155,28 @@ def test_shapes_that_would_be_broadcast_are_refused(ask, at, shape, words):
 def test_policies_of_other_horizons_have_no_divergence():
     with pytest.raises(UsageError, match=r"`reference` has shape \(1, 5, 3\), not \(H,S,A\) with S = 5, A = 3, H = 8"):
         tabular.trajectory_kl(TRANSITION, POLICY, POLICY[:1], INITIAL)
+
+
+def test_divergences_are_of_distributions():
+    with pytest.raises(UsageError, match="`policy` is no distribution"):
+        tabular.trajectory_kl(TRANSITION, 2 * POLICY, POLICY, INITIAL)
+    with pytest.raises(UsageError, match="`transition` is no distribution"):
+        tabular.value_range(5 * TRANSITION, REWARD, POLICY, INITIAL)
+
+
+@pytest.mark.parametrize("target", [None, np.array([1.0]), float("nan"), "4"])
+@pytest.mark.usefixtures("users_call")
+def test_a_target_is_a_number(target):
+    with pytest.raises(UsageError, match=r"`target` is .*, no finite number"):
+        tabular.minimal_change(*WORLD, target)
+
+
+@pytest.mark.usefixtures("users_call")
+def test_descent_is_asked_about_worlds():
+    settings = {"proximity": 1.0, "pivot_every": None, "steps": 2, "delta": 1e-3}
+    with pytest.raises(UsageError, match=r"`reward` has shape \(5, 1\)"):
+        descend(TRANSITION, REWARD[:, :1], LOGITS, INITIAL, TARGET, **settings)
+    with pytest.raises(UsageError, match="`transition` is no distribution"):
+        descend(2 * TRANSITION, REWARD, LOGITS, INITIAL, TARGET, **settings)
+    with pytest.raises(UsageError, match="`target` is nan"):
+        descend(TRANSITION, REWARD, LOGITS, INITIAL, float("nan"), **settings)

@@ -86,3 +86,29 @@ def test_an_impossible_episode_is_refused():
 def test_as_many_actions_as_the_episode_has():
     with pytest.raises(UsageError, match="3 counterfactual actions for an episode of 4"):
         counterfactual_return(MODEL, EPISODE, np.array([1, 1, 1]), np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize(
+    ("actions", "observations", "reward", "words"),
+    [
+        ([0, 1], [0, 1], np.zeros((3, 2)), "2 observations of 2 actions, not 3"),
+        ([0], [0, 1, 1], np.zeros((2, 2)), "3 observations of 1 actions"),
+        ([0], [0, 1], np.zeros(2), r"`reward` has shape \(2,\), not \(2, 2\)"),
+        ([0], [0, 1], np.zeros((2, 1)), r"`reward` has shape \(2, 1\)"),
+        ([0], [0, 1], np.full((2, 2), np.nan), "`reward` has entries that are not finite"),
+        ([2], [0, 1], np.zeros((2, 2)), "`episode.actions` names something else than 0 to 1"),
+        ([-1], [0, 1], np.zeros((2, 2)), "`episode.actions` names"),
+        ([0], [0, 2], np.zeros((2, 2)), "`episode.observations` names"),
+    ],
+)
+@pytest.mark.usefixtures("users_call")
+def test_what_does_not_go_together_is_refused(actions, observations, reward, words):
+    episode = Episode(np.array(actions), np.array(observations))
+    with pytest.raises(UsageError, match=words):
+        counterfactual_return(MODEL, episode, np.zeros(len(actions), int), reward)
+
+
+@pytest.mark.usefixtures("users_call")
+def test_a_model_of_states_that_are_not_as_many_is_refused():
+    with pytest.raises(UsageError, match=r"shapes \(2,\), \(1, 2, 2\) and \(3, 2\)"):
+        LatentModel(np.array([0.5, 0.5]), np.full((1, 2, 2), 0.5), np.full((3, 2), 0.5))

@@ -41,6 +41,15 @@ class Constant(Planted):
 
 
 @dataclass(frozen=True)
+class Standing(Planted):
+    """Stands still, until it has been driven to where it should be."""
+
+    def act(self, observation, instruction, rng):
+        chunk = np.zeros((len(observation), 8, 2), np.float32)
+        return ActionChunk(chunk, np.ones(chunk.shape[:2], bool))
+
+
+@dataclass(frozen=True)
 class Dreamer(Planted):
     """Steers by the mean brightness of all its frames and by its way since it was told: any wrong frame or place, or
     wrong order, shows in where it goes."""

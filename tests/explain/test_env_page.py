@@ -17,7 +17,7 @@ NAMES = ["left", "right", "<dig>"]
 
 
 class Corridor(gymnasium.Env):
-    """Places 0 to 4: digging finds the treasure at 2, at 4 is a hole. What it draws is as bright as the place is far."""
+    """Places 0 to 4: digging finds the treasure at 2, at 4 is a hole. Brighter pictures are of further places."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
     action_space = spaces.Discrete(3)
@@ -87,7 +87,7 @@ def test_a_model_is_marked_and_its_bounds_are_drawn(tmp_path):
     assert "<b>learned model, not exact</b>" in shown
     assert "The other actions at step 0" in shown
     assert "<title>95 % (60 to 100 %)</title>" in shown
-    assert 'class="yes"' in shown
+    assert 'class="mends"' in shown
     assert "step 1, left: undecided" in shown
 
 
@@ -98,7 +98,7 @@ def test_measures_by_hand():
     assert (told.validity, told.sparsity, told.placebo, told.cost) == (1.0, 0.25, 0.25, 10.0)
     assert told.plausibility == pytest.approx(2 / 3)  # two of the three other actions are the corrected one
     assert told.stability == 0.5  # step 2 has a correction, step 0 has none
-    # shown: (0, 1) fails, (0, 2) fails, (2, 0) mends, (2, 1) fails; asked: (1, 0) fails, (1, 2) mends, (3, 0), (3, 1) fail
+    # shown: (0, 1), (0, 2), (2, 1) fail, (2, 0) mends; asked: (1, 0), (3, 0), (3, 1) fail, (1, 2) mends
     assert (told.simulatability, told.blind_reader) == (0.5, 0.75)
 
 

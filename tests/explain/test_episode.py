@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sights import BLUE, Constant, Gambler, task
+from sights import BLUE, Constant, Gambler, Standing, task
 
 from embodied_cf.explain.alternatives import SecondBest, at_the_wheel, distance
 from embodied_cf.explain.decisive import OPTIONS, Attribution, Correction, Search, _single
@@ -116,6 +116,15 @@ def test_a_policy_that_relapses_needs_a_longer_correction():
     assert found is None or found.length > 1
     assert told.attribution.takeover[0] == 1.0
     assert "decision" in sentences(told)[1]
+
+
+def test_a_correction_may_outlast_what_happened():
+    """It stands still from the start: its three decisions are not enough to get there in."""
+    told = explain_episode(task(), PolicyDriver(Standing(), "go"), FEW)
+    found = told.attribution.decisive
+    assert found.length > told.recording.decisions
+    assert (found.decision, found.averts) == (0, 1.0)
+    assert told.measures.sparsity == 1.0
 
 
 def test_second_best_actions_are_driven_beside_the_real_ones():

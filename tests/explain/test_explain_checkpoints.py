@@ -199,6 +199,21 @@ def test_unknown_formats_and_broken_files(tmp_path):
         load_policy(str(tmp_path / "absent.zip"))
 
 
+def test_weights_that_are_not_finite(tmp_path):
+    policy = MlpPolicy((4, 2), "categorical")
+    with torch.no_grad():
+        policy.layers[0].bias[1] = float("nan")
+    save_policy(policy, tmp_path / "p.safetensors")
+    with pytest.raises(PolicyError, match=r"weights that are not finite: layers\.0\.bias"):
+        load_policy(str(tmp_path / "p.safetensors"))
+
+
+def test_a_saved_policy_may_be_read_like_any_file(tmp_path):
+    (tmp_path / "plain").touch()
+    save_policy(MlpPolicy((4, 2), "categorical"), tmp_path / "p.safetensors")
+    assert (tmp_path / "p.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_safetensors_of_something_else(tmp_path):
     from safetensors.torch import save_file
 

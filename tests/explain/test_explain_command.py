@@ -87,7 +87,7 @@ def test_the_json_has_the_map_of_the_page(explained):
 
 
 NEAR = Proximity(*(0.5,) * 8)
-NOWHERE = Visits(torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0), torch.zeros(0))
+NOWHERE = Visits(torch.zeros(0, 4), torch.zeros(0, 4), *[torch.zeros(0)] * 2, *[torch.zeros(0, dtype=torch.int64)] * 2)
 
 
 def returns(estimate):
@@ -152,6 +152,7 @@ def test_options_that_mean_nothing_are_refused(explained, capsys):
         ("--delta", "inf", "`delta` is inf, not positive and finite"),
         ("--scale", "nan", "`scale` is nan, not positive and finite"),
         ("--proximity", "nan", "`proximity` is nan, negative or not finite"),
+        ("--episodes", "1", "`episodes` is 1, and mode dual is paced by how returns vary"),
         ("--confirm", "1", "`confirm` is 1, and one episode has no standard error"),
     ):
         assert run(base, "--env", "CartPole-v1", "--target", "30", option, value) == 2
@@ -172,6 +173,23 @@ def test_what_cannot_be_saved_is_refused_at_once(capsys, tmp_path):
     )
     assert code == 2
     assert "only multilayer perceptrons can be saved" in capsys.readouterr().err
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_the_search(explained, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    base = explained[1] / "base.safetensors"
+    for output, words in ((tmp_path / "file" / "why.json", "Not a directory"), (tmp_path, "Is a directory")):
+        assert run(base, "--env", "CartPole-v1", "--target", "nan", "--json", output) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_more_searches_tell_how_stable_the_answer_is(explained, tmp_path):
+    base = explained[1] / "base.safetensors"
+    code = run(base, "--env", "CartPole-v1", "--target", "45", *FAST, "--repeat", "1", "--json", tmp_path / "e.json")
+    assert code == 0
+    measures = json.loads((tmp_path / "e.json").read_text())["measures"]
+    assert -1 <= measures["stability"] <= 1
+    assert 0 < measures["diversity"] < 1
 
 
 def not_a_perceptron():

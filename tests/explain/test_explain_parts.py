@@ -172,7 +172,8 @@ def test_the_map_finds_the_dimension_of_change():
     observation = torch.from_numpy(rng.uniform(-1, 1, size=(20_000, 3)))
     kl = (observation[:, 2] > 0).float() + 0.1 * (observation[:, 1] > 0).float()
     changed = (observation[:, 1] > 0).float()
-    told = change_map(Visits(observation.float(), observation.float(), kl, changed), cells=4)
+    unasked = torch.zeros(len(kl), dtype=torch.int64)
+    told = change_map(Visits(observation.float(), observation.float(), kl, changed, unasked, unasked), cells=4)
     assert told.dimensions == (2, 1)
     assert told.explained[0] > 0.9
     np.testing.assert_allclose(told.kl[:, 0], [0, 0, 0.1, 0.1], atol=0.03)
@@ -183,5 +184,6 @@ def test_the_map_finds_the_dimension_of_change():
 
 def test_rare_cells_stay_empty():
     observation = torch.tensor([[0.0, 0.0]] * 50 + [[1.0, 1.0]] * 50)
-    told = change_map(Visits(observation, observation, torch.ones(100), torch.tensor([0.0, 1.0] * 50)), cells=2)
+    changed, unasked = torch.tensor([0.0, 1.0] * 50), torch.zeros(100, dtype=torch.int64)
+    told = change_map(Visits(observation, observation, torch.ones(100), changed, unasked, unasked), cells=2)
     assert np.isfinite(told.kl).tolist() == [[True, False], [False, True]]

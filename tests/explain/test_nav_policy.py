@@ -216,7 +216,13 @@ def test_the_map_in_words_names_what_was_planted():
     given[:, CONTEXT.index("names a target")] = given[:, CONTEXT.index("target in view")] = 1
     given[:, 0] = torch.tensor([0.2, 1.0, 2.0, 5.0, 5.0]).repeat(20)
     kl = (given[:, 0] < 0.5).float()
-    places = where_changed(Visits(seen, given, kl, torch.ones(100)), changed, original, Chunks(policy), 4)
+    places = where_changed(
+        Visits(seen, given, kl, torch.ones(100), *[torch.zeros(100, dtype=torch.int64)] * 2),
+        changed,
+        original,
+        Chunks(policy),
+        4,
+    )
     said = sentence(places, "how far is the target?")
     assert said.startswith("Most changed: at the target (< 0.5 m). That is 20% of the decisions and 100% of the change")
     assert "stops more" in said

@@ -108,7 +108,7 @@ def test_babyai_repeats_itself():
     def goes_forward(env, rng):
         return lambda observation: 2
 
-    told = explain_env_episode(Reexecution(partial(make_babyai, tile=4), goes_forward, seed=1, max_steps=4))
+    told = explain_env_episode(Reexecution(partial(make_babyai, tile=4, max_steps=4), goes_forward, seed=1))
     assert told.averted.shape == (4, 7)
     assert told.placebo is False
 

@@ -1,6 +1,7 @@
 """What counts as success in environments from outside."""
 
 import gymnasium
+import numpy as np
 import pytest
 
 from embodied_cf.explain.errors import ReplayError
@@ -67,3 +68,23 @@ def test_the_rule_is_told():
 def test_no_model_is_learnt_of_returns():
     with pytest.raises(ReplayError, match=r"a learned model keeps no returns.*info\['success'\]"):
         learn_env(Source(cart, pushes), LearnOptions(learn=8), 0)
+
+
+@pytest.mark.parametrize("given", [7, -1, None, 0.7, "left", [0, 1], True])
+def test_what_is_no_action_is_refused(given):
+    with pytest.raises(ReplayError, match=r"the policy returns .*, which is none of the actions 0 to 1"):
+        Reexecution(cart, lambda env, rng: lambda observation: given, 0).run()
+
+
+def test_actions_of_numpy_are_actions():
+    for given in (np.int64(1), np.array(1), np.array([1], np.int32)):
+        log = Reexecution(cart, lambda env, rng, given=given: lambda observation: given, 0).run()
+        assert set(log.actions) == {1}
+
+
+def test_an_episode_without_an_end_is_refused():
+    """It would be told as a failure, though it might yet succeed."""
+    with pytest.raises(ReplayError, match=r"the episode has not ended after 50 steps.*TimeLimit"):
+        Reexecution(cart, balances, 0, max_steps=50).run()
+    with pytest.raises(ReplayError, match="the episode has not ended after 50 steps"):
+        Source(cart, balances, max_steps=50).live(0)
