@@ -52,8 +52,8 @@ asked for, of who is told of another thing. *Chance*: that of the expert who is 
 margin over chance that is lost when another thing is named; none where success does not exceed chance for sure. *Over
 chance*: success less chance, in points; that of `blind` is what succeeds without any words.
 
-*`embodied-cf` less* each other arm, again on the same seeds and episodes, in points: intervals above 0 say that it is
-the better one.
+*`embodied-cf` less*, *`oracle` less* each other arm, again on the same seeds and episodes, in points: intervals above 0
+say that it is the better one.
 
 `atomic+captioner` was told chains whole until 2026-11-27, of which it knows the first part only: that it carries none
 out is by construction, until it has been driven again.
@@ -125,10 +125,10 @@ def section(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
     heard = [name for name in named if controlled([*arms[name].values()])]
     yield from table([*WORDS, *scope.families], ([name, *on_words(name, arms[name], scope)] for name in heard))
     yield from twin(arms)
-    others = [name for name in named if name not in (OURS, PLANNER)] if OURS in arms else []
-    yield from table(
-        ["`embodied-cf` less", "all", *scope.families], ([name, *lead(name, arms, scope)] for name in others)
-    )
+    for ours, skipped in ((OURS, (OURS, PLANNER)), (ORACLE, (ORACLE, OURS, PLANNER))):
+        others = [name for name in named if name not in skipped] if ours in arms else []
+        rows = ([name, *lead(ours, name, arms, scope)] for name in others)
+        yield from table([f"`{ours}` less", "all", *scope.families], rows)
     yield "\n" + made([line for runs in arms.values() for line in runs.values()])
 
 
@@ -173,10 +173,10 @@ def twin(arms: Mapping[str, Runs]) -> Iterator[str]:
         yield f"\nThe language-blind twin exceeds chance by {chance} points{also}."
 
 
-def lead(name: str, arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
-    """Yield by how much `embodied-cf` exceeds another arm, in all and by family."""
+def lead(ours: str, name: str, arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
+    """Yield by how much an arm exceeds another one, in all and by family."""
     rng = _rng("against", name)
-    yield from (_points(difference(OURS, name, arms, rng, family)) for family in ("", *scope.families))
+    yield from (_points(difference(ours, name, arms, rng, family)) for family in ("", *scope.families))
 
 
 def made(lines: Iterable[Line]) -> str:
