@@ -1,6 +1,7 @@
 """Minimal policy change on five control problems: COUNTERPOL, its dual, and no proximity, at equal return.
 
-    python -m benchmarks.counterpol [--env ID …] [--seeds 0 1 2] [--methods …]   # run again to resume
+    python -m benchmarks.counterpol [--env ID …] [--seeds 0 1 2] [--methods …]   # run again to resume, and once more
+                                                                                  # for the second core
     python -m benchmarks.counterpol --table                                       # print the tables
 
 Each cell (environment, target, seed, method) appends one JSON line to docs/results/counterpol.jsonl; cells that stand
@@ -13,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,8 @@ from torch import nn
 
 from benchmarks.counterpol_table import print_tables
 from embodied_cf.counterfactual.errors import UnreachableError
-from embodied_cf.datasets.files import json_line
+from embodied_cf.datasets.files import append_line, exclusive
+from embodied_cf.errors import OutputError
 from embodied_cf.explain.checkpoints import load_policy
 from embodied_cf.explain.measures import Returns
 from embodied_cf.explain.options import SearchOptions
@@ -79,8 +82,7 @@ def main() -> None:
     if not arguments.table:
         torch.set_num_threads(1)
         for cell in cells(arguments.env, arguments.seeds, arguments.methods):
-            if cell not in done(arguments.results):
-                append(arguments.results, run(*cell))
+            do(cell, arguments.results)
     print_tables(lines(arguments.results))
 
 
@@ -100,6 +102,18 @@ def lines(results: Path) -> list[dict]:
 
 def done(results: Path) -> set[Cell]:
     return {(line["env"], line["target"], line["seed"], line["method"]) for line in lines(results)}
+
+
+def do(cell: Cell, results: Path) -> None:
+    """Run a cell, unless it is done or another process is at it."""
+    claim = results.with_name(f".{results.stem}-{'-'.join(map(str, cell))}.claim")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(claim))
+        except OutputError:
+            return
+        if cell not in done(results):
+            append(results, run(*cell))
 
 
 def run(environment: str, target: float, seed: int, method: str) -> dict:
@@ -133,8 +147,7 @@ def settings(environment: str, method: str) -> SearchOptions:
 
 
 def append(results: Path, cell: dict) -> None:
-    with results.open("a") as file:
-        file.write(json_line(_plain(cell)))
+    append_line(results, _plain(cell))
     print(
         cell["env"], cell["target"], cell["seed"], cell["method"], cell.get("valid"), cell["wall_seconds"], flush=True
     )

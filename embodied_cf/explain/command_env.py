@@ -27,7 +27,7 @@ from embodied_cf.explain.learned import explain_learned, learn_env
 from embodied_cf.explain.learned import in_words as learned_in_words
 from embodied_cf.explain.learned_data import Lived, Source, repeats
 from embodied_cf.explain.options import LearnOptions
-from embodied_cf.explain.policies import at_the_wheel
+from embodied_cf.explain.policies import acting
 from embodied_cf.explain.reexecute import Log, Reexecution, explain_env_episode, in_words
 from embodied_cf.explain.rollout import check_fits
 from embodied_cf.explain.success import count_actions
@@ -79,7 +79,7 @@ def _maker(name: str, make_env: Callable[[], gymnasium.Env]) -> PolicyMaker:
         policy, envs = load_policy(name), RestingEnvs(make_env, 1)
         check_fits(policy, envs)
         envs.close()
-        return at_the_wheel(policy)
+        return acting(policy)
     remedy = "Name a function of (environment, generator) that returns a function of observations, or a checkpoint."
     make = factory(name, ("env", "rng"), remedy)
 

@@ -75,7 +75,7 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
     return (given.mean + given.stddev * noise).to(given.mean.dtype)
 
 
-def at_the_wheel(policy: nn.Module) -> PolicyMaker:
+def acting(policy: nn.Module) -> PolicyMaker:
     """Return a maker of actors that draw one of few actions at each array that they see, by the episode's generator."""
 
     def make(env: gymnasium.Env, rng: np.random.Generator) -> Actor:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from benchmarks import counterpol
 from benchmarks.counterpol import PROBLEMS, lines, settings
 from benchmarks.counterpol import RESULTS as COMMITTED
 from benchmarks.counterpol_table import method_rows, ratio
+from embodied_cf.datasets.files import exclusive
 
 
 def cell(method, seed, kl, mean, *, valid=True, unchanged=False):
@@ -66,3 +68,20 @@ def test_no_committed_line_ran_out_of_a_smaller_budget_than_the_published_one():
         budget = settings(line["env"], line["method"]).iterations
         if line["options"]["iterations"] < budget and not line.get("valid"):
             assert line["cost"]["iterations"] < line["options"]["iterations"]
+
+
+def test_cells_that_are_done_or_claimed_are_left_alone(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(counterpol, "run", lambda *cell: ran.append(cell) or told(cell))
+    results, first, second = tmp_path / "r.jsonl", ("E", 1.0, 0, "dual"), ("E", 2.0, 0, "dual")
+    counterpol.do(first, results)
+    counterpol.do(first, results)
+    with exclusive(tmp_path / ".r-E-2.0-0-dual.claim"):
+        counterpol.do(second, results)
+    assert ran == [first]
+    counterpol.do(second, results)
+    assert [line["target"] for line in lines(results)] == [1.0, 2.0]
+
+
+def told(cell):
+    return dict(zip(("env", "target", "seed", "method"), cell, strict=True)) | {"wall_seconds": 1.0}
