@@ -242,8 +242,10 @@ class _Search:
         check, policy = self.nearest
         valid |= check.episodes >= self.options.confirm and check.meets(self.target, self.delta)
         if not valid and policy is not self.original:
-            # Chosen because its look was near, and that may have been a short look's luck: others say where it is.
+            # Chosen because its look was near, and that may have been a short look's luck: other episodes say where it
+            # is, and they have not chosen it.
             check = Estimate.of(torch.cat([self._returns(policy, envs) for envs in self.judges]))
+            valid = check.meets(self.target, self.delta)
         merge_low_rank(policy)
         for name, weight in self.original.named_parameters():
             policy.get_parameter(name).requires_grad_(weight.requires_grad)

@@ -14,7 +14,7 @@ from embodied_cf.explain.objective import gradient
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.policy import explain_policy, returns_before
 from embodied_cf.explain.rollout import play
-from embodied_cf.explain.search import Estimate, search
+from embodied_cf.explain.search import Estimate, _Search, search
 
 TARGET = 4.069208109359
 POLICY = Table().probabilities()
@@ -137,6 +137,16 @@ def test_the_nearest_is_looked_at_again_on_as_many_episodes_as_confirm(seed):
     assert not told.valid
     assert told.check.episodes == STILL.confirm
     assert told.check.mean == pytest.approx(5.165, abs=0.3)
+
+
+@pytest.mark.parametrize(("target", "valid"), [(5.165, True), (6.5, False)])
+def test_the_nearest_is_taken_if_new_episodes_confirm_it(target, valid):
+    """Its first look, of 40 episodes, was off by bad luck."""
+    run = _Search(Table(), TabularEnvs, target, STILL, 0.05, 1.0, np.random.default_rng(0), TabularEnvs)
+    run.nearest = Estimate(4.5, 0.2, 40), Table()
+    found = run._found(False, None)
+    assert found.valid is valid
+    assert found.check.episodes == STILL.confirm
 
 
 def test_what_is_no_nearer_than_the_original_is_not_the_nearest():
