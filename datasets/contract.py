@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64, UInt8
 
 from embodied_cf.datasets.images import decode_image
+from embodied_cf.datasets.kinds import KINDS as KINDS
 from embodied_cf.errors import RecordError
 
 SCHEMA_VERSION = 1
-KINDS = ("hindsight", "atomic", "counterfactual")
 DEFAULT_LABEL_SET = "labels"
 _AS_START = np.zeros(0, np.int32)
 

@@ -2,7 +2,7 @@
 
 # Each verb loads what it needs when it runs: --help must not wait for numerical libraries.
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,18 +10,12 @@ import tyro
 
 from embodied_cf.crm.command import Crm
 from embodied_cf.datasets.convert.options import ConvertOptions
-from embodied_cf.errors import EmbodiedError, UsageError
+from embodied_cf.datasets.label_verbs import LabelSets
+from embodied_cf.errors import EmbodiedError
 from embodied_cf.evaluate.options import EvaluateOptions
-from embodied_cf.explain.options import (
-    EpisodeOptions,
-    InputOptions,
-    LearnOptions,
-    NavOptions,
-    SearchOptions,
-    TaskOptions,
-)
+from embodied_cf.explain.verbs import Explain
 from embodied_cf.relabel.options import RelabelOptions
-from embodied_cf.train.options import Kind, TrainOptions
+from embodied_cf.train.options import TrainOptions
 
 Positional = tyro.conf.Positional
 
@@ -100,120 +94,6 @@ class Convert:
         from embodied_cf.datasets.convert.command import run_convert
 
         return run_convert(self.options, self.json)
-
-
-@dataclass(frozen=True)
-class ListSets:
-    """List the label sets of a dataset."""
-
-    dataset: Positional[Path]
-    """Labelled dataset."""
-    json: Path | None = None
-    """Write the list here, for machines."""
-
-    def run(self) -> int:
-        """List and print."""
-        from rich.console import Console
-        from rich.table import Table
-
-        from embodied_cf.datasets.label_edit import summarise_sets
-        from embodied_cf.datasets.rlds import open_dataset
-
-        sets = summarise_sets(open_dataset(self.dataset))
-        table = Table("label set", "labels", "kinds", "distinct instructions", "mean score")
-        for row in sets:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in row.kinds.items())
-            table.add_row(row.name, str(row.labels), kinds, str(row.instructions), f"{row.mean_score:.3f}")
-        Console().print(table if sets else f"{self.dataset} has no label sets.")
-        _write_json(self.json, [asdict(row) for row in sets])
-        return 0
-
-
-@dataclass(frozen=True)
-class FilterSet:
-    """Keep only some labels of a set, in a new dataset."""
-
-    dataset: Positional[Path]
-    """Labelled dataset."""
-    out: Positional[Path]
-    """Directory of the new dataset."""
-    label_set: str = "labels"
-    """Which set."""
-    min_score: float = 0.0
-    """Drop labels with a lower score."""
-    kinds: tuple[Kind, ...] = ("hindsight", "atomic", "counterfactual")
-    """Keep labels of these kinds."""
-    decisions: Path | None = None
-    """File that the report's `Save decisions` made; what it rejects is dropped."""
-
-    def run(self) -> int:
-        """Filter."""
-        from embodied_cf.datasets.label_edit import Filter, filter_set, read_decisions
-
-        rejected = read_decisions(self.decisions, self.label_set) if self.decisions else frozenset()
-        done = filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
-        print(f"{self.out}: kept {done.kept:,} of {done.before:,} labels")
-        if done.unmatched:
-            print(f"{done.unmatched:,} decisions name no label of this dataset; were they made on another report?")
-        return 0
-
-
-@dataclass(frozen=True)
-class MergeSets:
-    """Add the labels of another relabelled copy of the same data, in a new dataset."""
-
-    dataset: Positional[Path]
-    """Labelled dataset that the new one starts from."""
-    other: Positional[Path]
-    """Dataset with the same records whose labels are added."""
-    out: Positional[Path]
-    """Directory of the new dataset."""
-    label_set: str = "labels"
-    """Set that the labels go into; made if it does not exist."""
-    other_set: str | None = None
-    """Set that they come from, if its name differs."""
-
-    def run(self) -> int:
-        """Merge."""
-        from embodied_cf.datasets.label_edit import merge_sets
-
-        merge_sets(self.dataset, self.other, self.out, self.label_set, self.other_set)
-        return 0
-
-
-@dataclass(frozen=True)
-class DropSet:
-    """Remove a label set, in a new dataset."""
-
-    dataset: Positional[Path]
-    """Labelled dataset."""
-    out: Positional[Path]
-    """Directory of the new dataset."""
-    label_set: str = "labels"
-    """Which set."""
-
-    def run(self) -> int:
-        """Drop."""
-        from embodied_cf.datasets.label_edit import drop_set
-
-        drop_set(self.dataset, self.out, self.label_set)
-        return 0
-
-
-@dataclass(frozen=True)
-class LabelSets:
-    """List, filter, merge or drop label sets. The source is never modified."""
-
-    action: (
-        Annotated[ListSets, tyro.conf.subcommand("list")]
-        | Annotated[FilterSet, tyro.conf.subcommand("filter")]
-        | Annotated[MergeSets, tyro.conf.subcommand("merge")]
-        | Annotated[DropSet, tyro.conf.subcommand("drop")]
-    )
-
-    def run(self) -> int:
-        """Run the chosen action."""
-        return self.action.run()
 
 
 @dataclass(frozen=True)
@@ -320,131 +200,6 @@ class Demo:
         from embodied_cf.evaluate.demo_command import run_demo
 
         return run_demo(self.out, self.minutes, self.seed, self.json)
-
-
-@dataclass(frozen=True)
-class ExplainPolicy:
-    """What is the least change of a policy that gives it a certain return, better or worse?"""
-
-    policy: Positional[str]
-    """.safetensors of this project, .zip of stable-baselines3 (A2C, PPO), or package.module:factory of a module; with
-    --suite a run directory."""
-    target: float
-    """The mean return that the changed policy shall have; with --suite, its success rate."""
-    env: str | None = None
-    """Gymnasium id, such as CartPole-v1."""
-    drive: Annotated[NavOptions, tyro.conf.arg(name="")] = field(default_factory=NavOptions)
-    search: Annotated[SearchOptions, tyro.conf.arg(name="")] = field(default_factory=SearchOptions)
-    seed: int = 0
-    """Same seed, same answer."""
-    repeat: int = 0
-    """With --env: search so many times more, from the next seeds, to measure stability and diversity of answers."""
-    json: Path | None = None
-    """Write every measure here, for machines."""
-    html: Path | None = None
-    """Write a page here: episodes before and after, the map of changed states, returns."""
-    save: Path | None = None
-    """Write the changed policy here, as safetensors; with --suite, as a checkpoint folder."""
-
-    def run(self) -> int:
-        """Search, measure, print."""
-        from embodied_cf.explain.command import PolicyOutputs, run_policy
-
-        outputs = PolicyOutputs(self.json, self.html, self.save)
-        if self.env is not None and self.drive.suite is None:
-            return run_policy(self.policy, self.env, self.target, self.search, self.seed, outputs, max(self.repeat, 0))
-        if self.repeat:
-            raise UsageError("--repeat is for --env", remedy="Ask again with another --seed.")
-        if self.drive.suite is not None and self.env is None:
-            from embodied_cf.explain.command_nav import run_nav_policy
-
-            return run_nav_policy(self.policy, self.target, self.drive, self.search, self.seed, outputs)
-        raise UsageError("name either --env or --suite", remedy="--suite is for runs of `embodied-cf train`.")
-
-
-@dataclass(frozen=True)
-class ExplainEpisode:
-    """Why did an episode fail? The decision that decided it, by exact replay with another action."""
-
-    policy: Positional[str]
-    """A run, package.module:factory, or the URL of a server; with --env a checkpoint (.safetensors of this project, or
-    .zip of stable-baselines3) or a factory of policies for it."""
-    task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
-    look: Annotated[EpisodeOptions, tyro.conf.arg(name="")] = field(default_factory=EpisodeOptions)
-    search: int = 1
-    """Explain the first episode that fails, of so many from --seed on."""
-    env: str | None = None
-    """Gymnasium id of an environment with discrete actions, instead of the simulator; re-executed from its seed."""
-    succeeds_at: float | None = None
-    """With --env: the return from which on an episode succeeds. Default: what the environment says in `info`, else its
-    reward threshold, else an end with a positive reward."""
-    model: Annotated[LearnOptions, tyro.conf.arg(name="")] = field(default_factory=LearnOptions)
-    json: Path | None = None
-    """Write everything here, for machines."""
-    html: Path | None = None
-    """Write a page here: map, frames, everything that was tried."""
-    picture: Path | None = None
-    """Write one picture here, as PNG; of the simulator only."""
-
-    def run(self) -> int:
-        """Replay, print."""
-        if self.env is not None:
-            return self._run_outside(self.env)
-        if self.succeeds_at is not None:
-            raise UsageError("--succeeds-at is for --env", remedy="The simulator's instructions say what success is.")
-        from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
-
-        outputs = EpisodeOutputs(self.json, self.html, self.picture)
-        return run_episode(self.policy, self.task, self.look, self.search, outputs)
-
-    def _run_outside(self, env: str) -> int:
-        from embodied_cf.explain.command_env import run_env_episode
-        from embodied_cf.explain.command_episode import EpisodeOutputs
-
-        if self.picture:
-            raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
-        outputs = EpisodeOutputs(self.json, self.html)
-        return run_env_episode(self.policy, env, self.task.seed, self.search, outputs, self.model, self.succeeds_at)
-
-
-@dataclass(frozen=True)
-class ExplainInput:
-    """Which part of the image or the instruction caused an action? The smallest changes that change it."""
-
-    policy: Positional[str]
-    """A run, package.module:factory, or the URL of a server."""
-    task: Annotated[TaskOptions, tyro.conf.arg(name="")] = field(default_factory=TaskOptions)
-    look: Annotated[InputOptions, tyro.conf.arg(name="")] = field(default_factory=InputOptions)
-    decision: int = 0
-    """Which decision of the episode is explained."""
-    views: int = 1
-    """Average the effects of concepts over so many episodes, from --seed on."""
-    json: Path | None = None
-    """Write everything here, for machines."""
-    html: Path | None = None
-    """Write a page here: what it sees and does, and what it would do."""
-
-    def run(self) -> int:
-        """Ask what-ifs, print."""
-        from embodied_cf.explain.command_input import InputOutputs, run_input
-
-        outputs = InputOutputs(self.json, self.html)
-        return run_input(self.policy, self.task, self.decision, self.views, self.look, outputs)
-
-
-@dataclass(frozen=True)
-class Explain:
-    """Counterfactual explanations: of a policy, of a failed episode, of one action."""
-
-    what: (
-        Annotated[ExplainPolicy, tyro.conf.subcommand("policy")]
-        | Annotated[ExplainEpisode, tyro.conf.subcommand("episode")]
-        | Annotated[ExplainInput, tyro.conf.subcommand("input")]
-    )
-
-    def run(self) -> int:
-        """Run the chosen kind."""
-        return self.what.run()
 
 
 Verb = (

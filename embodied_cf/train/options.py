@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Kind = Literal["hindsight", "atomic", "counterfactual"]
+from embodied_cf.datasets.kinds import LabelKind
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class TrainOptions:
     the same bits as not stopping."""
     split: str | None = None
     """Only this split of them; default all."""
-    kinds: tuple[Kind, ...] | None = None
+    kinds: tuple[LabelKind, ...] | None = None
     """Kinds of labels to use; default all."""
     label_sets: tuple[str, ...] = ("labels",)
     """Label sets to use."""
