@@ -1,7 +1,9 @@
 """How many counterfactual labels are true, by exact truth in the simulator: what the verifier keeps and removes.
 
 For each world, synthesizer and kind of captioner faults: precision (true among kept labels), recall (kept among true
-ones) and the share of false ones removed, for several thresholds of the score. See `benchmarks.label_truth`.
+ones) and the share of false ones removed, for several thresholds of the score. See `benchmarks.label_truth`. With
+--as-trained the labels are those of the demonstration and of `benchmarks.cast`; *search* rows tell of what is out of
+view, where the robot looks for it by convention, which need not bring it nearer.
 """
 
 import argparse
@@ -9,9 +11,10 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,15 +25,24 @@ from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.errors import InstructionError
+from embodied_cf.evaluate.demo import LOOK_ROUND
+from embodied_cf.evaluate.suites import WORLDS
 from embodied_cf.language.grammar import parse
-from embodied_cf.language.instruction import family
+from embodied_cf.language.instruction import FAMILIES, family
 from embodied_cf.language.verdict import PASS
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
+from embodied_cf.relabel.elsewhere import REASON
 from embodied_cf.relabel.options import RelabelOptions
-from embodied_cf.relabel.stages import Candidates, Context, Judged, Verifier
+from embodied_cf.relabel.stages import Candidates, Context, Judged, Proposals, Verifier
 from embodied_cf.vlm.faults import Faults
 
-WORLDS = ("rooms", "corridors")
+AS_TRAINED: Mapping[str, Any] = {
+    "families": tuple(name for name in FAMILIES if name != "chained"),
+    "command_share": 0.1,
+    "per_observation": 8,
+    "look_round": LOOK_ROUND,
+}
+"""Options of relabelling, as in `benchmarks.cast.data`: chains are told part by part."""
 SYNTHESIZERS = ("goal", "primitive", "retrieval")
 FAULTS = ((0.0, False), (0.1, False), (0.1, True), (0.3, False), (0.3, True))
 THRESHOLDS = (0.0, 0.5, 0.7, 0.9)
@@ -105,7 +117,7 @@ def _rows(
             zip(
                 ROW,
                 (
-                    "command" if not candidates.proposals.is_goal[at] else _family(text),
+                    _kind(candidates.proposals, at, text),
                     bool(true[at]),
                     not judged.reason[row],
                     not judged.reason[row] and int(judged.verdict[row]) == PASS,
@@ -120,6 +132,12 @@ def _rows(
                 strict=True,
             )
         )
+
+
+def _kind(proposals: Proposals, at: int, text: str) -> str:
+    if not proposals.is_goal[at]:
+        return "command"
+    return "search" if proposals.reason[at].startswith(REASON) else _family(text)
 
 
 def _family(text: str) -> str:
@@ -150,7 +168,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--stride", type=int, default=2)
-    parser.add_argument("--worlds", nargs="+", default=WORLDS)
+    parser.add_argument("--bias", type=float, default=0.8, help="of the collector: share of legs to the nearest thing")
+    parser.add_argument("--as-trained", action="store_true", help="labels as policies learn from them")
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=WORLDS)
     parser.add_argument("--synthesizers", nargs="+", default=SYNTHESIZERS)
     parser.add_argument("--rates", nargs="+", type=float, help="only these fault rates")
     arguments = parser.parse_args()
@@ -159,7 +179,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for world in arguments.worlds:
             directory = Path(scratch) / world / "1.0.0"
-            collect(directory, CollectOptions(world, episodes, arguments.seed))
+            collect(directory, CollectOptions(world, episodes, arguments.seed, bias=arguments.bias))
             logs = Logs.of(directory)
             for cell in cells(logs, world, arguments):
                 result.append(cell)
@@ -177,7 +197,7 @@ def cells(logs: Logs, world: str, arguments: argparse.Namespace) -> Iterator[dic
             started = time.perf_counter()
             options = RelabelOptions(
                 logs.directory, logs.directory, captioner="scene", synthesizer=synthesizer,
-                scene=Faults(rate, rate, persistent), stride=arguments.stride,
+                scene=Faults(rate, rate, persistent), stride=arguments.stride, **(AS_TRAINED if arguments.as_trained else {}),
             )  # fmt: skip
             rows = audit(logs, options)
             if arguments.rows:

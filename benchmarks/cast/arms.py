@@ -27,6 +27,8 @@ from embodied_cf.evaluate.demo import OURS, THEIRS
 FRAME, ORACLE, PLANNER, BLIND, ATOMIC = "hindsight-frame", "oracle", "planner", "blind", "atomic"
 _PUBLISHED = {"hindsight": 4, "atomic": 6, "counterfactual": 4}
 """Shares of the published recipe: what was done, six sets of atomic commands, counterfactual rows."""
+_ONE_FRAME = ("model.history=1",)
+"""For who learns from what was done: a memory harms them, see `hindsight-frame`. The published recipe has none."""
 
 ARMS: dict[str, Arm] = {
     arm.name: arm
@@ -42,7 +44,7 @@ ARMS: dict[str, Arm] = {
             "`hindsight` of the present frame alone: what was done goes on as it went before, and who remembers that "
             "needs not listen (arXiv 1905.11979)",
             (Share(LABELLED, "hindsight", 1, stop_at_end=True),),
-            ("model.history=1",),
+            _ONE_FRAME,
         ),
         Arm(
             OURS,
@@ -58,29 +60,38 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             "hindsight+",
-            "`hindsight`, half of the samples where a decision is made (first frames, and where an atomic segment or "
-            "an arrival's range begins), instruction dropout 15 %",
+            "`hindsight-frame`, half of the samples where a decision is made (first frames, and where an atomic "
+            "segment or an arrival's range begins), instruction dropout 15 %",
             (Share(LABELLED, "hindsight", 1, stop_at_end=True), Share(LABELLED, "counterfactual", 1, DECISION)),
-            ("loss.instruction_dropout=0.15",),
+            ("loss.instruction_dropout=0.15", *_ONE_FRAME),
         ),
         Arm(
             "matched",
             "`embodied-cf` with each counterfactual row replaced by what was really done at its frame, under "
             "hindsight's words and with its stops (or the atomic command's words, where it has none): as many rows, in "
-            "the same shares",
+            "the same shares, of the present frame alone",
             mix(LABELLED, extra=MATCHED),
+            _ONE_FRAME,
         ),
         Arm(
             "demos",
-            "an expert who was told one instruction an episode, as many episodes as there are logs",
-            (Share(DEMOS, "hindsight", 1),),
+            "an expert who was told one instruction an episode, as many episodes as there are logs; chains part by part",
+            (Share(DEMOS, "hindsight", 1, stop_at_end=True),),
+        ),
+        Arm(
+            "demos-frame",
+            "`demos` of the present frame alone",
+            (Share(DEMOS, "hindsight", 1, stop_at_end=True),),
+            _ONE_FRAME,
         ),
         Arm(
             "cast",
             "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
-            "nearest, not verified, beside what was done and atomic commands in the published shares. Commands are "
+            "nearest, not verified, beside what was done and atomic commands in the published shares, of the present frame "
+            "alone. Commands are "
             "driven as arcs, not by a learned atomic policy (`benchmarks/cast/published.py`)",
             tuple(Share(CAST, kind, weight, stop_at_end=kind == "hindsight") for kind, weight in _PUBLISHED.items()),
+            _ONE_FRAME,
         ),
         Arm(
             BLIND,

@@ -70,6 +70,8 @@ class Rows:
     """(n, h, a)"""
     mask: np.ndarray
     """(n, h)"""
+    told: Sequence[int] | None = None
+    """Steps at which robots were told; None where each row begins."""
 
     def labels(self, source: str) -> Labels:
         """Return them as labels of one source."""
@@ -78,6 +80,7 @@ class Rows:
         return Labels(
             (self.kind,) * count, start, end, tuple(self.instruction), ("",) * count, self.action.astype(np.float32),
             self.mask.astype(bool), np.ones(count, np.float32), (source,) * count,
+            start if self.told is None else np.array(self.told, np.int32),
         )  # fmt: skip
 
 
@@ -145,13 +148,16 @@ def matched_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -
 
 
 def _really_done(episode: Episode, body: Embodiment, labels: Labels, pairs: list[tuple[int, int]]) -> Rows:
-    """Return a row with its own chunk for each (step, row of the labels); after what hindsight says, robots stand."""
+    """Return a row with its own chunk for each (step, row of the labels), told when that one was; after what hindsight
+    says, robots stand.
+    """
     pairs = [(step, row) for step, row in pairs if step < len(episode) - 1]
     step, row = np.array(pairs, np.int64).reshape(-1, 2).T
     end = np.minimum(labels.end[row].astype(np.int64), len(episode) - 1)
     chunk, mask = future_chunks(track_of(episode, body), body, step, end)
     mask |= np.array([labels.kind[one] == "hindsight" for one in row.tolist()], bool)[:, None]
-    return Rows("counterfactual", step.tolist(), None, [labels.instruction[one] for one in row.tolist()], chunk, mask)
+    words = [labels.instruction[one] for one in row.tolist()]
+    return Rows("counterfactual", step.tolist(), None, words, chunk, mask, labels.told[row].tolist())
 
 
 def told_rows(episode: Episode, body: Embodiment, rng: np.random.Generator) -> Rows:

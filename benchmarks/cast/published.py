@@ -5,7 +5,7 @@ command is then driven without looking where it leads, and nobody verifies it. T
 arc ends nearest to the line to the thing named first. The sightings behind a proposal are those of the whole episode,
 and a row holds at its own frame: both favour the recipe. The paper's learned atomic policy is replaced by the arcs of
 the data's own typical step, which end where their command says and do not look where they lead: whether that is for
-better or worse was not measured.
+better or worse was not measured. Policies see the present frame alone, as published.
 """
 
 from dataclasses import dataclass, replace

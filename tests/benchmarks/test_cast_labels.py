@@ -46,6 +46,7 @@ def test_decision_rows_are_where_something_begins():
     np.testing.assert_allclose(rows.action[1], np.minimum(CHUNK, [0.5, 0.0]), atol=1e-6)  # stands from step 9 on
     assert rows.mask.all()
     assert rows.labels("0" * 16).end.tolist() == [8, 12]
+    assert rows.labels("0" * 16).told.tolist() == [0, 0]  # when what holds there began
 
 
 def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwise():
@@ -56,6 +57,7 @@ def test_matched_rows_say_what_was_done_as_often_as_counterfactuals_say_otherwis
         (1, "go straight"), (3, "go to the red box"), (3, "go to the red box"), (7, "go straight")
     ]  # fmt: skip
     assert rows.mask.sum(axis=1).tolist() == [7, 8, 8, 1]  # after what hindsight says, it stands
+    assert rows.labels("0" * 16).told.tolist() == [0, 2, 2, 0]  # robots are told before, and remember it
     assert set(rows.labels("0" * 16).kind) == {"counterfactual"}
 
 

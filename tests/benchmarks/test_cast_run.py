@@ -150,6 +150,19 @@ def test_demonstrations_replay_and_end_with_a_stop(tmp_path):
         np.testing.assert_array_equal(episode.action[-7:, 0], 0.0)
 
 
+def test_who_demonstrates_a_chain_is_told_its_parts_in_turn(tmp_path):
+    plan = Demonstrations("rooms", ("chained",), 4)
+    demonstrate(tmp_path / "1.0.0", plan)
+    episodes, whole = read(tmp_path / "1.0.0"), {plan.task(at).text for at in range(4)}
+    assert episodes
+    for episode in episodes:
+        said = [span.text for span in episode.language]
+        assert len(said) == len(set(said)) >= 2
+        assert not set(said) & whole
+        ends = [span.end for span in episode.language]
+        assert [span.start for span in episode.language[1:]] == ends[:-1]
+
+
 @pytest.mark.parametrize("name", ["exact", "exact-demos"])
 def test_the_oracle_is_told_what_is_so(done, name):
     directory = Shelf(Means(done / "work"), "rooms", ("object",), 4, None if name == "exact-demos" else 1.0).get(name)
