@@ -197,7 +197,8 @@ def cells(logs: Logs, world: str, arguments: argparse.Namespace) -> Iterator[dic
             started = time.perf_counter()
             options = RelabelOptions(
                 logs.directory, logs.directory, captioner="scene", synthesizer=synthesizer,
-                scene=Faults(rate, rate, persistent), stride=arguments.stride, **(AS_TRAINED if arguments.as_trained else {}),
+                scene=Faults(rate, rate, persistent), stride=arguments.stride,
+                **(AS_TRAINED if arguments.as_trained else {}),
             )  # fmt: skip
             rows = audit(logs, options)
             if arguments.rows:

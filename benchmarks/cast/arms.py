@@ -75,7 +75,7 @@ ARMS: dict[str, Arm] = {
         ),
         Arm(
             "demos",
-            "an expert who was told one instruction an episode, as many episodes as there are logs; chains part by part",
+            "an expert who was told one instruction an episode, chains part by part; as many episodes as logs",
             (Share(DEMOS, "hindsight", 1, stop_at_end=True),),
         ),
         Arm(
@@ -87,9 +87,8 @@ ARMS: dict[str, Arm] = {
         Arm(
             "cast",
             "the published recipe: counterfactual words at segment starts, driven as the one atomic command that comes "
-            "nearest, not verified, beside what was done and atomic commands in the published shares, of the present frame "
-            "alone. Commands are "
-            "driven as arcs, not by a learned atomic policy (`benchmarks/cast/published.py`)",
+            "nearest, not verified, beside what was done and atomic commands in the published shares; present frame "
+            "alone. Commands are driven as arcs, not by a learned atomic policy (`benchmarks/cast/published.py`)",
             tuple(Share(CAST, kind, weight, stop_at_end=kind == "hindsight") for kind, weight in _PUBLISHED.items()),
             _ONE_FRAME,
         ),

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from benchmarks.cast.arms import ARMS
 from benchmarks.cast.cells import REACHED, Cell, Line
 from benchmarks.cast.data import Means, alone, sources
 from benchmarks.cast.drivers import DRIVERS
+from embodied_cf.evaluate.ledger import revision
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.otherwise import drive_otherwise
 from embodied_cf.evaluate.record import Record, Sight
@@ -71,12 +71,6 @@ def make(cell: Cell, means: Means, watch: Watch) -> Line:
 def run_of(arm: Arm, cell: Cell, work: Path) -> Run:
     """Return the run of a cell's training, which arms that only differ in how they drive share."""
     return Run(work / "cells" / replace(cell, arm=arm.trained_as or arm.name).name / "run")
-
-
-def revision() -> str:
-    """Return the commit of the code, "" outside a clone."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
 
 
 def _accelerator(name: DeviceName) -> str:

@@ -1,5 +1,6 @@
 """The ledger: each look at the split `test` leaves a line, since who looks often enough finds what fits it."""
 
+import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,12 @@ LEDGER = Path("docs/results/test_ledger.jsonl")
 
 
 def note_look(file: Path, plan: Mapping[str, Any], success: Mapping[str, Any]) -> None:
-    """Append what was looked at, and what was seen there by name."""
+    """Append what was looked at, by which code, and what was seen there by name."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    append_line(file, {"when": when, "plan": plan, "success": success})
+    append_line(file, {"when": when, "code": revision(), "plan": plan, "success": success})
+
+
+def revision() -> str:
+    """Return the commit of the code, "" outside a clone."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
