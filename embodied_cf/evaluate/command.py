@@ -10,6 +10,7 @@ from rich.table import Table
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.options import EvaluateOptions
@@ -17,7 +18,7 @@ from embodied_cf.evaluate.record import Record, read_records
 from embodied_cf.evaluate.report import write_report
 from embodied_cf.evaluate.run import RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
-from embodied_cf.evaluate.summary import compare, summarise
+from embodied_cf.evaluate.summary import NONE, compare, summarise
 
 SUMMARY, REPORT = "summary.json", "report.html"
 
@@ -32,6 +33,8 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
         name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble,
         options.backend,
     )  # fmt: skip
+    if NONE not in plan.controls:
+        raise UsageError(f"--controls without {NONE!r}, which every control is held against", remedy="Add it.")
     others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
     records = driven(options, plan, console)
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}

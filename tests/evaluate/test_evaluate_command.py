@@ -49,6 +49,7 @@ def test_a_look_at_test_that_no_ledger_notes_is_told(tmp_path, capsys, monkeypat
         (("test_evaluate_run:Still", "--suite", "moon"), "no suite 'moon'"),
         (("test_evaluate_run:Still", "--controls", "shout"), "unknown control 'shout'"),
         (("test_evaluate_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
+        (("test_evaluate_run:Still", "--controls", "shuffled"), "--controls without 'none'"),
         (("test_evaluate_run:Still", "--compare", "nowhere"), "no records of episodes"),
         (("test_evaluate_run:Still", "--guidance", "1.5"), "no run directory, so that --guidance 1.5 cannot be set"),
         (("http://127.0.0.1:9", "--guidance", "0"), "no run directory, so that --guidance 0 cannot be set"),
@@ -57,3 +58,4 @@ def test_a_look_at_test_that_no_ledger_notes_is_told(tmp_path, capsys, monkeypat
 def test_bad_input_is_named(tmp_path, capsys, arguments, told):
     assert evaluate(*arguments, "--out", tmp_path / "out") == 2
     assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
