@@ -1,4 +1,7 @@
-"""Run every benchmark and print its table: `python -m benchmarks [--quick] [--json DIR]`."""
+"""Run the benchmarks of speed, explanation and decisions named below: `python -m benchmarks [--quick] [--json DIR]`.
+
+The others (what trains policies, drives them, audits labels or takes hours) run by themselves, as their heads say.
+"""
 
 import argparse
 import subprocess
@@ -12,20 +15,11 @@ EXPLAIN = ("decisive_step", "planted_causes")
 
 def main() -> None:
     """Run each benchmark in a process of its own, so that none inherits another's memory or threads."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=", ".join((*SPEED, *EXPLAIN, *CRM)))
     parser.add_argument("--json", type=Path, help="directory for the results as JSON")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     arguments = parser.parse_args()
-    for name in (
-        "start_up",
-        "relabel_speed",
-        "vlm_dispatch",
-        "render_speed",
-        "env_speed",
-        "stream_speed",
-        *EXPLAIN,
-        *CRM,
-    ):
+    for name in (*SPEED, *EXPLAIN, *CRM):
         command = [sys.executable, "-m", f"benchmarks.{name}"]
         if arguments.json:
             arguments.json.mkdir(parents=True, exist_ok=True)

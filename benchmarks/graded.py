@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.envs.splits import as_split
 from embodied_cf.envs.tasks import Task
+from embodied_cf.errors import EmbodiedError, UsageError
 from embodied_cf.evaluate.graded import make_graded, score, try_all
 from embodied_cf.evaluate.graded_levels import LEVELS
 from embodied_cf.evaluate.ledger import LEDGER, note_look
@@ -26,6 +28,13 @@ Run = Callable[[Sequence[Task], Sequence[str]], Drives]
 
 
 def main(told: Sequence[str] | None = None) -> None:
+    try:
+        measure(options().parse_args(told))
+    except EmbodiedError as error:
+        raise SystemExit(str(error)) from None
+
+
+def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policy", nargs="?", default="expert", help="`expert`, or as `embodied-cf evaluate` takes it")
     parser.add_argument("--json", type=Path)
@@ -36,17 +45,28 @@ def main(told: Sequence[str] | None = None) -> None:
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=70_000)
     parser.add_argument("--ledger", type=Path, default=LEDGER, help="where a look at the split `test` leaves a line")
-    arguments = parser.parse_args(told)
+    return parser
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Let the policy try what the options ask for; print, note and write what came of it.
+
+    Raises UsageError for unknown names and for counts below 1.
+    """
+    for name, count in (("tasks", arguments.tasks), ("tries", arguments.tries)):
+        if count < 1:
+            raise UsageError(f"--{name} {count} is less than 1")
+    split = as_split(arguments.split)
     seeds = range(arguments.first_seed, arguments.first_seed + (3 if arguments.quick else arguments.tasks))
     run, tried = runner(arguments.policy), []
     for level in LEVELS:
-        made = [make_graded(level, arguments.world, arguments.split, seed) for seed in seeds]
+        made = [make_graded(level, arguments.world, split, seed) for seed in seeds]
         tasks = [one for one in made if one]
         tried += try_all(tasks, arguments.tries, run) if tasks else []
     result = score(tried)
     show(result)
-    if arguments.split == "test":
-        asked = {"benchmark": "graded", "policy": arguments.policy, "world": arguments.world, "split": arguments.split,
+    if split == "test":
+        asked = {"benchmark": "graded", "policy": arguments.policy, "world": arguments.world, "split": split,
                  "seeds": [seeds.start, seeds.stop], "tries": arguments.tries}  # fmt: skip
         note_look(arguments.ledger, asked, {level: row["success"] for level, row in result["levels"].items()})
     if arguments.json:

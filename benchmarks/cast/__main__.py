@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def asked(told: argparse.Namespace) -> list[Cell]:
-    """Return the cells that options ask for. Raises UsageError for unknown names."""
+    """Return the cells that options ask for. Raises UsageError for unknown names and for what is out of range."""
     worlds, families = tuple(told.worlds), tuple(told.families)
     scope = Scope(worlds, families, told.split, told.episodes, told.logs, told.preset)
     if told.ablations:

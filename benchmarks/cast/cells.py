@@ -14,6 +14,7 @@ from embodied_cf.evaluate.demo import OURS, THEIRS
 from embodied_cf.evaluate.suites import WORLDS
 from embodied_cf.evaluate.suites import Cell as Place
 from embodied_cf.language.instruction import FAMILIES, Family
+from embodied_cf.train.config import load_preset
 
 DEMO_STEPS = 2_200
 BUDGETS = {"demo": DEMO_STEPS, "double": 2 * DEMO_STEPS, "converged": 4 * DEMO_STEPS}
@@ -45,6 +46,10 @@ class Scope:
                                    ("split", (self.split,), SPLITS)):  # fmt: skip
             if unknown := set(given) - set(known):
                 raise UsageError(f"--{name}: no {', '.join(sorted(unknown))}", remedy=f"Known: {', '.join(known)}.")
+        for name, count in (("episodes", self.episodes), ("logs", self.logs)):
+            if count < 1:
+                raise UsageError(f"--{name} {count} is less than 1")
+        load_preset(self.preset)  # refuses an unknown one
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -124,7 +129,12 @@ def planned(scope: Scope) -> list[Cell]:
 
 
 def ablated(scope: Scope) -> list[Cell]:
-    """Return `embodied-cf`, each ablation of it, a quarter and a half of the logs, and longer training; one seed."""
+    """Return `embodied-cf`, each ablation of it, a quarter and a half of the logs, and longer training; one seed.
+
+    Raises UsageError for logs that have no quarter.
+    """
+    if scope.logs < 4:
+        raise UsageError(f"--logs {scope.logs}: --ablations take a quarter of the logs", remedy="Name 4 or more.")
     demo, *longer = BUDGETS.values()
     arms = [OURS, *(name for name, arm in ARMS.items() if arm.ablation)]
     cells = combined(scope, arms, (1.0,), (demo,), (0,)) + combined(scope, [OURS], (1.0,), longer, (0,))
@@ -133,9 +143,15 @@ def ablated(scope: Scope) -> list[Cell]:
 
 
 def combined(
-    scope: Scope, arms: Sequence[str], biases: Iterable[float], steps: Iterable[int], seeds: Iterable[int]
+    scope: Scope, arms: Sequence[str], biases: Sequence[float], steps: Iterable[int], seeds: Iterable[int]
 ) -> list[Cell]:
-    """Return every combination once; what does not matter to an arm is left out of its cells."""
+    """Return every combination once; what does not matter to an arm is left out of its cells.
+
+    Raises UsageError for a bias that is no share.
+    """
+    for bias in biases:
+        if not 0 <= bias <= 1:
+            raise UsageError(f"--bias {bias:g} is not between 0 and 1")
     whole = (
         Cell(scope, arm, bias, count, seed) for seed in seeds for bias in biases for count in steps for arm in arms
     )

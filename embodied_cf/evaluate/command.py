@@ -1,15 +1,17 @@
 """What `embodied-cf evaluate` does and shows."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from embodied_cf.datasets.files import write_json
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.ledger import LEDGER, note_look
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.options import EvaluateOptions
@@ -17,9 +19,11 @@ from embodied_cf.evaluate.record import Record, read_records
 from embodied_cf.evaluate.report import write_report
 from embodied_cf.evaluate.run import RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
-from embodied_cf.evaluate.summary import compare, summarise
+from embodied_cf.evaluate.summary import NONE, compare, summarise
 
 SUMMARY, REPORT = "summary.json", "report.html"
+ABREAST = 4
+"""Controls that a terminal has room for side by side."""
 
 
 def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
@@ -32,6 +36,8 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
         name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble,
         options.backend,
     )  # fmt: skip
+    if NONE not in plan.controls:
+        raise UsageError(f"--controls without {NONE!r}, which every control is held against", remedy="Add it.")
     others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
     records = driven(options, plan, console)
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}
@@ -59,16 +65,34 @@ def driven(options: EvaluateOptions, plan: Plan, console: Console) -> tuple[Reco
 
 def show(summary: dict[str, Any], console: Console) -> None:
     """Print success by cell and control."""
-    controls = list(summary["all"]["controls"])
-    table = Table("success, % (95 % interval)", "n", "as told", *controls, "following")
     rows = summary["cells"] if len(summary["cells"]) == 1 else {**summary["cells"], "all": summary["all"]}
+    controls = list(summary["all"]["controls"])
+    console.print(side_by_side(rows, controls) if len(controls) <= ABREAST else one_below_another(rows))
+    for other, gain in summary["compared"].items():
+        console.print(f"Gain over {other}: {points(gain['all'])} points (95 % interval), same episodes")
+
+
+def side_by_side(rows: Mapping[str, Any], controls: Sequence[str]) -> Table:
+    """Return a row for each cell, a column for each control."""
+    table = Table("success, % (95 % interval)", "n", "as told", *controls, "following")
     for name, part in rows.items():
         changed = [part["controls"].get(control) for control in controls]
         told = [share(part["success"]), *(share(one["success"]) if one else "" for one in changed)]
         table.add_row(name, str(part["success"]["n"]), *told, score(part["following"]))
-    console.print(table)
-    for other, gain in summary["compared"].items():
-        console.print(f"Gain over {other}: {points(gain['all'])} points (95 % interval), same episodes")
+    return table
+
+
+def one_below_another(rows: Mapping[str, Any]) -> Table:
+    """Return a row for each cell and control, and one for its language following."""
+    table = Table("success, % (95 % interval)", "control", "share", Column("n", justify="right"))
+    for name, part in rows.items():
+        success = {"as told": part["success"]} | {key: one["success"] for key, one in part["controls"].items()}
+        for row, (control, one) in enumerate(success.items()):
+            table.add_row("" if row else name, control, share(one), str(one["n"]))
+        if part["following"]:
+            table.add_row("", "following, 0 to 1", score(part["following"]), str(part["following"]["n"]))
+        table.add_section()
+    return table
 
 
 def share(estimate: dict[str, Any]) -> str:

@@ -65,6 +65,8 @@ class Control:
     """Returns the changed episode, or None where the control is not defined."""
     sight: Sight = lambda images: images
     """What becomes of the frames."""
+    least: int = 1
+    """Episodes that must be driven side by side."""
 
 
 def control(name: str) -> Control:
@@ -172,8 +174,6 @@ def _blank(images: Images) -> Images:
 
 
 def _of_another(images: Images) -> Images:
-    if len(images) < 2:
-        raise UsageError("one episode alone cannot see another's frames", remedy="Evaluate two or more side by side.")
     return np.roll(images, 1, axis=0)
 
 
@@ -186,7 +186,7 @@ CONTROLS = (
     Control("opposite", _opposite),
     Control("swapped-words", _swapped_words),
     Control("blank-image", _as_it_is, _blank),
-    Control("shuffled-image", _as_it_is, _of_another),
+    Control("shuffled-image", _as_it_is, _of_another, least=2),
     Control("distractor", _with_distractor),
     Control("no-distractor", _without_distractor),
 )

@@ -14,7 +14,8 @@ _REMEDY = "Name a run directory, package.module:factory, or the http:// address 
 
 
 def load(name: str, guidance: float = 1.0) -> Policy:
-    """Return a policy. Raises UsageError or CheckpointError if there is none, or if it is for another robot."""
+    """Return a policy. Raises UsageError or CheckpointError if there is none, or if it is for another robot, and
+    UsageError for a guidance other than 1 of what is no run."""
     policy = _find(name, guidance)
     if policy.embodiment.kind != "nav":
         raise UsageError(f"a policy for {policy.embodiment.name!r}, not for a robot that drives", where=name)
@@ -22,6 +23,9 @@ def load(name: str, guidance: float = 1.0) -> Policy:
 
 
 def _find(name: str, guidance: float) -> Policy:
+    if guidance != 1.0 and not Path(name).is_dir():
+        remedy = "Leave it out; `embodied-cf serve` takes --guidance for the run that it serves."
+        raise UsageError(f"no run directory, so that --guidance {guidance:g} cannot be set", where=name, remedy=remedy)
     if name.startswith(("http://", "https://")):
         from embodied_cf.policies.client import RemotePolicy
 

@@ -62,8 +62,9 @@ class Plan:
         if self.ensemble is not None:
             TemporalEnsemble(self.ensemble)  # refuses what is no number
         for name in self.controls:
-            if name != CHANCE:
-                control(name)
+            if name != CHANCE and self.episodes < control(name).least:
+                told = f"--episodes {self.episodes} is too few for the control {name!r}"
+                raise UsageError(told, remedy=f"It needs {control(name).least} or more.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""

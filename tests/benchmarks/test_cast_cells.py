@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.cast.__main__ import asked, estimate, parser
+from benchmarks.cast.__main__ import asked, estimate, main, parser
 from benchmarks.cast.ablations import ABLATIONS
 from benchmarks.cast.arms import ARMS, BLIND, ORACLE, PLANNER, datasets
 from benchmarks.cast.cells import BUDGETS, Cell, Scope, ablated, budget, combined, planned, read
@@ -74,7 +74,25 @@ def test_unknown_names_are_refused():
         Scope(worlds=("rooms", "mars"))
     with pytest.raises(UsageError, match="--split: no final"):
         Scope(split="final")
+    with pytest.raises(UsageError, match="no preset 'huge'"):
+        Scope(preset="huge")
     assert budget("5") == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--episodes 0", "--episodes 0 is less than 1."),
+        ("--logs -1", "--logs -1 is less than 1."),
+        ("--bias 0.5 1.5", "--bias 1.5 is not between 0 and 1."),
+        ("--bias nan", "--bias nan is not between 0 and 1."),
+        ("--ablations --logs 3", "--logs 3: --ablations take a quarter of the logs. Name 4 or more."),
+    ],
+)
+def test_numbers_out_of_range_are_told_in_one_line(options, told):
+    with pytest.raises(SystemExit) as ended:
+        main(["--list", *options.split()])
+    assert ended.value.code == told
 
 
 def test_results_hold_cells(tmp_path):

@@ -30,6 +30,22 @@ def test_graded_instructions(tmp_path, monkeypatch, split):
     assert all(look["success"]["1-constraint"]["n"] == 1 for look in found)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("no/such/run", "no/such/run: no run, factory or address."),
+        ("expert --world moon", "unknown world 'moon'"),
+        ("expert --split final", "unknown split 'final'"),
+        ("expert --tries 0", "--tries 0 is less than 1."),
+        ("expert --tasks 0", "--tasks 0 is less than 1."),
+    ],
+)
+def test_graded_instructions_name_bad_options(arguments, told):
+    with pytest.raises(SystemExit) as ended:
+        graded.main(arguments.split())
+    assert str(ended.value.code).startswith(told)
+
+
 def test_over_a_table(tmp_path, monkeypatch):
     mark = {"passes": True, "clean": True}
     line = {"table": 0, "command": "hold", "chance": False} | {

@@ -2,9 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
+from recorded import several
+from rich.console import Console
 
 from embodied_cf.cli import main
+from embodied_cf.evaluate.command import ABREAST, show
+from embodied_cf.evaluate.controls import CONTROLS
+from embodied_cf.evaluate.summary import CHANCE, NONE, summarise
+
+CHANGES = [*(one.name for one in CONTROLS if one.name != NONE), CHANCE]
 
 
 def evaluate(*arguments):
@@ -42,6 +50,30 @@ def test_a_look_at_test_that_no_ledger_notes_is_told(tmp_path, capsys, monkeypat
     assert "ledger" not in capsys.readouterr().err
 
 
+def shown(controls, width=80):
+    """What the terminal shows of 20 episodes that all succeed as told, and under each control none of 19."""
+    records = several("1" * 20, world="corridors", family="referential")
+    records += [one for name in controls for one in several("0" * 19, name, world="corridors", family="referential")]
+    console = Console(width=width)
+    with console.capture() as told:
+        show({**summarise(records, np.random.default_rng(0)), "compared": {}}, console)
+    return told.get()
+
+
+def test_many_controls_stand_one_below_another():
+    told = [" ".join(line.replace("│", " ").split()) for line in shown(CHANGES).splitlines()]
+    assert "corridors/referential/dev as told 100 (84-100) 20" in told
+    assert [f"{name} 0 (0-17) 19" in told for name in CHANGES] == [True] * len(CHANGES)
+    assert any(line.startswith("following, 0 to 1 1.00") for line in told)
+
+
+def test_a_few_controls_stand_side_by_side():
+    few = CHANGES[:ABREAST]
+    (head,) = (line for line in shown(few, 200).splitlines() if "as told" in line)
+    assert all(name in head for name in few)
+    assert "control" not in head
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -49,9 +81,13 @@ def test_a_look_at_test_that_no_ledger_notes_is_told(tmp_path, capsys, monkeypat
         (("test_evaluate_run:Still", "--suite", "moon"), "no suite 'moon'"),
         (("test_evaluate_run:Still", "--controls", "shout"), "unknown control 'shout'"),
         (("test_evaluate_run:Still", "--episodes", "0"), "--episodes 0 is less than 1"),
+        (("test_evaluate_run:Still", "--controls", "shuffled"), "--controls without 'none'"),
         (("test_evaluate_run:Still", "--compare", "nowhere"), "no records of episodes"),
+        (("test_evaluate_run:Still", "--guidance", "1.5"), "no run directory, so that --guidance 1.5 cannot be set"),
+        (("http://127.0.0.1:9", "--guidance", "0"), "no run directory, so that --guidance 0 cannot be set"),
     ],
 )
 def test_bad_input_is_named(tmp_path, capsys, arguments, told):
     assert evaluate(*arguments, "--out", tmp_path / "out") == 2
     assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
