@@ -22,7 +22,7 @@ from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.evaluate.summary import NONE, compare, summarise
 
 SUMMARY, REPORT = "summary.json", "report.html"
-ABREAST = 4
+ABREAST = 3
 """Controls that a terminal has room for side by side."""
 
 
