@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ _REMEDY = "Name a run directory, package.module:factory, or the http:// address 
 
 def load(name: str, guidance: float = 1.0) -> Policy:
     """Return a policy. Raises UsageError or CheckpointError if there is none, or if it is for another robot, and
-    UsageError for a guidance other than 1 of what is no run."""
+    UsageError for a guidance other than 1 of what is no run, or that is not finite.
+    """
     policy = _find(name, guidance)
     if policy.embodiment.kind != "nav":
         raise UsageError(f"a policy for {policy.embodiment.name!r}, not for a robot that drives", where=name)
@@ -23,6 +25,8 @@ def load(name: str, guidance: float = 1.0) -> Policy:
 
 
 def _find(name: str, guidance: float) -> Policy:
+    if not math.isfinite(guidance):
+        raise UsageError(f"--guidance {guidance:g} is no number to steer by")
     if guidance != 1.0 and not Path(name).is_dir():
         remedy = "Leave it out; `embodied-cf serve` takes --guidance for the run that it serves."
         raise UsageError(f"no run directory, so that --guidance {guidance:g} cannot be set", where=name, remedy=remedy)

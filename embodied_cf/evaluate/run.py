@@ -61,6 +61,8 @@ class Plan:
             raise UsageError(f"--execute {self.execute} is less than 1")
         if self.ensemble is not None:
             TemporalEnsemble(self.ensemble)  # refuses what is no number
+        if len(set(self.controls)) < len(self.controls):
+            raise UsageError(f"--controls {' '.join(self.controls)} names one of them twice")
         for name in self.controls:
             if name != CHANCE and self.episodes < control(name).least:
                 told = f"--episodes {self.episodes} is too few for the control {name!r}"

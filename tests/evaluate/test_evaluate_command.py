@@ -84,6 +84,7 @@ def test_a_few_controls_stand_side_by_side():
         (("test_evaluate_run:Still", "--controls", "shuffled"), "--controls without 'none'"),
         (("test_evaluate_run:Still", "--compare", "nowhere"), "no records of episodes"),
         (("test_evaluate_run:Still", "--guidance", "1.5"), "no run directory, so that --guidance 1.5 cannot be set"),
+        (("test_evaluate_run:Still", "--guidance", "nan"), "--guidance nan is no number"),
         (("http://127.0.0.1:9", "--guidance", "0"), "no run directory, so that --guidance 0 cannot be set"),
     ],
 )

@@ -134,6 +134,8 @@ def test_plans_are_checked():
         Plan("p", SUITE, 1, controls=("shout",))
     with pytest.raises(UsageError, match=r"--episodes 1 is too few for .*'shuffled-image'\. It needs 2"):
         Plan("p", SUITE, 1, controls=("none", "shuffled-image"))
+    with pytest.raises(UsageError, match="names one of them twice"):
+        Plan("p", SUITE, 1, controls=("none", "none"))
     with pytest.raises(UsageError, match="--execute 0"):
         Plan("p", SUITE, 1, execute=0)
     with pytest.raises(UsageError, match="coefficient is nan"):
