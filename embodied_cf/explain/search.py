@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.policies import distribution, log_likelihood
 from embodied_cf.explain.rollout import Episodes, MakeEnvs, play
 
-_FIRST_LOOK = 40
-"""Fresh episodes after which a candidate that is clearly off is dropped."""
+_LOOKS = (40, 120)
+"""Fresh episodes after which a candidate that is clearly off is dropped: most are, and long before all are played."""
 _BETWEEN = 10
 """Mode paper: gradient steps after a failed look before the next one: few change little, and a look is dear."""
 _SLOWEST = 0.05
@@ -116,8 +117,8 @@ class _Search:
             add_low_rank(self.policy, options.rank, rng)
         self.weights = _free(self.policy, options.rank)
         self.envs = practice(options.episodes)
-        first = min(_FIRST_LOOK, options.confirm)
-        self.judges = [make(count) for count in (first, options.confirm - first) if count]
+        looks = [0, *(at for at in _LOOKS if at < options.confirm), options.confirm]
+        self.judges = [make(more - before) for before, more in pairwise(looks)]
         self.optimizer = torch.optim.Adam(self.weights, lr=options.rate)
         self.baseline: Baseline | None = None
         self.iterations = self.steps = 0
