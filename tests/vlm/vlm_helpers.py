@@ -36,7 +36,7 @@ class Loopback:
         return ClientOptions(**(quick | changes))
 
     def requests(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return [json.loads(line) for line in _whole_lines(self.log)] if self.log.exists() else []
 
     def asked_twice(self) -> list[str]:
         """Questions that were answered well more than once."""
@@ -85,3 +85,9 @@ def segments_of(*runs: tuple[int, str]) -> Segments:
     ends = [end for end, _ in runs]
     commands = tuple(command for _, command in runs)
     return Segments(np.array([0, *ends[:-1]]), np.array(ends), commands, ("",) * len(runs))
+
+
+def _whole_lines(log):
+    """The server may be at the last line right now."""
+    *lines, _unfinished = log.read_text().split("\n")
+    return lines
