@@ -58,8 +58,7 @@ say that it is the better one.
 All policies look through one detector, taught with exact geometry of rendered training layouts
 (`embodied_cf.train.detector`); the labels of all arms but `oracle` know none.
 
-`demos` heard whole chains in a third of its frames until 2026-11-27, which nobody is told when driving. Five cells,
-whose code reads "888bd0c, driven by 02b7515", were driven anew with later code than they were trained with.
+Five cells, whose code reads "888bd0c, driven by 02b7515", were driven anew with later code than they were trained with.
 
 `atomic+captioner` was told chains whole until 2026-11-27, of which it knows the first part only: that it carries none
 out is by construction, until it has been driven again.
