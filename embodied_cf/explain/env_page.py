@@ -141,8 +141,10 @@ def _films(told: EnvExplanation, what: Reexecution, names: Sequence[str]) -> lis
     """Return the episode and the corrected one, with what they do where they part, and frames of the same steps; none
     if it cannot be drawn.
     """
-    if drawn(what.make_env) is None:
+    probe = drawn(what.make_env)
+    if probe is None:
         return []
+    probe.close()
     if told.decisive is None:
         return [("what happened", "", _filmed(told, what, set(spread_steps(len(told.log.actions) + 1, FRAMES))))]
     step, action = told.decisive
