@@ -1,6 +1,5 @@
 """What `embodied-cf explain episode --env ID` shows a person."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,7 +8,6 @@ from typing import TypeVar, cast
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces import Discrete
 from rich.console import Console
 
 from embodied_cf.datasets.files import check_writable, write_json
@@ -19,67 +17,73 @@ from embodied_cf.envs.rollouts import Actor, PolicyMaker
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.load import factory
 from embodied_cf.explain.checkpoints import load_policy
+from embodied_cf.explain.choices import choices_in
 from embodied_cf.explain.command_episode import EpisodeOutputs
+from embodied_cf.explain.env_episode import explain_env_episode, in_words
 from embodied_cf.explain.env_page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.learned import explain_learned, learn_env
 from embodied_cf.explain.learned import in_words as learned_in_words
 from embodied_cf.explain.learned_data import Lived, Source, repeats
-from embodied_cf.explain.options import LearnOptions
+from embodied_cf.explain.options import EnvOptions, LearnOptions
 from embodied_cf.explain.policies import acting
-from embodied_cf.explain.reexecute import Log, Reexecution, explain_env_episode, in_words
+from embodied_cf.explain.reexecute import Log, Reexecution
 from embodied_cf.explain.rollout import check_fits
-from embodied_cf.explain.success import count_actions
 
 Episode = TypeVar("Episode", Log, Lived)
 
 
 def run_env_episode(
     policy: str,
-    env: str,
+    outside: EnvOptions,
     seed: int,
     search: int,
     outputs: EpisodeOutputs,
     learning: LearnOptions | None = None,
-    succeeds_at: float | None = None,
 ) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
-    `policy` is a checkpoint as `explain policy` takes them, whose actions are drawn, or names a function that makes a
+    `policy` is a checkpoint as `explain policy` takes them, or names a function that makes a
     policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If episodes may be collected to learn from, an
     environment that does not repeat itself is explained by a model.
     """
-    _check(seed, succeeds_at)
+    _check(seed, outside, learning)
     check_writable(outputs.json, outputs.html)
+    env = outside.env or ""
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
-    maker, console = _maker(policy, make_env), Console(stderr=True)  # whose module may register the environment
-    count_actions(make_env)  # before any episode is played
-    asked = Asked(policy, env, seed, _names(make_env()))
+    maker, console = (
+        _maker(policy, make_env, outside.greedy),
+        Console(stderr=True),
+    )  # whose module may register the environment
+    asked = Asked(policy, env, seed, choices_in(make_env).names)  # before any episode is played
     roots = range(seed, seed + max(search, 1))
     if learning and learning.learn:
-        source = Source(make_env, maker, succeeds_at=succeeds_at)
+        source = Source(make_env, maker, succeeds_at=outside.succeeds_at)
         root, lived = _failed(roots, source.live)
         if not repeats(source, root, lived):
             return _by_model(source, lived, learning, replace(asked, seed=root), console, outputs)
-    episode = Reexecution(make_env, maker, seed, succeeds_at=succeeds_at)
+    episode = Reexecution(make_env, maker, seed, succeeds_at=outside.succeeds_at)
     root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
-    return _by_replay(replace(episode, seed=root), replace(asked, seed=root), console, outputs)
+    return _by_replay(replace(episode, seed=root), outside.hold, replace(asked, seed=root), console, outputs)
 
 
-def _check(seed: int, succeeds_at: float | None) -> None:
+def _check(seed: int, outside: EnvOptions, learning: LearnOptions | None) -> None:
     if seed < 0:
         raise UsageError(f"--seed is {seed}, and environments take none below 0")
-    if succeeds_at is not None and not math.isfinite(succeeds_at):
-        raise UsageError(f"--succeeds-at is {succeeds_at}, which is no return")
+    if outside.hold > 1 and learning and learning.learn:
+        raise UsageError("--hold is for exact re-execution: a learned model corrects single steps",
+                         remedy="Leave out --hold or --learn.")  # fmt: skip
 
 
-def _maker(name: str, make_env: Callable[[], gymnasium.Env]) -> PolicyMaker:
+def _maker(name: str, make_env: Callable[[], gymnasium.Env], greedy: bool) -> PolicyMaker:
     if Path(name).suffix in (".safetensors", ".zip"):
         policy, envs = load_policy(name), RestingEnvs(make_env, 1)
         check_fits(policy, envs)
         envs.close()
-        return acting(policy)
+        return acting(policy, greedy)
+    if greedy:
+        raise UsageError("--greedy is for checkpoints", where=name, remedy="Let the function make a greedy policy.")
     remedy = "Name a function of (environment, generator) that returns a function of observations, or a checkpoint."
     make = factory(name, ("env", "rng"), remedy)
 
@@ -101,10 +105,11 @@ def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]
                       remedy="Raise --search, or say what success is (--succeeds-at).")  # fmt: skip
 
 
-def _by_replay(episode: Reexecution, asked: Asked, console: Console, outputs: EpisodeOutputs) -> int:
-    with console.status("re-executing with other actions"):
-        told = explain_env_episode(episode)
-    text = in_words(told, asked.names)
+def _by_replay(episode: Reexecution, hold: int, asked: Asked, console: Console, outputs: EpisodeOutputs) -> int:
+    with console.status("re-executing with other actions") as status:
+        told = explain_env_episode(episode, hold, tell=lambda done, of: status.update(
+            f"re-executing with other actions: {done} of {of} decisions"))  # fmt: skip
+    text = in_words(told)
     console.print(f"Seed {asked.seed}. {text}", markup=False)
     if outputs.json:
         write_json(outputs.json, asked.to_json() | told.to_json())
@@ -125,14 +130,3 @@ def _by_model(
     if outputs.html:
         write_learned_page(told, asked, text, outputs.html)
     return 0
-
-
-def _names(env: gymnasium.Env) -> list[str]:
-    """Return the actions' names where the environment has them, as minigrid does."""
-    listed = getattr(env.unwrapped, "actions", None) or getattr(getattr(env, "inner", env).unwrapped, "actions", None)
-    space = env.action_space
-    assert isinstance(space, Discrete)
-    env.close()
-    if listed is not None and hasattr(listed, "__members__"):
-        return list(listed.__members__)
-    return [f"action {at}" for at in range(int(space.n))]

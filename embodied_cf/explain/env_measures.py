@@ -13,7 +13,10 @@ def env_measures(
     placebo: float,
     cost: int,
 ) -> Measures:
-    """Measure what is known of T steps: the share of outcomes in which the failure is averted by each of A actions."""
+    """Measure what is known of T decisions: the share of outcomes in which each of A choices averts the failure.
+
+    taken: the choice that was made at each, -1 where what was done is none of them.
+    """
     reading = _readers(averted > 0.5, taken)
     foreseen, blindly = (reading.told, reading.blind) if reading else (None, None)
     if decisive is None:
@@ -25,7 +28,7 @@ def env_measures(
         validity=float(averted[step, action]),
         proximity=None,
         sparsity=1 / len(taken),
-        plausibility=float((others == action).mean()) if len(others) else None,
+        plausibility=float((others == action).mean()) if (others >= 0).any() else None,
         diversity=None,
         placebo=placebo,
         stability=_beside(averted.max(axis=1) > 0.5, step),

@@ -13,9 +13,10 @@ from jaxtyping import Float64
 
 from embodied_cf.datasets.files import write_text
 from embodied_cf.datasets.film import spread_steps
+from embodied_cf.explain.env_episode import EnvExplanation
 from embodied_cf.explain.film import FRAMES, Film, Filmed, drawn, shown
 from embodied_cf.explain.learned import LearnedExplanation, Verdict
-from embodied_cf.explain.reexecute import EnvExplanation, Reexecution
+from embodied_cf.explain.reexecute import Correction, Reexecution
 from embodied_cf.explain.template import template
 
 _HIGH, _WIDE, _WIDEST = 18, 960.0, 18.0
@@ -66,7 +67,7 @@ class Interval:
 def write_env_page(told: EnvExplanation, what: Reexecution, asked: Asked, text: str, path: Path) -> None:
     """Write the page of an exact explanation; films are left out where the environment cannot be drawn."""
     kinds = np.where(told.averted, "mends", "fails").tolist()
-    _write(path, asked, told.decisive, told.log.actions, kinds, told.necessity, _films(told, what, asked.names),
+    _write(path, asked, told.decisive, told.taken.tolist(), kinds, told.necessity, _films(told, what), hold=told.hold,
            text=text, measures=told.measures.rows(), mark=None, intervals=[])  # fmt: skip
 
 
@@ -97,13 +98,14 @@ def _write(
     kinds: Sequence[Sequence[str]],
     share: Float64[np.ndarray, " t"],
     films: list[tuple[str, str, Film]],
+    hold: int = 1,
     **more: object,
 ) -> None:
     side = _side(len(taken))
     bars = [(round(side * at, 2), round(_HEIGHT * (1 - value), 1), round(_HEIGHT * value, 1))
             for at, value in enumerate(share.tolist()) if value]  # fmt: skip
     page = template("env_episode.html.j2").render(
-        asked=asked, decisive=decisive, runs=_runs(kinds, asked.names, taken), films=films,
+        asked=asked, decisive=decisive, runs=_runs(kinds, asked.names, taken, hold), films=films, hold=hold,
         side=side, high=_HIGH, height=_HEIGHT, wide=side * len(taken), bars=bars, ticks=_ticks(len(taken)),
         frames=max((len(it) for *_, it in films), default=0), **more,
     )  # fmt: skip
@@ -118,16 +120,16 @@ def _side(steps: int) -> float:
     return min(_WIDEST, _WIDE / steps)
 
 
-def _runs(kinds: Sequence[Sequence[str]], names: Sequence[str], taken: Sequence[int]) -> list[Run]:
-    """Return steps in a row as one: an episode of a thousand steps is still a page. kinds: by step and action."""
+def _runs(kinds: Sequence[Sequence[str]], names: Sequence[str], taken: Sequence[int], hold: int) -> list[Run]:
+    """Return decisions in a row as one, so that long episodes are still a page. kinds: by decision and choice."""
     side, runs = _side(len(kinds)), []
     for row, name in enumerate(names):
         column = ["taken" if taken[at] == row else kind[row] for at, kind in enumerate(kinds)]
         for kind, group in groupby(enumerate(column), key=itemgetter(1)):
-            steps = [at for at, _ in group]
-            where = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
-            title = f"{where}, {name}: {_OUTCOME[kind]}"
-            runs.append(Run(round(side * steps[0], 2), row * _HIGH, round(side * len(steps), 2), kind, title))
+            held = [at for at, _ in group]
+            first, last = held[0] * hold, held[-1] * hold + hold - 1
+            title = f"{f'step {first}' if first == last else f'steps {first} to {last}'}, {name}: {_OUTCOME[kind]}"
+            runs.append(Run(round(side * held[0], 2), row * _HIGH, round(side * len(held), 2), kind, title))
     return runs
 
 
@@ -137,7 +139,7 @@ def _intervals(told: LearnedExplanation, step: int, names: Sequence[str]) -> lis
             for at, name in enumerate(names) if at != told.lived.action[step]]  # fmt: skip
 
 
-def _films(told: EnvExplanation, what: Reexecution, names: Sequence[str]) -> list[tuple[str, str, Film]]:
+def _films(told: EnvExplanation, what: Reexecution) -> list[tuple[str, str, Film]]:
     """Return the episode and the corrected one, with what they do where they part, and frames of the same steps; none
     if it cannot be drawn.
     """
@@ -145,21 +147,22 @@ def _films(told: EnvExplanation, what: Reexecution, names: Sequence[str]) -> lis
     if probe is None:
         return []
     probe.close()
-    if told.decisive is None:
+    correction = told.correction
+    if told.decisive is None or correction is None:
         return [("what happened", "", _filmed(told, what, set(spread_steps(len(told.log.actions) + 1, FRAMES))))]
-    step, action = told.decisive
-    after = len(what.run(told.log, step, action).actions)
-    steps = {step, *spread_steps(max(len(told.log.actions), after) + 1, FRAMES)}
-    return [("what happened", names[told.log.actions[step]], _filmed(told, what, steps)),
-            ("with the correction", names[action], _filmed(told, what, steps, step, action))]  # fmt: skip
+    decision, choice = told.decisive
+    after = len(what.run(told.log, correction).actions)
+    steps = {correction.step, *spread_steps(max(len(told.log.actions), after) + 1, FRAMES)}
+    return [("what happened", told.done(decision), _filmed(told, what, steps)),
+            ("with the correction", told.choices.names[choice], _filmed(told, what, steps, correction))]  # fmt: skip
 
 
-def _filmed(told: EnvExplanation, what: Reexecution, steps: set[int], step: int = -1, action: int = -1) -> Film:
+def _filmed(told: EnvExplanation, what: Reexecution, steps: set[int], correction: Correction | None = None) -> Film:
     films: list[Filmed] = []
 
     def make() -> Filmed:
         films.append(Filmed(partial(what.make_env, render_mode="rgb_array")(), steps))
         return films[-1]
 
-    replace(what, make_env=make).run(told.log, step, action)
+    replace(what, make_env=make).run(told.log, correction)
     return shown(films[-1].frames)

@@ -19,13 +19,13 @@ from jaxtyping import Float64, Int64
 from embodied_cf.counterfactual.bijective import FlowOptions
 from embodied_cf.counterfactual.copula import bounds
 from embodied_cf.datasets.randomness import generator
+from embodied_cf.explain.choices import Listed
 from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.learned_data import GOES_ON, SUCCEEDS, Lived, Source, Transitions
 from embodied_cf.explain.learned_model import Fit, Model, check, learn
 from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.options import LearnOptions
-from embodied_cf.explain.success import chosen
 
 Verdict = Literal["yes", "no", "undecided"]
 MARK = "learned model, not exact"
@@ -109,11 +109,11 @@ class LearnedExplanation:
 
 def learn_env(source: Source, options: LearnOptions, seed: int, flow: FlowOptions | None = None) -> Learned:
     """Collect episodes, learn, measure on others. Raises ReplayError, saying why, if the model is not fit for use."""
-    actions = source.actions()
+    choices = source.choices()
     held = max(1, round(_HELD_OUT * options.learn))
     lived = list(_collected(source, options, seed))
     rng = generator(seed, "explain", "learned", "fit")
-    model = learn(Transitions.of(lived[held:]), actions, rng, flow or FlowOptions(steps=options.fit))
+    model = learn(Transitions.of(lived[held:]), len(choices.names), rng, flow or FlowOptions(steps=options.fit))
     plain = [it for it in lived[::2] if len(it.action)]
     longest = min(source.max_steps, max(len(it.action) for it in lived))
     real = float(np.mean([it.success for it in plain]))
@@ -180,6 +180,7 @@ class _Rollout:
             for observation in seen:
                 act(observation.reshape(shape).astype(kind))
         state, ends = start.copy(), np.full(len(start), GOES_ON)
+        choices = Listed.of(self.model.actions)
         left = np.array([self.longest - len(seen) for seen in past])
         for step in range(int(left.max())):
             going = np.flatnonzero((ends == GOES_ON) & (step < left))
@@ -187,7 +188,7 @@ class _Rollout:
                 break
             action = np.zeros(len(start), np.int64)
             for row in going.tolist():
-                action[row] = chosen(wheels[row], state[row].reshape(shape).astype(kind), self.model.actions)
+                action[row] = choices.read(wheels[row](state[row].reshape(shape).astype(kind)))
             if step == 0 and first is not None:
                 action = first
             chance = rng.uniform(_LEAST, 1 - _LEAST, state.shape)

@@ -10,8 +10,9 @@ from jaxtyping import Float64, Int64
 
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.rollouts import PolicyMaker
+from embodied_cf.explain.choices import Listed, choices_of
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.success import LONGEST, Rule, chosen, count_actions, endless, rule_of, succeeded
+from embodied_cf.explain.success import LONGEST, Rule, endless, rule_of, succeeded
 
 GOES_ON, SUCCEEDS, FAILS = 0, 1, 2
 """What a step does to its episode."""
@@ -67,15 +68,15 @@ class Source:
     succeeds_at: float | None = None
     """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
-    def actions(self) -> int:
-        """Return how many actions there are. Raises ReplayError for spaces that the model has no numbers for."""
+    def choices(self) -> Listed:
+        """Return the actions that there are. Raises ReplayError for spaces that the model has no numbers for."""
         env = self.make_env()
-        seen = env.observation_space
+        seen, choices = env.observation_space, _listed(env)
         env.close()
         if not isinstance(seen, Box):
             raise ReplayError(f"observations are {seen}, and not numbers of which a model can be learnt",
                               remedy="Wrap the environment so that it shows its state as a Box.")  # fmt: skip
-        return count_actions(self.make_env)
+        return choices
 
     def live(self, seed: int, explore: float = 0.0) -> Lived:
         """Live one episode; a share of its actions is drawn at random, so that others than the policy's are seen."""
@@ -84,12 +85,12 @@ class Source:
         act = self.policy(env, generator(seed, "explain", "learned"))
         seen, returned, over = [_flat(observation)], 0.0, False
         actions: list[int] = []
-        choices = int(env.action_space.n)  # type: ignore[attr-defined]
+        choices = _listed(env)
         while not over:
             if len(actions) == self.max_steps:
                 raise endless(self.max_steps)
-            wanted = chosen(act, observation, choices)
-            actions.append(int(rng.integers(choices)) if rng.random() < explore else wanted)
+            wanted = choices.read(act(observation))
+            actions.append(int(rng.integers(len(choices.names))) if rng.random() < explore else wanted)
             observation, reward, terminated, truncated, info = env.step(actions[-1])
             seen.append(_flat(observation))
             over = terminated or truncated
@@ -105,6 +106,14 @@ def repeats(source: Source, seed: int, lived: Lived) -> bool:
     """Return whether the same seed gives the same episode once more."""
     again = source.live(seed)
     return np.array_equal(again.observation, lived.observation) and np.array_equal(again.action, lived.action)
+
+
+def _listed(env: gymnasium.Env) -> Listed:
+    choices = choices_of(env)
+    if isinstance(choices, Listed):
+        return choices
+    raise ReplayError(f"actions are {choices.space}, and a model is learnt of a few that can be counted",
+                      remedy="Leave out --learn if the environment repeats itself.")  # fmt: skip
 
 
 def _flat(observation: object) -> Float64[np.ndarray, " o"]:

@@ -113,6 +113,31 @@ class EpisodeOptions:
 
 
 @dataclass(frozen=True)
+class EnvOptions:
+    """Of environments from outside."""
+
+    env: str | None = None
+    """Gymnasium id of an environment, instead of the simulator; re-executed from its seed. Of continuous actions the
+    least, middle and greatest values are tried."""
+    succeeds_at: float | None = None
+    """With --env: the return from which on an episode succeeds. Default: what the environment says in `info`, else its
+    reward threshold, else an end with a positive reward."""
+    hold: int = 1
+    """With --env: steps that a correction lasts; there is one decision every so many steps."""
+    greedy: bool = False
+    """With --env and a checkpoint: do the likeliest action (of a Gaussian the mean), and draw none."""
+
+    def __post_init__(self) -> None:
+        if self.succeeds_at is not None and not math.isfinite(self.succeeds_at):
+            raise UsageError(f"--succeeds-at is {self.succeeds_at}, which is no return")
+        if self.hold < 1:
+            raise UsageError(f"--hold is {self.hold}, and a correction lasts at least one step")
+        if self.env is None and (self.succeeds_at, self.hold, self.greedy) != (None, 1, False):
+            raise UsageError("--succeeds-at, --hold and --greedy are for --env",
+                             remedy="The simulator's instructions say what success is.")  # fmt: skip
+
+
+@dataclass(frozen=True)
 class LearnOptions:
     """Of environments that do not repeat themselves: what to learn a model of them from."""
 

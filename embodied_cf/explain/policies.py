@@ -75,14 +75,17 @@ def sample(given: Explainable, rng: np.random.Generator) -> Tensor:
     return (given.mean + given.stddev * noise).to(given.mean.dtype)
 
 
-def acting(policy: nn.Module) -> PolicyMaker:
-    """Return a maker of actors that draw one of few actions at each array that they see, by the episode's generator."""
+def acting(policy: nn.Module, greedy: bool = False) -> PolicyMaker:
+    """Return a maker of actors that draw an action at each array that they see, by the episode's generator.
+
+    greedy: they do the likeliest instead.
+    """
 
     def make(env: gymnasium.Env, rng: np.random.Generator) -> Actor:
-        def act(observation: Any) -> int:
+        def act(observation: Any) -> np.ndarray:
             with torch.no_grad():
                 given = distribution(policy, torch.as_tensor(np.asarray(observation, np.float32))[None])
-                return int(sample(given, rng)[0])
+                return (given.mode if greedy else sample(given, rng))[0].numpy()
 
         return act
 

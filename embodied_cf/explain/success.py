@@ -1,12 +1,10 @@
-"""Environments from outside: which actions can be tried one by one, and what counts as success."""
+"""Environments from outside: what counts as success, and when an episode has no end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium
-import numpy as np
-from gymnasium.spaces import Discrete
 
 from embodied_cf.explain.errors import ReplayError
 
@@ -66,24 +64,3 @@ def endless(steps: int) -> ReplayError:
     """Return the error of an episode that does not end."""
     return ReplayError(f"the episode has not ended after {steps} steps",
                        remedy="Give the environment a limit of time, such as gymnasium's TimeLimit.")  # fmt: skip
-
-
-def chosen(act: Callable[[Any], Any], observation: Any, actions: int) -> int:
-    """Return what a policy does. Raises ReplayError if that is none of so many actions."""
-    given = act(observation)
-    value = np.asarray(given)
-    if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() < actions:
-        raise ReplayError(f"the policy returns {given!r}, which is none of the actions 0 to {actions - 1}",
-                          remedy="Return one of them, as an integer.")  # fmt: skip
-    return int(value.item())
-
-
-def count_actions(make_env: Callable[[], gymnasium.Env]) -> int:
-    """Return how many actions there are. Raises ReplayError if they cannot be tried one by one."""
-    env = make_env()
-    space = env.action_space
-    env.close()
-    if not isinstance(space, Discrete) or space.start != 0:
-        raise ReplayError(f"actions are {space}, and not a few that can be tried one by one",
-                          remedy="Wrap the environment so that it has discrete actions.")  # fmt: skip
-    return int(space.n)

@@ -8,6 +8,7 @@ import tyro
 
 from embodied_cf.errors import UsageError
 from embodied_cf.explain.options import (
+    EnvOptions,
     EpisodeOptions,
     InputOptions,
     LearnOptions,
@@ -70,11 +71,7 @@ class ExplainEpisode:
     look: Annotated[EpisodeOptions, tyro.conf.arg(name="")] = field(default_factory=EpisodeOptions)
     search: int = 1
     """Explain the first episode that fails, of so many from --seed on."""
-    env: str | None = None
-    """Gymnasium id of an environment with discrete actions, instead of the simulator; re-executed from its seed."""
-    succeeds_at: float | None = None
-    """With --env: the return from which on an episode succeeds. Default: what the environment says in `info`, else its
-    reward threshold, else an end with a positive reward."""
+    outside: Annotated[EnvOptions, tyro.conf.arg(name="")] = field(default_factory=EnvOptions)
     model: Annotated[LearnOptions, tyro.conf.arg(name="")] = field(default_factory=LearnOptions)
     json: Path | None = None
     """Write everything here, for machines."""
@@ -85,23 +82,21 @@ class ExplainEpisode:
 
     def run(self) -> int:
         """Replay, print."""
-        if self.env is not None:
-            return self._run_outside(self.env)
-        if self.succeeds_at is not None:
-            raise UsageError("--succeeds-at is for --env", remedy="The simulator's instructions say what success is.")
+        if self.outside.env is not None:
+            return self._run_outside()
         from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
 
         outputs = EpisodeOutputs(self.json, self.html, self.picture)
         return run_episode(self.policy, self.task, self.look, self.search, outputs)
 
-    def _run_outside(self, env: str) -> int:
+    def _run_outside(self) -> int:
         from embodied_cf.explain.command_env import run_env_episode
         from embodied_cf.explain.command_episode import EpisodeOutputs
 
         if self.picture:
             raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
         outputs = EpisodeOutputs(self.json, self.html)
-        return run_env_episode(self.policy, env, self.task.seed, self.search, outputs, self.model, self.succeeds_at)
+        return run_env_episode(self.policy, self.outside, self.task.seed, self.search, outputs, self.model)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 import re
+from enum import IntEnum
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embodied_cf.explain.env_episode import explain_env_episode
 from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.env_page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.film import Filmed
 from embodied_cf.explain.learned import Learned, LearnedExplanation
 from embodied_cf.explain.learned_data import FAILS, Lived
-from embodied_cf.explain.reexecute import Reexecution, explain_env_episode
+from embodied_cf.explain.reexecute import Reexecution
 from embodied_cf.explain.success import Rule
 
 NAMES = ["left", "right", "<dig>"]
@@ -20,6 +22,7 @@ class Corridor(gymnasium.Env):
     """Places 0 to 4: digging finds the treasure at 2, at 4 is a hole. Brighter pictures are of further places."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    actions = IntEnum("Ways", NAMES, start=0)
     action_space = spaces.Discrete(3)
     observation_space = spaces.Box(0, 9, (1,))
 
@@ -48,9 +51,9 @@ def walks_on(env, rng):
     return lambda observation: 1
 
 
-def page(tmp_path, env=Corridor):
+def page(tmp_path, env=Corridor, hold=1):
     what = Reexecution(env, walks_on, seed=0)
-    told = explain_env_episode(what)
+    told = explain_env_episode(what, hold)
     write_env_page(told, what, Asked("mine:walks_on", "Corridor", 0, NAMES), "It <fails>.", tmp_path / "why.html")
     return (tmp_path / "why.html").read_text()
 
@@ -75,6 +78,15 @@ def test_every_outcome_is_on_the_page(tmp_path):
     assert ("taken", "steps 0 to 3, right: what was done") in titles
     assert len(titles) == 5
     assert "earliest correction: step 2, &lt;dig&gt;" in shown
+
+
+def test_decisions_that_last_are_told_in_steps(tmp_path):
+    shown = page(tmp_path, Undrawn, hold=2)
+    titles = re.findall(r'class="(mends|fails|taken)"[^>]*><title>(.*?)</title>', shown)
+    assert ("taken", "steps 0 to 3, right: what was done") in titles
+    assert ("mends", "steps 2 to 3, &lt;dig&gt;: averts the failure") in titles
+    assert "earliest correction: step 2, &lt;dig&gt;" in shown
+    assert "a decision of 2 steps" in shown
 
 
 def test_a_model_is_marked_and_its_bounds_are_drawn(tmp_path):

@@ -92,12 +92,19 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("input", "test_explain_kinds:seeker", "--tolerance", "0"), "tolerance positive"),
         (("input", "test_explain_kinds:listener", *TASK, "--decision", "999"), "decision 999 of an episode of"),
         (("episode", "test_explain_kinds:seeker", "--execute", "0"), "execute at least 1"),
-        (("episode", "test_explain_kinds:seeker", "--succeeds-at", "3"), "--succeeds-at is for --env"),
+        (
+            ("episode", "test_explain_kinds:seeker", "--succeeds-at", "3"),
+            "--succeeds-at, --hold and --greedy are for --env",
+        ),
         (("episode", "json:dumps"), "cannot be called without arguments: missing a required argument: 'obj'"),
         (("episode", "json:__name__"), "cannot be called without arguments: 'json' is not a callable object"),
         (("episode", "json:dumps", *CART), "json:dumps: cannot be called with (env, rng)"),
         (("episode", "test_explain_kinds:no_actor", *CART), "returns str, which is no policy"),
-        (("episode", "test_explain_kinds:digs", "--env", "Pendulum-v1"), "actions are Box"),
+        (("episode", "test_explain_kinds:digs", "--env", "Pendulum-v1", "--learn", "4"), "a model is learnt of a few"),
+        (("episode", "test_explain_kinds:digs", *CART, "--hold", "0"), "--hold is 0"),
+        (("episode", "test_explain_kinds:digs", *CART, "--hold", "2", "--learn", "4"), "Leave out --hold or --learn"),
+        (("episode", "test_explain_kinds:seeker", "--hold", "2"), "--hold and --greedy are for --env"),
+        (("episode", "test_explain_kinds:digs", *CART, "--greedy"), "--greedy is for checkpoints"),
         (("episode", "test_explain_kinds:digs", *CART, "--picture", "x.png"), "Ask for --html"),
         (("episode", "test_explain_kinds:digs", *CART, "--seed", "-3"), "--seed is -3"),
         (("episode", "test_explain_kinds:digs", *CART, "--succeeds-at", "nan"), "--succeeds-at is nan"),
@@ -116,6 +123,17 @@ def test_an_outside_environment_is_re_executed(tmp_path, capsys):
     code = run("episode", "test_reexecute:walks_on", "--env", "Corridor-v0", "--json", tmp_path / "c.json")
     assert code == 0
     assert json.loads((tmp_path / "c.json").read_text())["decisive"] == [2, 2]
-    assert "at step 2, action 2 instead of action 1" in " ".join(capsys.readouterr().err.split())
+    assert "at step 2, dig instead of right" in " ".join(capsys.readouterr().err.split())
     assert run("episode", "test_explain_kinds:digs", "--env", "Corridor-v0", "--search", "2") == 2
     assert "no episode fails from seed 0 to 1" in capsys.readouterr().err
+
+
+def test_a_greedy_checkpoint_of_continuous_actions(tmp_path):
+    swing = ("episode", f"{BASES}/Pendulum-v1.safetensors", "--env", "Pendulum-v1", "--succeeds-at=-250", "--greedy")
+    told = []
+    for name in ("one.json", "again.json"):
+        assert run(*swing, "--search", "9", "--hold", "50", "--json", tmp_path / name) == 0
+        told.append(json.loads((tmp_path / name).read_text()))
+    assert told[0] == told[1]
+    assert (told[0]["choices"], told[0]["hold"], len(told[0]["averted"])) == (["-2", "0", "2"], 50, 4)
+    assert all(-2 <= torque <= 2 for (torque,) in told[0]["actions"])

@@ -6,12 +6,13 @@ import pytest
 from balloon import GUST, MOVE, Balloon, Still, new_weather, timid, truth
 
 from embodied_cf.counterfactual.bijective import FlowOptions
+from embodied_cf.explain.env_episode import explain_env_episode
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.learned import Learned, LearnedExplanation, explain_learned, in_words, learn_env
 from embodied_cf.explain.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, Source, Transitions, repeats
 from embodied_cf.explain.learned_model import Fit, learn
-from embodied_cf.explain.options import LearnOptions
-from embodied_cf.explain.reexecute import Reexecution, explain_env_episode
+from embodied_cf.explain.options import EnvOptions, LearnOptions
+from embodied_cf.explain.reexecute import Reexecution
 from embodied_cf.explain.success import Rule
 
 SMALL = FlowOptions(2, 8, 300, 3e-2)
@@ -155,9 +156,9 @@ def test_spaces_that_cannot_be_learnt():
         observation_space = gymnasium.spaces.Dict({})
 
     with pytest.raises(ReplayError, match="actions are Box"):
-        Source(Steered, timid).actions()
+        Source(Steered, timid).choices()
     with pytest.raises(ReplayError, match="observations are Dict"):
-        Source(Told, timid).actions()
+        Source(Told, timid).choices()
 
 
 def test_the_command(tmp_path, capsys):
@@ -171,7 +172,7 @@ def test_the_command(tmp_path, capsys):
         out = tmp_path / "why.json"
         few = LearnOptions(learn=120, fit=150, imagine=2)
         outputs = EpisodeOutputs(out, tmp_path / "why.html")
-        code = run_env_episode("balloon:timid", "Balloon-v0", 0, 20, outputs, few)
+        code = run_env_episode("balloon:timid", EnvOptions("Balloon-v0"), 0, 20, outputs, few)
     finally:
         del gymnasium.registry["Balloon-v0"]
     assert code == 0

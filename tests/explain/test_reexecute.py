@@ -1,3 +1,4 @@
+from enum import IntEnum
 from functools import partial
 
 import gymnasium
@@ -5,15 +6,18 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from embodied_cf.explain.choices import Points
+from embodied_cf.explain.env_episode import explain_env_episode, in_words
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.reexecute import Reexecution, digest, explain_env_episode, in_words
+from embodied_cf.explain.reexecute import Correction, Reexecution, digest
 
-NAMES = ["left", "right", "dig"]
+Ways = IntEnum("Ways", ["left", "right", "dig"], start=0)
 
 
 class Corridor(gymnasium.Env):
     """Places 0..4; from 2 on, and there only, digging finds the treasure; at 4 is a hole."""
 
+    actions = Ways
     action_space = spaces.Discrete(3)
     observation_space = spaces.Dict({"at": spaces.Discrete(5), "said": spaces.Text(9)})
 
@@ -43,7 +47,7 @@ def test_the_only_step_that_could_have_been_done_otherwise_is_found():
     assert np.argwhere(told.averted).tolist() == [[2, 2]]
     assert told.necessity.tolist() == [0, 0, 0.5, 0]
     assert told.placebo is False
-    assert in_words(told, NAMES).startswith(
+    assert in_words(told).startswith(
         "It fails after 4 steps. Earliest single correction: at step 2, dig instead of right."
     )
 
@@ -60,7 +64,7 @@ def test_a_failure_that_no_single_action_averts():
 
     told = explain(Short, stays)
     assert told.decisive is None
-    assert "no single other action averts" in in_words(told, NAMES)
+    assert "no single other action averts" in in_words(told)
 
 
 def test_what_does_not_repeat_itself_is_refused():
@@ -88,17 +92,99 @@ def test_a_policy_that_draws_repeats_itself_by_its_generator():
 
 def test_what_cannot_be_explained_is_named():
     class Steered(Corridor):
-        action_space = spaces.Box(-1, 1, (2,))
+        action_space = spaces.Box(-1, np.inf, (2,))
 
     def digs_at_two(env, rng):
         return lambda observation: 2 if observation["at"] == 2 else 1
 
-    with pytest.raises(ReplayError, match=r"actions are Box.*discrete actions"):
+    with pytest.raises(ReplayError, match=r"actions are Box.*a Box with bounds"):
         explain(Steered)
     with pytest.raises(ReplayError, match="the episode succeeds"):
         explain(policy=digs_at_two)
-    with pytest.raises(ReplayError, match="4 steps of 3 actions are more than 5 episodes"):
+    with pytest.raises(ReplayError, match=r"4 decisions among 3 actions are more than 5 episodes.*--hold"):
         explain(most=5)
+
+
+def test_a_correction_may_be_held():
+    """Two steps back are needed where one is not enough: decisions last, and are as many fewer."""
+
+    class Pit(Corridor):
+        """Falls into the pit at 4 unless it was at 1 after the fourth step."""
+
+        def step(self, action):
+            self.at += (-1, 1, 0)[action]
+            self.done = getattr(self, "done", 0) + 1
+            saved = self.done == 4 and self.at == 0
+            return {"at": self.at, "said": "dig"}, float(saved), self.done == 4, False, {}
+
+    assert explain(Pit).decisive is None
+    told = explain(Pit, hold=2)
+    assert (told.averted.shape, told.taken.tolist()) == ((2, 3), [1, 1])
+    assert told.correction == Correction(0, 0, 2)
+    assert told.to_json()["decisive"] == (0, 0)
+    assert "at step 0, left instead of right for 2 steps. At 2 of 2 decisions some other action" in in_words(told)
+    assert "no other action that is held for 3 steps averts that" in in_words(explain(Pit, hold=3))
+
+
+def test_what_was_done_in_turn_is_none_of_the_choices():
+    def hesitates(env, rng):
+        ways = iter([1, 0, 1, 1, 1, 1])
+        return lambda observation: next(ways, 1)
+
+    told = explain(policy=hesitates, hold=2)
+    assert told.taken.tolist() == [-1, 1, 1]
+    assert told.done(0) == "right then left"
+    assert told.averted.tolist() == [[False] * 3, [False, False, False], [False, False, True]]
+    assert told.necessity.tolist() == [0, 0, 0.5]
+
+
+class Slider(gymnasium.Env):
+    """Slides by up to 1 a step; who is beyond 3.9 after six steps has got there."""
+
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    observation_space = spaces.Box(-9, 9, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        self.at, self.count = 0.0, 0
+        return np.array([0.0]), {}
+
+    def step(self, action):
+        assert action.dtype == np.float32
+        assert action.shape == (1,)
+        self.at += float(action[0])
+        self.count += 1
+        return np.array([self.at]), float(self.at > 3.9), self.count == 6, False, {}
+
+
+def creeps(env, rng):
+    return lambda observation: [0.65 - 0.05]
+
+
+def test_continuous_actions_are_corrected_to_their_ends_and_the_middle():
+    told = explain(Slider, creeps)
+    assert told.log.actions == (pytest.approx((0.6,)),) * 6
+    assert told.averted.tolist() == [[False, False, True]] * 6
+    assert told.taken.tolist() == [-1] * 6
+    assert told.necessity.tolist() == pytest.approx([1 / 3] * 6)
+    assert "at step 0, 1 instead of 0.6. At 6 of 6 steps" in in_words(told)
+    assert told.measures.plausibility is None
+    assert told.measures.cost == 6 * 3 + 2
+    assert explain(Slider, lambda env, rng: lambda observation: 0.0).decisive is None
+
+
+def test_choices_of_a_box():
+    assert Points.of(spaces.Box(-2, 2, (1,))).names == ("-2", "0", "2")
+    assert len(Points.of(spaces.Box(-1, 1, (2,))).names) == 9
+    many = Points.of(spaces.Box(-1, 1, (2, 2)))
+    assert many.names[:3] == ("(0, 0, 0, 0)", "action[0] = -1", "action[0] = 1")
+    wanted = many.read(np.array([[0.25, 5], [-5, 0]]))
+    assert wanted == (0.25, 1, -1, 0)
+    assert many.instead(5, wanted) == (0.25, 1, -1, 0)
+    assert many.instead(6, wanted) == (0.25, 1, 1, 0)
+    assert many.sent(wanted).tolist() == [[0.25, 1], [-1, 0]]
+    for given in ([0.0], None, "left", [0, 0, 0, np.nan], [[0, 1], [2]]):
+        with pytest.raises(ReplayError, match="which is no action of Box"):
+            many.read(given)
 
 
 def test_babyai_repeats_itself():
