@@ -41,6 +41,7 @@ def run_env_episode(
     search: int,
     outputs: EpisodeOutputs,
     learning: LearnOptions | None = None,
+    draws: int = 4,
 ) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
@@ -65,7 +66,7 @@ def run_env_episode(
             return _by_model(source, lived, learning, replace(asked, seed=root), console, outputs)
     episode = Reexecution(make_env, maker, seed, succeeds_at=outside.succeeds_at)
     root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
-    return _by_replay(replace(episode, seed=root), outside.hold, replace(asked, seed=root), console, outputs)
+    return _by_replay(replace(episode, seed=root), (outside.hold, draws), replace(asked, seed=root), console, outputs)
 
 
 def _check(seed: int, outside: EnvOptions, learning: LearnOptions | None) -> None:
@@ -105,9 +106,11 @@ def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]
                       remedy="Raise --search, or say what success is (--succeeds-at).")  # fmt: skip
 
 
-def _by_replay(episode: Reexecution, hold: int, asked: Asked, console: Console, outputs: EpisodeOutputs) -> int:
+def _by_replay(
+    episode: Reexecution, how: tuple[int, int], asked: Asked, console: Console, outputs: EpisodeOutputs
+) -> int:
     with console.status("re-executing with other actions") as status:
-        told = explain_env_episode(episode, hold, tell=lambda done, of: status.update(
+        told = explain_env_episode(episode, *how, tell=lambda done, of: status.update(
             f"re-executing with other actions: {done} of {of} decisions"))  # fmt: skip
     text = in_words(told)
     console.print(f"Seed {asked.seed}. {text}", markup=False)

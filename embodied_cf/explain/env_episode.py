@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,21 @@ from embodied_cf.explain.env_measures import env_measures
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.reexecute import Correction, Log, Reexecution
+
+_MORE = 0.5
+"""By how much the share of other draws under which a correction helps exceeds that of doing the same, at least."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A correction that averts the failure."""
+
+    decision: int
+    choice: int
+    share: float
+    """Of other draws of the policy after it under which it averts the failure, too."""
+    luck: float
+    """Of these draws under which doing the same does."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +42,19 @@ class EnvExplanation:
     """The choice that was made at each decision; -1 where what was done is none of them."""
     averted: Bool[np.ndarray, "d a"]
     """Whether the episode succeeds if choice a is made at decision d, and only there."""
+    found: Found | None
+    """The earliest single correction that averts the failure, and not by luck."""
+    draws: int
+    """Other draws of the policy by which that was judged; 0 for a policy that draws nothing."""
+    cost: int
+    """Episodes that were played for it."""
     placebo: bool
     """Whether the same actions again lead elsewhere: never, if it repeats itself."""
 
     @property
     def decisive(self) -> tuple[int, int] | None:
-        """Decision and choice of the earliest single correction that averts the failure."""
-        decisions, choices = np.nonzero(self.averted)
-        return (int(decisions[0]), int(choices[0])) if len(decisions) else None
+        """Decision and choice of that correction."""
+        return None if self.found is None else (self.found.decision, self.found.choice)
 
     @property
     def correction(self) -> Correction | None:
@@ -52,48 +73,82 @@ class EnvExplanation:
     @property
     def measures(self) -> Measures:
         """How good the explanation is."""
-        played = self.averted.size - int((self.taken >= 0).sum()) + 2
-        return env_measures(self.averted.astype(float), self.taken, self.decisive, self.placebo, played)
+        validity = None if self.found is None else self.found.share
+        return env_measures(self.averted.astype(float), self.taken, self.decisive, validity, self.placebo, self.cost)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the observations."""
         found = self.correction
         return {"success_rule": self.log.rule.in_words, "actions": list(self.log.actions),
                 "choices": list(self.choices.names), "hold": self.hold, "averted": self.averted.tolist(),
-                "decisive": found and (found.step, found.choice),
+                "decisive": found and (found.step, found.choice), "draws": self.draws,
+                "share": self.found and self.found.share, "luck": self.found and self.found.luck,
                 "necessity": self.necessity.tolist(), "placebo": self.placebo,
                 "measures": asdict(self.measures)}  # fmt: skip
 
 
-def _at(decision: int, choice: int, hold: int) -> Correction:
+def _at(decision: int, choice: int | None, hold: int) -> Correction:
     return Correction(decision * hold, choice, hold)
 
 
 def explain_env_episode(
-    what: Reexecution, hold: int = 1, most: int = 100_000, tell: Callable[[int, int], object] = lambda done, of: None
+    what: Reexecution,
+    hold: int = 1,
+    draws: int = 4,
+    most: int = 100_000,
+    tell: Callable[[int, int], object] = lambda done, of: None,
 ) -> EnvExplanation:
-    """Try every other choice at every decision of a failed episode, for `hold` steps, in at most so many episodes.
+    """Try every other choice at every decision of a failed episode, for `hold` steps; at most so many.
 
-    `tell` hears how many decisions are done, and of how many. Raises ReplayError if the episode succeeds, does not
-    repeat itself, has actions that cannot be listed, or is too long for that many.
+    What averts the failure is tried under other draws of the policy, if it draws: a correction helps under half of them
+    more than doing the same. `tell` hears how many decisions are done, and of how many. Raises ReplayError if the
+    episode succeeds, does not repeat itself, has actions that cannot be listed, or is too long.
     """
-    choices = choices_in(what.make_env)
+    choices, log = choices_in(what.make_env), _failure(what)
+    starts = range(0, len(log.actions), hold)
+    if len(starts) * len(choices.names) > most:
+        raise ReplayError(f"{len(starts)} decisions among {len(choices.names)} actions are more than {most} episodes",
+                          remedy="Hold corrections for more steps (--hold): decisions are fewer then.")  # fmt: skip
+    again = what.run(log)
+    taken = np.array([_taken(choices, log.actions[at : at + hold]) for at in starts])
+    averted = np.zeros((len(starts), len(choices.names)), bool)
+    for decision, done in enumerate(taken):
+        for choice in set(range(len(choices.names))) - {done}:
+            averted[decision, choice] = what.run(log, _at(decision, choice, hold)).success
+        tell(decision + 1, len(starts))
+    draws = draws if log.draws else 0
+    found, tried = _earliest(what, log, averted, hold, draws)
+    cost = averted.size - int((taken >= 0).sum()) + 2 + tried
+    return EnvExplanation(log, choices, hold, taken, averted, found, draws, cost, again != log)
+
+
+def _failure(what: Reexecution) -> Log:
     log = what.run()
     if log.success:
         raise ReplayError(f"the episode succeeds ({log.rule.in_words}): there is no failure to explain",
                           remedy="Choose another seed.")  # fmt: skip
-    decisions = -(-len(log.actions) // hold)
-    if decisions * len(choices.names) > most:
-        raise ReplayError(f"{decisions} decisions among {len(choices.names)} actions are more than {most} episodes",
-                          remedy="Hold corrections for more steps (--hold): decisions are fewer then.")  # fmt: skip
-    again = what.run(log)
-    taken = [_taken(choices, log.actions[at * hold : (at + 1) * hold]) for at in range(decisions)]
-    averted = np.zeros((decisions, len(choices.names)), bool)
-    for at, row in enumerate(taken):
-        for choice in set(range(len(choices.names))) - {row}:
-            averted[at, choice] = what.run(log, _at(at, choice, hold)).success
-        tell(at + 1, decisions)
-    return EnvExplanation(log, choices, hold, np.array(taken), averted, again != log)
+    return log
+
+
+def _earliest(
+    what: Reexecution, log: Log, averted: Bool[np.ndarray, "d a"], hold: int, draws: int
+) -> tuple[Found | None, int]:
+    """Return the earliest correction that helps under other draws, and how many episodes were played to find it."""
+    tried = 0
+
+    @cache
+    def share(decision: int, choice: int | None) -> float:
+        nonlocal tried
+        tried += draws
+        runs = (what.run(log, _at(decision, choice, hold), chance) for chance in range(draws))
+        return sum(run.success for run in runs) / draws
+
+    for decision, choice in np.argwhere(averted).tolist():
+        if not draws:
+            return Found(decision, choice, 1.0, 0.0), tried
+        if (helped := share(decision, choice)) - (luck := share(decision, None)) >= _MORE:
+            return Found(decision, choice, helped, luck), tried
+    return None, tried
 
 
 def _taken(choices: Choices, actions: tuple) -> int:
@@ -104,20 +159,31 @@ def _taken(choices: Choices, actions: tuple) -> int:
 
 def in_words(told: EnvExplanation) -> str:
     """Return the explanation as sentences."""
-    steps = len(told.log.actions)
+    fails = f"It fails after {len(told.log.actions)} steps"
     rule = f"It succeeds if {told.log.rule.in_words}."
-    if told.decisive is None:
+    if not told.averted.any():
         single = "single other action" if told.hold == 1 else f"other action that is held for {told.hold} steps"
-        return f"It fails after {steps} steps, and no {single} averts that. {rule}"
-    decision, choice = told.decisive
+        return f"{fails}, and no {single} averts that. {rule}"
+    of = f"at {np.count_nonzero(told.necessity)} of {len(told.taken)} {'steps' if told.hold == 1 else 'decisions'}"
+    if told.found is None:
+        return (
+            f"{fails}. {of.capitalize()} some other action averts that, but by luck: under {told.draws} other draws of "
+            f"the policy none helps in half of them more than doing the same. {rule}"
+        )
+    share = f"{of.capitalize()} some other action averts it{_most(told)}."
+    return f"{fails}. {_correction(told, told.found)} {share} {rule}"
+
+
+def _correction(told: EnvExplanation, found: Found) -> str:
     held = "" if told.hold == 1 else f" for {told.hold} steps"
-    averting = np.count_nonzero(told.necessity)
-    of = f"{averting} of {len(told.taken)} {'steps' if told.hold == 1 else 'decisions'}"
-    return (
-        f"It fails after {steps} steps. Earliest single correction: at step {decision * told.hold}, "
-        f"{told.choices.names[choice]} instead of {told.done(decision)}{held}. At {of} some other action averts the "
-        f"failure{_most(told)}. {rule}"
+    what = f"{told.choices.names[found.choice]} instead of {told.done(found.decision)}{held}"
+    helps = (
+        f": under {told.draws} other draws of the policy it averts the failure in {found.share:.0%}, and doing the "
+        f"same does in {found.luck:.0%}"
     )
+    where = f"Earliest single correction: at step {found.decision * told.hold}, {what}"
+    unjudged = " (not tried under other draws of the policy)" if told.log.draws else ""
+    return f"{where}{helps if told.draws else unjudged}."
 
 
 def _most(told: EnvExplanation) -> str:
@@ -125,4 +191,5 @@ def _most(told: EnvExplanation) -> str:
     (most,) = np.nonzero(told.necessity == told.necessity.max())
     if len(most) > 1 or np.count_nonzero(told.necessity) == 1:
         return ""
-    return f"; it mattered most at step {most[0] * told.hold}, where {told.necessity.max():.0%} of the other actions do"
+    share = told.necessity.max()
+    return f"; it mattered most at step {most[0] * told.hold}, where {share:.0%} of the other actions do"

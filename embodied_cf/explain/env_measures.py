@@ -10,6 +10,7 @@ def env_measures(
     averted: Float64[np.ndarray, "t a"],
     taken: Int64[np.ndarray, " t"],
     decisive: tuple[int, int] | None,
+    validity: float | None,
     placebo: float,
     cost: int,
 ) -> Measures:
@@ -25,7 +26,7 @@ def env_measures(
     others = np.delete(taken, step)
     return Measures(
         kind="actions",
-        validity=float(averted[step, action]),
+        validity=validity,
         proximity=None,
         sparsity=1 / len(taken),
         plausibility=float((others == action).mean()) if (others >= 0).any() else None,

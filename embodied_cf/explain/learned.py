@@ -91,7 +91,8 @@ class LearnedExplanation:
     @property
     def measures(self) -> Measures:
         """How good the explanation is, by the model."""
-        return env_measures(self.averted, self.lived.action, self.decisive, self.placebo, self.imagined)
+        validity = None if self.decisive is None else float(self.averted[self.decisive])
+        return env_measures(self.averted, self.lived.action, self.decisive, validity, self.placebo, self.imagined)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the model."""

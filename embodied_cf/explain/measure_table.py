@@ -34,7 +34,7 @@ MEANING: Mapping[Kind, Mapping[str, str]] = {
         "cost": "branches driven",
     },
     "actions": {
-        "validity": "share of outcomes of the correction in which the failure is averted; re-execution has one",
+        "validity": "share of other draws, of policy or model, under which the correction averts the failure",
         "proximity": "an action is another one or it is not: see sparsity",
         "sparsity": "share of the episode's actions that are corrected",
         "plausibility": "share of the episode's other actions that are the corrected one",

@@ -27,6 +27,8 @@ class Log:
     actions: tuple[Action, ...]
     seen: tuple[bytes, ...]
     """Digest of each of the T + 1 observations."""
+    draws: bool
+    """Whether the policy drew from its generator."""
     success: bool
     rule: Rule
     """By which it succeeded or failed."""
@@ -37,8 +39,8 @@ class Correction:
     """What is done instead of what the policy wants, from a step on."""
 
     step: int
-    choice: int
-    """Of `choices.choices_of`."""
+    choice: int | None
+    """Of `choices.choices_of`; None for what the policy wants."""
     steps: int = 1
     """How long."""
 
@@ -60,14 +62,16 @@ class Reexecution:
     succeeds_at: float | None = None
     """Return from which on an episode succeeds; None leaves that to the environment, see `rule_of`."""
 
-    def run(self, log: Log | None = None, correction: Correction | None = None) -> Log:
+    def run(self, log: Log | None = None, correction: Correction | None = None, chance: int | None = None) -> Log:
         """Play the episode; with a log, check that it repeats: with a correction up to that, else to its end.
 
+        chance: what the policy draws after the correction is of another generator than in the log.
         Raises ReplayError if environment or policy does something else than in the log, or the episode has no end.
         """
         env = self.make_env()
         observation, info = env.reset(seed=self.seed)
-        act, choices = self.make_policy(env, generator(self.seed, "explain", "reexecution")), choices_of(env)
+        rng, choices = self._generator(), choices_of(env)
+        act = self.make_policy(env, rng)
         actions: list[Action] = []
         seen = [digest(observation)]
         returned, over, span = 0.0, False, correction.span if correction else range(0)
@@ -78,7 +82,10 @@ class Reexecution:
             wanted = choices.read(act(observation))
             if log is not None and (correction is None or at <= correction.step):
                 _check(log, at, seen[-1], wanted)
-            actions.append(choices.instead(correction.choice, wanted) if correction and at in span else wanted)
+            if chance is not None and at in span[-1:]:
+                rng.bit_generator.state = self._generator(str(at), str(chance)).bit_generator.state
+            instead = correction.choice if correction and at in span else None
+            actions.append(wanted if instead is None else choices.instead(instead, wanted))
             observation, reward, terminated, truncated, info = env.step(choices.sent(actions[-1]))
             seen.append(digest(observation))
             over = terminated or truncated
@@ -86,7 +93,11 @@ class Reexecution:
         rule = rule_of(env, info, self.succeeds_at)
         env.close()
         success = succeeded(rule, returned, float(reward), terminated, info)
-        return Log(tuple(actions), tuple(seen), success, rule)
+        draws = rng.bit_generator.state != self._generator().bit_generator.state
+        return Log(tuple(actions), tuple(seen), draws, success, rule)
+
+    def _generator(self, *chance: str) -> np.random.Generator:
+        return generator(self.seed, "explain", "reexecution", *chance)
 
 
 def digest(observation: Any) -> bytes:

@@ -95,8 +95,8 @@ class ExplainEpisode:
 
         if self.picture:
             raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
-        outputs = EpisodeOutputs(self.json, self.html)
-        return run_env_episode(self.policy, self.outside, self.task.seed, self.search, outputs, self.model)
+        outputs, seed, draws = EpisodeOutputs(self.json, self.html), self.task.seed, self.look.draws
+        return run_env_episode(self.policy, self.outside, seed, self.search, outputs, self.model, draws)
 
 
 @dataclass(frozen=True)

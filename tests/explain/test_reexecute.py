@@ -90,6 +90,71 @@ def test_a_policy_that_draws_repeats_itself_by_its_generator():
     assert explain(policy=draws).placebo is False
 
 
+def tosses(env, rng):
+    return lambda observation: int(rng.integers(2))
+
+
+class Parity(gymnasium.Env):
+    """Who has done 1 an even number of times in six steps has won."""
+
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Box(0, 9, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        self.done = []
+        return np.zeros(1), {}
+
+    def step(self, action):
+        self.done.append(action)
+        return np.zeros(1), float(sum(self.done) % 2 == 0), len(self.done) == 6, False, {}
+
+
+def losing_seed():
+    return next(seed for seed in range(9) if not Reexecution(Parity, tosses, seed).run().success)
+
+
+def test_what_averts_a_failure_by_luck_is_no_correction():
+    """Doing the other thing at any step averts it, were all draws after that the same; in truth it is a toss-up."""
+    what = Reexecution(Parity, tosses, losing_seed())
+    told = explain_env_episode(what, draws=32)
+    assert told.averted.sum(axis=1).tolist() == [1] * 6
+    assert [told.log.draws, told.draws] == [True, 32]
+    assert told.decisive == (5, 1 - told.log.actions[5])  # the last, after which nothing is left to chance
+    assert (told.found.share, told.found.luck) == (1, 0)
+    assert (
+        "under 32 other draws of the policy it averts the failure in 100%, and doing the same does in 0%"
+        in in_words(told)
+    )
+    assert told.cost == 6 + 2 + 6 * 2 * 32
+
+
+def test_luck_alone_is_said():
+    """Held for four steps, an action turns the sum's parity only at the first decision: the rest is tossed again."""
+
+    def fits(log):
+        return not log.success and log.actions[4] == log.actions[5]
+
+    what = next(it for it in (Reexecution(Parity, tosses, seed) for seed in range(99)) if fits(it.run()))
+    told = explain_env_episode(what, hold=4, draws=32)
+    assert told.averted.tolist() == [[True, True], [False, False]]
+    assert told.decisive is None
+    assert "but by luck: under 32 other draws of the policy none helps" in in_words(told)
+    assert told.measures.validity is None
+    blind = explain_env_episode(what, hold=4, draws=0)
+    assert blind.decisive == (0, 0)
+    assert "for 4 steps (not tried under other draws of the policy)." in in_words(blind)
+
+
+def test_draws_that_change_nothing_leave_the_correction():
+    def idle(env, rng):
+        return lambda observation: [rng.random(), 1][1]
+
+    told = explain(policy=idle)
+    assert (told.decisive, told.found.share, told.found.luck) == ((2, 2), 1, 0)
+    assert told.measures.validity == 1
+    assert explain().draws == 0  # nothing is drawn, nothing is to be tried
+
+
 def test_what_cannot_be_explained_is_named():
     class Steered(Corridor):
         action_space = spaces.Box(-1, np.inf, (2,))
