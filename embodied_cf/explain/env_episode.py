@@ -1,8 +1,7 @@
 """Which decision made an episode of any environment fail: every choice at every decision, by re-execution."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from embodied_cf.explain.reexecute import Correction, Log, Reexecution
 
 _MORE = 0.5
 """By how much the share of other draws under which a correction helps exceeds that of doing the same, at least."""
+_SURE = 4
+"""Times as many draws, and other ones, confirm what a first look shows."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EnvExplanation:
     found: Found | None
     """The earliest single correction that averts the failure, and not by luck."""
     draws: int
-    """Other draws of the policy by which that was judged; 0 for a policy that draws nothing."""
+    """Other draws of the policy that confirmed it; 0 for a policy that draws nothing."""
     cost: int
     """Episodes that were played for it."""
     placebo: bool
@@ -100,9 +101,10 @@ def explain_env_episode(
 ) -> EnvExplanation:
     """Try every other choice at every decision of a failed episode, for `hold` steps; at most so many.
 
-    What averts the failure is tried under other draws of the policy, if it draws: a correction helps under half of them
-    more than doing the same. `tell` hears how many decisions are done, and of how many. Raises ReplayError if the
-    episode succeeds, does not repeat itself, has actions that cannot be listed, or is too long.
+    What averts the failure is tried under so many other draws of the policy, if it draws, and then under four times as
+    many others: a correction helps under half of them more than doing the same. `tell` hears how many decisions are
+    done, and of how many. Raises ReplayError if the episode succeeds, does not repeat itself, has actions that cannot
+    be listed, or is too long.
     """
     choices, log = choices_in(what.make_env), _failure(what)
     starts = range(0, len(log.actions), hold)
@@ -116,10 +118,10 @@ def explain_env_episode(
         for choice in set(range(len(choices.names))) - {done}:
             averted[decision, choice] = what.run(log, _at(decision, choice, hold)).success
         tell(decision + 1, len(starts))
-    draws = draws if log.draws else 0
-    found, tried = _earliest(what, log, averted, hold, draws)
-    cost = averted.size - int((taken >= 0).sum()) + 2 + tried
-    return EnvExplanation(log, choices, hold, taken, averted, found, draws, cost, again != log)
+    drawn, looks = _Draws(what, log, hold), draws if log.draws else 0
+    found = _earliest(drawn, averted, looks)
+    cost = averted.size - int((taken >= 0).sum()) + 2 + len(drawn.known)
+    return EnvExplanation(log, choices, hold, taken, averted, found, _SURE * looks, cost, again != log)
 
 
 def _failure(what: Reexecution) -> Log:
@@ -130,25 +132,39 @@ def _failure(what: Reexecution) -> Log:
     return log
 
 
-def _earliest(
-    what: Reexecution, log: Log, averted: Bool[np.ndarray, "d a"], hold: int, draws: int
-) -> tuple[Found | None, int]:
-    """Return the earliest correction that helps under other draws, and how many episodes were played to find it."""
-    tried = 0
+@dataclass
+class _Draws:
+    """Other draws of the policy after a decision. Only what is known grows."""
 
-    @cache
-    def share(decision: int, choice: int | None) -> float:
-        nonlocal tried
-        tried += draws
-        runs = (what.run(log, _at(decision, choice, hold), chance) for chance in range(draws))
-        return sum(run.success for run in runs) / draws
+    what: Reexecution
+    log: Log
+    hold: int
+    known: dict[tuple[int, int | None, int], bool] = field(default_factory=dict)
+    """Success, by decision, choice and draw."""
 
+    def found(self, decision: int, choice: int, draws: range) -> Found | None:
+        """Return what a choice is as a correction; None if these draws do not show that it is one."""
+        share, luck = self._share(decision, choice, draws), self._share(decision, None, draws)
+        return Found(decision, choice, share, luck) if share - luck >= _MORE else None
+
+    def _share(self, decision: int, choice: int | None, draws: range) -> float:
+        for draw in draws:
+            if (decision, choice, draw) not in self.known:
+                run = self.what.run(self.log, _at(decision, choice, self.hold), draw)
+                self.known[decision, choice, draw] = run.success
+        return sum(self.known[decision, choice, draw] for draw in draws) / len(draws)
+
+
+def _earliest(draws: _Draws, averted: Bool[np.ndarray, "d a"], looks: int) -> Found | None:
+    """Return the earliest correction that other draws show, and then others again: of many, some would by chance."""
     for decision, choice in np.argwhere(averted).tolist():
-        if not draws:
-            return Found(decision, choice, 1.0, 0.0), tried
-        if (helped := share(decision, choice)) - (luck := share(decision, None)) >= _MORE:
-            return Found(decision, choice, helped, luck), tried
-    return None, tried
+        if not looks:
+            return Found(decision, choice, 1.0, 0.0)
+        if draws.found(decision, choice, range(looks)):
+            found = draws.found(decision, choice, range(looks, looks + _SURE * looks))
+            if found:
+                return found
+    return None
 
 
 def _taken(choices: Choices, actions: tuple) -> int:
@@ -166,9 +182,9 @@ def in_words(told: EnvExplanation) -> str:
         return f"{fails}, and no {single} averts that. {rule}"
     of = f"at {np.count_nonzero(told.necessity)} of {len(told.taken)} {'steps' if told.hold == 1 else 'decisions'}"
     if told.found is None:
+        luck = "but by luck: under other draws of the policy none helps in half of them more than doing the same"
         return (
-            f"{fails}. {of.capitalize()} some other action averts that, but by luck: under {told.draws} other draws of "
-            f"the policy none helps in half of them more than doing the same. {rule}"
+            f"{fails}. {of.capitalize()} some other action averts that, {luck}; one that lasts might (--hold). {rule}"
         )
     share = f"{of.capitalize()} some other action averts it{_most(told)}."
     return f"{fails}. {_correction(told, told.found)} {share} {rule}"
