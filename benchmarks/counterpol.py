@@ -28,9 +28,9 @@ from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.datasets.files import append_line, exclusive
 from embodied_cf.errors import OutputError
 from embodied_cf.explain.checkpoints import load_policy
-from embodied_cf.explain.measures import Returns
 from embodied_cf.explain.options import SearchOptions
-from embodied_cf.explain.policy import explain_policy, returns_before
+from embodied_cf.explain.policy.distance import Returns
+from embodied_cf.explain.policy.explanation import explain_policy, returns_before
 from embodied_cf.explain.rollout import make_envs
 
 ROOT = Path(__file__).parent.parent

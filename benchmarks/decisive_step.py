@@ -1,7 +1,7 @@
 """How often the decision at which a fault was injected is found, in simulated episodes that fail because of it.
 
 The expert drives and errs at a known decision: it sets out for a wrong place, drives into something, or freezes, and
-goes on with that if it got under way (`explain.faults`); or it swerves towards something near for two seconds.
+goes on with that if it got under way (`explain.episode.faults`); or it swerves towards something near for two seconds.
 Episodes that succeed all the same are left out, and decisions at which the fault leads where the expert goes anyway.
 Beside the explanation stand three guesses: the first decision at which what was done is not what the expert would have
 done, the last decision, and a decision drawn at random. The correction that was
@@ -21,11 +21,11 @@ from benchmarks.expert_success import wilson
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.evaluate.rollout import EXECUTE
-from embodied_cf.explain.episode import explain_episode
-from embodied_cf.explain.faults import SAME_M, SAME_RAD, Faulty
+from embodied_cf.explain.episode.explanation import explain_episode
+from embodied_cf.explain.episode.faults import SAME_M, SAME_RAD, Faulty
+from embodied_cf.explain.episode.replay import Recording, record
+from embodied_cf.explain.episode.wheel import ExpertDriver
 from embodied_cf.explain.options import EpisodeOptions
-from embodied_cf.explain.replay import Recording, record
-from embodied_cf.explain.wheel import ExpertDriver
 
 WORLDS = ("rooms", "corridors", "courtyard")
 FAMILIES = ("object", "referential", "continuous", "chained")

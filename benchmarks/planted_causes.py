@@ -1,6 +1,6 @@
 """How often explanations of inputs recover causes that were planted, and what they find where nothing is changed.
 
-Planted policies (`explain.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
+Planted policies (`explain.input.known_causes`) see pixels and hear words: one drives to a colour and hears nothing, one
 drives to the colour that it is told, one takes the side that it is told with its eyes shut, one reads a corner of the
 image. Two draw what they do: one whatever it sees and hears, and one about the side that it is told. Recovered
 means: every planted cause is named, and no factor that the policy cannot depend on is. A thing of another kind may hide
@@ -22,10 +22,18 @@ from embodied_cf.envs.rendering.render import FIRST_OBJECT, Camera, render
 from embodied_cf.envs.scene import Scene, stack
 from embodied_cf.envs.state import State, initial_state
 from embodied_cf.evaluate.rollout import PIXELS
-from embodied_cf.explain.asking import View
-from embodied_cf.explain.edits import SCENE_FACTORS, WORD_FACTORS
-from embodied_cf.explain.input import InputExplanation, explain_input
-from embodied_cf.explain.known_causes import ColourSeeker, CornerReader, Listener, Planted, SideTaker, Wavering, looks
+from embodied_cf.explain.input.asking import View
+from embodied_cf.explain.input.edits import SCENE_FACTORS, WORD_FACTORS
+from embodied_cf.explain.input.explanation import InputExplanation, explain_input
+from embodied_cf.explain.input.known_causes import (
+    ColourSeeker,
+    CornerReader,
+    Listener,
+    Planted,
+    SideTaker,
+    Wavering,
+    looks,
+)
 from embodied_cf.explain.options import InputOptions
 from embodied_cf.language.instruction import COLOURS, KINDS
 

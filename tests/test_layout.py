@@ -41,6 +41,7 @@ PLANTED = [
     ("embodied_cf/relabel/planted.py", "import embodied_cf.cli"),
     ("embodied_cf/crm/planted.py", "import embodied_cf.envs.state"),
     ("embodied_cf/explain/planted.py", "import embodied_cf.crm"),
+    ("embodied_cf/explain/episode/planted.py", "import embodied_cf.explain.input.noise"),
     ("embodied_cf/counterfactual/planted.py", "import embodied_cf.datasets.contract"),
     ("embodied_cf/relabel/planted.py", "import embodied_cf.datasets.privileged"),
     ("embodied_cf/train/planted.py", "import embodied_cf.datasets.privileged"),

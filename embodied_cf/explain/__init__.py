@@ -1,1 +1,2 @@
-"""Counterfactual explanations: of a policy (`policy`), of a failed episode (`episode`), of one action (`input`)."""
+"""Counterfactual explanations: of a policy (`policy`, `navigation`), a failed episode (`episode`, `outside`), an action
+(`input`)."""

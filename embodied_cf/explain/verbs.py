@@ -46,7 +46,7 @@ class ExplainPolicy:
 
     def run(self) -> int:
         """Search, measure, print."""
-        from embodied_cf.explain.command import PolicyOutputs, run_policy
+        from embodied_cf.explain.policy.command import PolicyOutputs, run_policy
 
         outputs = PolicyOutputs(self.json, self.html, self.save)
         if self.env is not None and self.drive.suite is None:
@@ -54,7 +54,7 @@ class ExplainPolicy:
         if self.repeat:
             raise UsageError("--repeat is for --env", remedy="Ask again with another --seed.")
         if self.drive.suite is not None and self.env is None:
-            from embodied_cf.explain.command_nav import run_nav_policy
+            from embodied_cf.explain.navigation.command import run_nav_policy
 
             return run_nav_policy(self.policy, self.target, self.drive, self.search, self.seed, outputs)
         raise UsageError("name either --env or --suite", remedy="--suite is for runs of `embodied-cf train`.")
@@ -84,14 +84,14 @@ class ExplainEpisode:
         """Replay, print."""
         if self.outside.env is not None:
             return self._run_outside()
-        from embodied_cf.explain.command_episode import EpisodeOutputs, run_episode
+        from embodied_cf.explain.episode.command import EpisodeOutputs, run_episode
 
         outputs = EpisodeOutputs(self.json, self.html, self.picture)
         return run_episode(self.policy, self.task, self.look, self.search, outputs)
 
     def _run_outside(self) -> int:
-        from embodied_cf.explain.command_env import run_env_episode
-        from embodied_cf.explain.command_episode import EpisodeOutputs
+        from embodied_cf.explain.episode.command import EpisodeOutputs
+        from embodied_cf.explain.outside.command import run_env_episode
 
         if self.picture:
             raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
@@ -118,7 +118,7 @@ class ExplainInput:
 
     def run(self) -> int:
         """Ask what-ifs, print."""
-        from embodied_cf.explain.command_input import InputOutputs, run_input
+        from embodied_cf.explain.input.command import InputOutputs, run_input
 
         outputs = InputOutputs(self.json, self.html)
         return run_input(self.policy, self.task, self.decision, self.views, self.look, outputs)

@@ -8,8 +8,8 @@ from scenes import room
 from embodied_cf.envs.driving.plans import plan
 from embodied_cf.envs.state import initial_state
 from embodied_cf.envs.tasks import Task
-from embodied_cf.explain.asking import View
-from embodied_cf.explain.known_causes import Planted
+from embodied_cf.explain.input.asking import View
+from embodied_cf.explain.input.known_causes import Planted
 from embodied_cf.language.grammar import canonical
 from embodied_cf.language.instruction import GoTo, Thing
 from embodied_cf.policies.contract import ActionChunk

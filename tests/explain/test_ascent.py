@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from embodied_cf.explain.ascent import Ascent
+from embodied_cf.explain.policy.ascent import Ascent
 
 
 def returns(mean, spread=1.0):

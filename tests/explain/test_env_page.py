@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embodied_cf.explain.env_episode import explain_env_episode
-from embodied_cf.explain.env_measures import env_measures
-from embodied_cf.explain.env_page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.film import Filmed
-from embodied_cf.explain.learned import Learned, LearnedExplanation
-from embodied_cf.explain.learned_data import FAILS, Lived
-from embodied_cf.explain.reexecute import Reexecution
-from embodied_cf.explain.success import Rule
+from embodied_cf.explain.outside.explanation import explain_env_episode
+from embodied_cf.explain.outside.learned import Learned, LearnedExplanation
+from embodied_cf.explain.outside.learned_data import FAILS, Lived
+from embodied_cf.explain.outside.measures import env_measures
+from embodied_cf.explain.outside.page import Asked, write_env_page, write_learned_page
+from embodied_cf.explain.outside.reexecute import Reexecution
+from embodied_cf.explain.outside.success import Rule
 
 NAMES = ["left", "right", "<dig>"]
 

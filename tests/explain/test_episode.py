@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from sights import BLUE, Constant, Gambler, Standing, task
 
-from embodied_cf.explain.alternatives import SecondBest, at_the_wheel, distance
-from embodied_cf.explain.decisive import OPTIONS, Attribution, Correction, Search, _single
-from embodied_cf.explain.episode import explain_episode, failure
-from embodied_cf.explain.episode_measures import _plausibility, _spread
-from embodied_cf.explain.episode_picture import picture
-from embodied_cf.explain.episode_text import sentences
+from embodied_cf.explain.episode.alternatives import SecondBest, at_the_wheel, distance
+from embodied_cf.explain.episode.decisive import OPTIONS, Attribution, Correction, Search, _single
+from embodied_cf.explain.episode.explanation import explain_episode, failure
+from embodied_cf.explain.episode.faults import Faulty
+from embodied_cf.explain.episode.measures import _plausibility, _spread
+from embodied_cf.explain.episode.picture import picture
+from embodied_cf.explain.episode.replay import Branches
+from embodied_cf.explain.episode.text import sentences
+from embodied_cf.explain.episode.wheel import ExpertDriver, PolicyDriver
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.faults import Faulty
 from embodied_cf.explain.options import EpisodeOptions
-from embodied_cf.explain.replay import Branches
-from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
 
 FEW = EpisodeOptions(draws=1, samples=6)
 BALL = BLUE[2:]

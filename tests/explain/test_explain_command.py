@@ -9,11 +9,11 @@ from rich.console import Console
 
 from embodied_cf.cli import main
 from embodied_cf.explain.checkpoints import load_policy, save_policy
-from embodied_cf.explain.command import print_policy
-from embodied_cf.explain.measures import Proximity, Returns, Visits
 from embodied_cf.explain.policies import MlpPolicy
-from embodied_cf.explain.policy import Cost, PolicyExplanation
-from embodied_cf.explain.search import Estimate
+from embodied_cf.explain.policy.command import print_policy
+from embodied_cf.explain.policy.distance import Proximity, Returns, Visits
+from embodied_cf.explain.policy.explanation import Cost, PolicyExplanation
+from embodied_cf.explain.policy.search import Estimate
 
 FAST = [
     "--mode",

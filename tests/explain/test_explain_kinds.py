@@ -7,8 +7,8 @@ import gymnasium
 import pytest
 
 from embodied_cf.cli import main
-from embodied_cf.explain.decisive import OPTIONS
-from embodied_cf.explain.known_causes import ColourSeeker, Listener
+from embodied_cf.explain.episode.decisive import OPTIONS
+from embodied_cf.explain.input.known_causes import ColourSeeker, Listener
 
 TASK = ["--world", "rooms", "--people", "0", "0", "--seed", "1"]
 BASES = "benchmarks/counterpol_bases"

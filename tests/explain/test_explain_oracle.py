@@ -9,12 +9,12 @@ from embodied_cf.counterfactual import tabular
 from embodied_cf.counterfactual.descent import divergence_gradient
 from embodied_cf.counterfactual.errors import UnreachableError
 from embodied_cf.errors import UsageError
-from embodied_cf.explain.measures import Returns
-from embodied_cf.explain.objective import gradient
 from embodied_cf.explain.options import SearchOptions
-from embodied_cf.explain.policy import explain_policy, returns_before
+from embodied_cf.explain.policy.distance import Returns
+from embodied_cf.explain.policy.explanation import explain_policy, returns_before
+from embodied_cf.explain.policy.objective import gradient
+from embodied_cf.explain.policy.search import Estimate, _Search, search
 from embodied_cf.explain.rollout import play
-from embodied_cf.explain.search import Estimate, _Search, search
 
 TARGET = 4.069208109359
 POLICY = Table().probabilities()

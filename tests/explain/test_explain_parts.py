@@ -6,16 +6,16 @@ from torch.distributions import Categorical, Independent, Normal
 
 from embodied_cf.envs.adapter import made
 from embodied_cf.errors import UsageError
-from embodied_cf.explain.change_map import change_map
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.lanes import RestingEnvs
-from embodied_cf.explain.low_rank import add_low_rank, merge_low_rank
-from embodied_cf.explain.measures import Visits, measure_change
-from embodied_cf.explain.objective import gradient
 from embodied_cf.explain.options import SearchOptions
 from embodied_cf.explain.policies import MlpPolicy, divergence, variation
+from embodied_cf.explain.policy.change_map import change_map
+from embodied_cf.explain.policy.distance import Visits, measure_change
+from embodied_cf.explain.policy.low_rank import add_low_rank, merge_low_rank
+from embodied_cf.explain.policy.objective import gradient
+from embodied_cf.explain.policy.search import Estimate, search
 from embodied_cf.explain.rollout import Episodes, make_envs, play
-from embodied_cf.explain.search import Estimate, search
 
 
 def normal(mean, spread):

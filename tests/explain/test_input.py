@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from sights import BLUE, GREEN, RED, Constant, Gambler, view
 
-from embodied_cf.explain.asking import Asker, frames
-from embodied_cf.explain.concepts import concept_effects, spoken_of
-from embodied_cf.explain.edits import Edit, edits_of, names_what_is_there
-from embodied_cf.explain.input import Effect, InputExplanation, explain_input
-from embodied_cf.explain.input_text import sentences
-from embodied_cf.explain.known_causes import (
+from embodied_cf.explain.input.asking import Asker, frames
+from embodied_cf.explain.input.concepts import concept_effects, spoken_of
+from embodied_cf.explain.input.edits import Edit, edits_of, names_what_is_there
+from embodied_cf.explain.input.explanation import Effect, InputExplanation, explain_input
+from embodied_cf.explain.input.known_causes import (
     ColourSeeker,
     CornerReader,
     Listener,
@@ -19,8 +18,9 @@ from embodied_cf.explain.known_causes import (
     looks,
     towards,
 )
+from embodied_cf.explain.input.regions import Shown, blanked, filled, probe_regions
+from embodied_cf.explain.input.text import sentences
 from embodied_cf.explain.options import InputOptions
-from embodied_cf.explain.regions import Shown, blanked, filled, probe_regions
 from embodied_cf.policies.contract import ActionChunk, Observation
 
 FEW = InputOptions(nearby=2)

@@ -6,14 +6,14 @@ import pytest
 from balloon import GUST, MOVE, Balloon, Still, new_weather, timid, truth
 
 from embodied_cf.counterfactual.bijective import FlowOptions
-from embodied_cf.explain.env_episode import explain_env_episode
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.learned import Learned, LearnedExplanation, explain_learned, in_words, learn_env
-from embodied_cf.explain.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, Source, Transitions, repeats
-from embodied_cf.explain.learned_model import Fit, learn
 from embodied_cf.explain.options import EnvOptions, LearnOptions
-from embodied_cf.explain.reexecute import Reexecution
-from embodied_cf.explain.success import Rule
+from embodied_cf.explain.outside.explanation import explain_env_episode
+from embodied_cf.explain.outside.learned import Learned, LearnedExplanation, explain_learned, in_words, learn_env
+from embodied_cf.explain.outside.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, Source, Transitions, repeats
+from embodied_cf.explain.outside.learned_model import Fit, learn
+from embodied_cf.explain.outside.reexecute import Reexecution
+from embodied_cf.explain.outside.success import Rule
 
 SMALL = FlowOptions(2, 8, 300, 3e-2)
 NAMES = ["sink", "hold", "rise"]
@@ -115,7 +115,7 @@ def test_verdicts(averted, low, high, verdict):
 
 def test_the_interval_is_that_of_all_couplings():
     """Failure 0.8 when done as done, success 0.9 otherwise: (0.8 + 0.9 - 1) / 0.8 to 1."""
-    from embodied_cf.explain.learned import _interval
+    from embodied_cf.explain.outside.learned import _interval
 
     low, high = _interval(np.array([[0.2, 0.9]]), np.array([0]))
     np.testing.assert_allclose(low, [[0, 0.875]])
@@ -164,8 +164,8 @@ def test_spaces_that_cannot_be_learnt():
 def test_the_command(tmp_path, capsys):
     import json
 
-    from embodied_cf.explain.command_env import run_env_episode
-    from embodied_cf.explain.command_episode import EpisodeOutputs
+    from embodied_cf.explain.episode.command import EpisodeOutputs
+    from embodied_cf.explain.outside.command import run_env_episode
 
     gymnasium.register("Balloon-v0", entry_point=partial(Balloon))
     try:

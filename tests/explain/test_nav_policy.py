@@ -17,16 +17,16 @@ from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.rollout import run_episodes
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.explain.chunk_law import chunk_law
-from embodied_cf.explain.command_nav import explain_nav_policy
 from embodied_cf.explain.errors import PolicyError
-from embodied_cf.explain.measures import Visits
-from embodied_cf.explain.nav_change import sentence, where_changed
-from embodied_cf.explain.nav_envs import NavEnvs, Tasks
-from embodied_cf.explain.nav_policy import Chunks, NavPolicy, changed_policy, load_run, perceive, save_run
+from embodied_cf.explain.navigation.change import sentence, where_changed
+from embodied_cf.explain.navigation.command import explain_nav_policy
+from embodied_cf.explain.navigation.envs import NavEnvs, Tasks
+from embodied_cf.explain.navigation.policy import Chunks, NavPolicy, changed_policy, load_run, perceive, save_run
+from embodied_cf.explain.navigation.situations import CONTEXT, context, situations
 from embodied_cf.explain.options import NavOptions, SearchOptions
 from embodied_cf.explain.policies import divergence, log_likelihood, sample
+from embodied_cf.explain.policy.distance import Visits
 from embodied_cf.explain.rollout import check_fits, play
-from embodied_cf.explain.situations import CONTEXT, context, situations
 from embodied_cf.policies.checkpoint import load_policy, save_policy
 from embodied_cf.policies.config import HeadConfig, ModelCard, NavVlaTinyConfig
 from embodied_cf.policies.contract import Observation
@@ -136,7 +136,7 @@ def test_a_head_without_a_law_is_refused(tmp_path):
 
 
 def test_policies_that_are_no_networks_are_refused(monkeypatch):
-    monkeypatch.setattr("embodied_cf.explain.nav_policy.load", lambda run: Constant())
+    monkeypatch.setattr("embodied_cf.explain.navigation.policy.load", lambda run: Constant())
     with pytest.raises(PolicyError, match=r"Constant draws no actions.*Name a run directory"):
         load_run("sights:Constant")
 
@@ -232,8 +232,8 @@ def test_the_map_in_words_names_what_was_planted():
 @pytest.fixture
 def one_room(monkeypatch):
     """No time is spent on making tasks."""
-    monkeypatch.setattr("embodied_cf.explain.nav_envs.Tasks", HandMade)
-    monkeypatch.setattr("embodied_cf.explain.nav_film._LANES", 4)
+    monkeypatch.setattr("embodied_cf.explain.navigation.envs.Tasks", HandMade)
+    monkeypatch.setattr("embodied_cf.explain.navigation.film._LANES", 4)
 
 
 def test_the_command_writes_everything(run, tmp_path, one_room):

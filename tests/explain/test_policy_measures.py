@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch import nn
 
-from embodied_cf.explain.measures import Proximity, Returns, Visits, measure_change, measure_returns
 from embodied_cf.explain.policies import MlpPolicy
-from embodied_cf.explain.policy import Cost, PolicyExplanation, _price
-from embodied_cf.explain.policy_measures import policy_measures
+from embodied_cf.explain.policy.distance import Proximity, Returns, Visits, measure_change, measure_returns
+from embodied_cf.explain.policy.explanation import Cost, PolicyExplanation, _price
+from embodied_cf.explain.policy.measures import policy_measures
+from embodied_cf.explain.policy.search import Estimate
 from embodied_cf.explain.rollout import make_envs
-from embodied_cf.explain.search import Estimate
 
 NEAR = Proximity(*[0.5] * 8)
 BEFORE = Returns(Estimate(0.0, 1.0, 9), Estimate(0.0, 1.0, 9), (0.0,))

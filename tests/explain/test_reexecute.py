@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from embodied_cf.explain.choices import Points
-from embodied_cf.explain.env_episode import explain_env_episode, in_words
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.reexecute import Correction, Reexecution, digest
+from embodied_cf.explain.outside.choices import Points
+from embodied_cf.explain.outside.explanation import explain_env_episode, in_words
+from embodied_cf.explain.outside.reexecute import Correction, Reexecution, digest
 
 Ways = IntEnum("Ways", ["left", "right", "dig"], start=0)
 

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 from sights import Constant, Dreamer, Gambler, task
 
-from embodied_cf.explain.alternatives import COMMANDS, _drawn, at_the_wheel, command_of, distance, in_words, second_best
-from embodied_cf.explain.known_causes import ColourSeeker
-from embodied_cf.explain.replay import Chance, asked_at, branch_off, record
-from embodied_cf.explain.wheel import ExpertDriver, PolicyDriver
+from embodied_cf.explain.episode.alternatives import (
+    COMMANDS,
+    _drawn,
+    at_the_wheel,
+    command_of,
+    distance,
+    in_words,
+    second_best,
+)
+from embodied_cf.explain.episode.replay import Chance, asked_at, branch_off, record
+from embodied_cf.explain.episode.wheel import ExpertDriver, PolicyDriver
+from embodied_cf.explain.input.known_causes import ColourSeeker
 from embodied_cf.language.instruction import Chain, Do, GoTo, Thing
 
 PEOPLE = [(2.0, 1.5, -2.0, -2.0), (-3.0, 1.0, 3.0, 2.0)]

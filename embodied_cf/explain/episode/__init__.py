@@ -1,0 +1,1 @@
+"""Why an episode of the simulator failed: exact replay with somebody else at the wheel."""

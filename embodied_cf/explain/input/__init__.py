@@ -1,0 +1,1 @@
+"""Which part of image or instruction caused an action."""

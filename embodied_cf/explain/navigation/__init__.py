@@ -1,0 +1,1 @@
+"""The same for navigation policies of this project, in the simulator."""

@@ -1,0 +1,1 @@
+"""The least change of a policy that has another return."""
