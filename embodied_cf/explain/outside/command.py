@@ -45,18 +45,15 @@ def run_env_episode(
 ) -> int:
     """Explain the first failure among `search` seeds, print and write; return the exit code.
 
-    `policy` is a checkpoint as `explain policy` takes them, or names a function that makes a
-    policy of (environment, generator), as `envs.rollouts.PolicyMaker`. If episodes may be collected to learn from, an
-    environment that does not repeat itself is explained by a model.
+    `policy` is a checkpoint as `explain policy` takes them, or names a function that makes a policy of (environment,
+    generator), as `envs.rollouts.PolicyMaker`. If episodes may be collected to learn from, an environment that does not
+    repeat itself is explained by a model.
     """
     _check(seed, outside, learning)
     check_writable(outputs.json, outputs.html)
     env = outside.env or ""
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
-    maker, console = (
-        _maker(policy, make_env, outside.greedy),
-        Console(stderr=True),
-    )  # whose module may register the environment
+    console, maker = Console(stderr=True), _maker(policy, make_env, outside.greedy)  # may register the environment
     asked = Asked(policy, env, seed, choices_in(make_env).names)  # before any episode is played
     roots = range(seed, seed + max(search, 1))
     if learning and learning.learn:
@@ -66,7 +63,7 @@ def run_env_episode(
             return _by_model(source, lived, learning, replace(asked, seed=root), console, outputs)
     episode = Reexecution(make_env, maker, seed, succeeds_at=outside.succeeds_at)
     root, _ = _failed(roots, lambda at: replace(episode, seed=at).run())
-    return _by_replay(replace(episode, seed=root), (outside.hold, draws), replace(asked, seed=root), console, outputs)
+    return _by_replay(replace(episode, seed=root), outside.hold, draws, replace(asked, seed=root), console, outputs)
 
 
 def _check(seed: int, outside: EnvOptions, learning: LearnOptions | None) -> None:
@@ -107,11 +104,10 @@ def _failed(roots: range, live: Callable[[int], Episode]) -> tuple[int, Episode]
 
 
 def _by_replay(
-    episode: Reexecution, how: tuple[int, int], asked: Asked, console: Console, outputs: EpisodeOutputs
+    episode: Reexecution, hold: int, draws: int, asked: Asked, console: Console, outputs: EpisodeOutputs
 ) -> int:
     with console.status("re-executing with other actions") as status:
-        told = explain_env_episode(episode, *how, tell=lambda done, of: status.update(
-            f"re-executing with other actions: {done} of {of} decisions"))  # fmt: skip
+        told = explain_env_episode(episode, hold, draws, tell=status.update)
     text = in_words(told)
     console.print(f"Seed {asked.seed}. {text}", markup=False)
     if outputs.json:

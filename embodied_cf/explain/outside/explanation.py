@@ -97,14 +97,13 @@ def explain_env_episode(
     hold: int = 1,
     draws: int = 4,
     most: int = 100_000,
-    tell: Callable[[int, int], object] = lambda done, of: None,
+    tell: Callable[[str], object] = lambda words: None,
 ) -> EnvExplanation:
     """Try every other choice at every decision of a failed episode, for `hold` steps; at most so many.
 
     What averts the failure is tried under so many other draws of the policy, if it draws, and then under four times as
-    many others: a correction helps under half of them more than doing the same. `tell` hears how many decisions are
-    done, and of how many. Raises ReplayError if the episode succeeds, does not repeat itself, has actions that cannot
-    be listed, or is too long.
+    many others: a correction helps under half of them more than doing the same. `tell` hears what is being done. Raises
+    ReplayError if the episode succeeds, does not repeat itself, has actions that cannot be listed, or is too long.
     """
     choices, log = choices_in(what.make_env), _failure(what)
     starts = range(0, len(log.actions), hold)
@@ -117,9 +116,9 @@ def explain_env_episode(
     for decision, done in enumerate(taken):
         for choice in set(range(len(choices.names))) - {done}:
             averted[decision, choice] = what.run(log, _at(decision, choice, hold)).success
-        tell(decision + 1, len(starts))
+        tell(f"other actions: {decision + 1} of {len(starts)} decisions")
     drawn, looks = _Draws(what, log, hold), draws if log.draws else 0
-    found = _earliest(drawn, averted, looks)
+    found = _earliest(drawn, averted, looks, tell)
     cost = averted.size - int((taken >= 0).sum()) + 2 + len(drawn.known)
     return EnvExplanation(log, choices, hold, taken, averted, found, _SURE * looks, cost, again != log)
 
@@ -155,11 +154,14 @@ class _Draws:
         return sum(self.known[decision, choice, draw] for draw in draws) / len(draws)
 
 
-def _earliest(draws: _Draws, averted: Bool[np.ndarray, "d a"], looks: int) -> Found | None:
+def _earliest(
+    draws: _Draws, averted: Bool[np.ndarray, "d a"], looks: int, tell: Callable[[str], object]
+) -> Found | None:
     """Return the earliest correction that other draws show, and then others again: of many, some would by chance."""
     for decision, choice in np.argwhere(averted).tolist():
         if not looks:
             return Found(decision, choice, 1.0, 0.0)
+        tell(f"other draws of the policy after decision {decision + 1} of {len(averted)}")
         if draws.found(decision, choice, range(looks)):
             found = draws.found(decision, choice, range(looks, looks + _SURE * looks))
             if found:
