@@ -51,7 +51,7 @@ def options() -> argparse.ArgumentParser:
 def measure(arguments: argparse.Namespace) -> None:
     """Let the policy try what the options ask for; print, note and write what came of it.
 
-    Raises UsageError for unknown names and for counts below 1.
+    Raises UsageError for unknown names, for counts below 1, and if there is no task.
     """
     for name, count in (("tasks", arguments.tasks), ("tries", arguments.tries)):
         if count < 1:
@@ -63,6 +63,8 @@ def measure(arguments: argparse.Namespace) -> None:
         made = [make_graded(level, arguments.world, split, seed) for seed in seeds]
         tasks = [one for one in made if one]
         tried += try_all(tasks, arguments.tries, run) if tasks else []
+    if not tried:
+        raise UsageError(f"no seed from {seeds.start} to {seeds.stop - 1} offers a task", remedy="Raise --tasks.")
     result = score(tried)
     show(result)
     if split == "test":

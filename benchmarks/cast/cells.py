@@ -165,8 +165,13 @@ def _needed(arm: Arm, cell: Cell) -> Cell:
 
 
 def read(results: Path) -> Iterator[tuple[Cell, Line]]:
-    """Yield what stands in the results; of a cell that stands there twice, both."""
+    """Yield what stands in the results; of a cell that stands there twice, both. Raises UsageError for other lines."""
     if results.is_file():
-        for text in results.read_text("utf-8").splitlines():
-            line = json.loads(text)
-            yield Cell.of(line["cell"]), line
+        for number, text in enumerate(results.read_text("utf-8").splitlines(), start=1):
+            try:
+                line = json.loads(text)
+                cell = Cell.of(line["cell"])
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                remedy = "Take it out: its cell is made again."
+                raise UsageError(f"line {number} is no cell ({error})", where=results, remedy=remedy) from error
+            yield cell, line

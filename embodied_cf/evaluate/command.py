@@ -19,7 +19,7 @@ from embodied_cf.evaluate.record import Record, read_records
 from embodied_cf.evaluate.report import write_report
 from embodied_cf.evaluate.run import RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
-from embodied_cf.evaluate.summary import NONE, compare, summarise
+from embodied_cf.evaluate.summary import NONE, compare, shared_episodes, summarise
 
 SUMMARY, REPORT = "summary.json", "report.html"
 ABREAST = 3
@@ -39,6 +39,8 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     if NONE not in plan.controls:
         raise UsageError(f"--controls without {NONE!r}, which every control is held against", remedy="Add it.")
     others = {str(path): tuple(read_records(path / RECORDS)) for path in options.compare}
+    for theirs in others.values():
+        shared_episodes(plan.wanted, theirs)  # refused before anything is driven
     records = driven(options, plan, console)
     summary = {"plan": plan.to_json(), **summarise(records, generator(options.seed, "summary"))}
     summary["compared"] = {other: compare(records, theirs) for other, theirs in others.items()}

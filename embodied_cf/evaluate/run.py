@@ -27,7 +27,7 @@ from embodied_cf.evaluate.record import Ending, Record, read_records, write_reco
 from embodied_cf.evaluate.rollout import EXECUTE, Drives, run_episodes
 from embodied_cf.evaluate.sight import sight_of
 from embodied_cf.evaluate.suites import Cell, Suite
-from embodied_cf.evaluate.summary import CHANCE, NONE
+from embodied_cf.evaluate.summary import CHANCE, NONE, Episode
 from embodied_cf.language.grammar import canonical
 from embodied_cf.policies.contract import Policy
 from embodied_cf.policies.ensemble import TemporalEnsemble
@@ -72,6 +72,12 @@ class Plan:
         """Return the plan as JSON has it."""
         cells = [str(cell) for cell in self.suite.cells]
         return {**asdict(self), "suite": cells, "controls": list(self.controls)}
+
+    @property
+    def wanted(self) -> list[Episode]:
+        """The episodes of the plain evaluation."""
+        return [((cell.world, cell.family, cell.split), seed)
+                for cell, seeds in self.suite.seeds(self.seed, self.episodes) for seed in seeds]  # fmt: skip
 
     @property
     def drives(self) -> int:

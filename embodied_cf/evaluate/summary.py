@@ -118,17 +118,24 @@ def control_numbers(run: Run, control: str) -> Numbers:
     }
 
 
+def shared_episodes(ours: Iterable[Episode], theirs: Sequence[Record]) -> list[Episode]:
+    """Return which of our episodes another policy was evaluated on. Raises UsageError if there is none."""
+    others = Run(theirs).plain
+    shared = [episode for episode in ours if episode in others]
+    if not shared:
+        raise UsageError(
+            "the two policies share no episode", remedy="Evaluate both on the same suite with the same seed."
+        )
+    return shared
+
+
 def compare(ours: Sequence[Record], theirs: Sequence[Record]) -> Numbers:
     """Return by how much our success exceeds theirs on the episodes that both have: all, by sight and by cell.
 
     Raises UsageError if there is no such episode.
     """
     first, second = Run(ours), Run(theirs)
-    shared = [episode for episode in first.plain if episode in second.plain]
-    if not shared:
-        raise UsageError(
-            "the two policies share no episode", remedy="Evaluate both on the same suite with the same seed."
-        )
+    shared = shared_episodes(first.plain, theirs)
     by_sight, by_cell = defaultdict(list), defaultdict(list)
     for episode in shared:
         by_sight[first.plain[episode].sight].append(episode)

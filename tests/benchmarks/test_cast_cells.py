@@ -123,3 +123,10 @@ def test_each_ablation_lacks_one_thing():
         changed = [arm.shares != ours.shares, bool(arm.settings), bool(arm.driver)]
         assert sum(changed) == 1, arm.name
         change(load_preset("seeing"), arm.settings)  # refuses what no preset has
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"cell": {"arm": "oracle"}}', "{}", '"a"'])
+def test_a_line_that_is_no_cell_is_named(tmp_path, broken):
+    (tmp_path / "cells.jsonl").write_text(f"{broken}\n")
+    with pytest.raises(UsageError, match=r"cells.jsonl: line 1 is no cell"):
+        list(read(tmp_path / "cells.jsonl"))

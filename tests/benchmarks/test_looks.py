@@ -30,6 +30,12 @@ def test_graded_instructions(tmp_path, monkeypatch, split):
     assert all(look["success"]["1-constraint"]["n"] == 1 for look in found)
 
 
+def test_no_graded_task_at_all_is_named(monkeypatch):
+    monkeypatch.setattr(graded, "make_graded", lambda *asked: None)
+    with pytest.raises(SystemExit, match="no seed from 70000 to 70001 offers a task"):
+        graded.main(["expert", "--tasks", "2"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

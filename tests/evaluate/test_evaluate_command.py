@@ -36,6 +36,10 @@ def test_files_words_and_ledger(tmp_path, capsys):
     assert numbers["all"]["success"]["n"] == 2
     assert set(numbers["all"]["controls"]) == {"shuffled", "chance"}
     assert (tmp_path / "two" / "report.html").stat().st_size > 10_000
+    others = ("--suite", "rooms/object/test", "--seed", 9, "--compare", tmp_path / "one", "--out", tmp_path / "three")
+    assert evaluate("test_evaluate_run:Still", *others) == 2  # before anything is driven
+    assert "the two policies share no episode" in capsys.readouterr().err
+    assert not (tmp_path / "three").exists()
     looks = [json.loads(line) for line in ledger.read_text().splitlines()]
     assert [look["plan"]["policy"] for look in looks] == ["test_evaluate_run:Straight", "test_evaluate_run:Still"]
     assert looks[0]["success"]["rooms/object/test"]["n"] == 2
