@@ -8,8 +8,9 @@ from gymnasium import spaces
 
 from embodied_cf.explain.film import Filmed
 from embodied_cf.explain.outside.explanation import explain_env_episode
-from embodied_cf.explain.outside.learned import Learned, LearnedExplanation
+from embodied_cf.explain.outside.learned import LearnedExplanation
 from embodied_cf.explain.outside.learned_data import FAILS, Lived
+from embodied_cf.explain.outside.learning import Learned
 from embodied_cf.explain.outside.measures import env_measures
 from embodied_cf.explain.outside.page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.outside.reexecute import Reexecution

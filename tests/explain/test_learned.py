@@ -9,9 +9,10 @@ from embodied_cf.counterfactual.bijective import FlowOptions
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.options import EnvOptions, LearnOptions
 from embodied_cf.explain.outside.explanation import explain_env_episode
-from embodied_cf.explain.outside.learned import Learned, LearnedExplanation, explain_learned, in_words, learn_env
+from embodied_cf.explain.outside.learned import LearnedExplanation, explain_learned, in_words
 from embodied_cf.explain.outside.learned_data import FAILS, GOES_ON, SUCCEEDS, Lived, Source, Transitions, repeats
 from embodied_cf.explain.outside.learned_model import Fit, learn
+from embodied_cf.explain.outside.learning import Learned, learn_env
 from embodied_cf.explain.outside.reexecute import Reexecution
 from embodied_cf.explain.outside.success import Rule
 

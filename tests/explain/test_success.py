@@ -7,8 +7,8 @@ import pytest
 from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.options import LearnOptions
 from embodied_cf.explain.outside.explanation import explain_env_episode, in_words
-from embodied_cf.explain.outside.learned import learn_env
 from embodied_cf.explain.outside.learned_data import GOES_ON, SUCCEEDS, Source
+from embodied_cf.explain.outside.learning import learn_env
 from embodied_cf.explain.outside.reexecute import Reexecution
 from embodied_cf.explain.outside.success import Rule
 

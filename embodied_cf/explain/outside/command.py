@@ -23,9 +23,10 @@ from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.options import EnvOptions, LearnOptions
 from embodied_cf.explain.outside.choices import choices_in
 from embodied_cf.explain.outside.explanation import explain_env_episode, in_words
-from embodied_cf.explain.outside.learned import explain_learned, learn_env
+from embodied_cf.explain.outside.learned import explain_learned
 from embodied_cf.explain.outside.learned import in_words as learned_in_words
 from embodied_cf.explain.outside.learned_data import Lived, Source, repeats
+from embodied_cf.explain.outside.learning import learn_env
 from embodied_cf.explain.outside.page import Asked, write_env_page, write_learned_page
 from embodied_cf.explain.outside.reexecute import Log, Reexecution
 from embodied_cf.explain.policies import acting
