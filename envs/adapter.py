@@ -114,10 +114,10 @@ def adapt(env: str | gymnasium.Env, wiring: Wiring, **options: Any) -> AdaptedEn
 
 
 def made(env_id: str, **options: Any) -> gymnasium.Env:
-    """Return `gymnasium.make(env_id)`. Raises UsageError for an id that is not registered, or lacks what it needs."""
+    """Return `gymnasium.make(env_id)`. Raises UsageError for an id that is none, or lacks what it needs."""
     try:
         return gymnasium.make(env_id, **options)
-    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DependencyNotInstalled, ImportError) as error:
+    except (gymnasium.error.Error, ImportError) as error:
         raise UsageError(
             f"no environment {env_id!r} ({error})",
             remedy="Check the id and its extra, and import the package that registers it first.",

@@ -107,7 +107,7 @@ def test_a_model_is_marked_and_its_bounds_are_drawn(tmp_path):
 def test_measures_by_hand():
     averted = np.zeros((4, 3))
     averted[1, 2] = averted[2, 0] = 1.0
-    told = env_measures(averted, np.array([0, 1, 2, 2]), (1, 2), 0.75, 0.25, 10)
+    told = env_measures(averted, np.eye(3, dtype=bool)[[0, 1, 2, 2]], (1, 2), 0.75, 0.25, 10)
     assert (told.validity, told.sparsity, told.placebo, told.cost) == (0.75, 0.25, 0.25, 10.0)
     assert told.plausibility == pytest.approx(2 / 3)  # two of the three other actions are the corrected one
     assert told.stability == 0.5  # step 2 has a correction, step 0 has none
@@ -116,9 +116,9 @@ def test_measures_by_hand():
 
 
 def test_measures_where_nothing_averts():
-    told = env_measures(np.zeros((1, 2)), np.array([0]), None, None, 0.0, 3)
+    told = env_measures(np.zeros((1, 2)), np.array([[True, False]]), None, None, 0.0, 3)
     assert (told.validity, told.stability, told.simulatability) == (None, None, None)
-    assert env_measures(np.array([[0.0, 1.0]]), np.array([0]), (0, 1), 1.0, 0.0, 3).stability is None
+    assert env_measures(np.array([[0.0, 1.0]]), np.array([[True, False]]), (0, 1), 1.0, 0.0, 3).stability is None
 
 
 def test_only_wanted_frames_are_kept_and_the_last():

@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from embodied_cf.explain.errors import ReplayError
-from embodied_cf.explain.outside.choices import Points
+from embodied_cf.explain.outside.choices import Points, choices_in
 from embodied_cf.explain.outside.explanation import explain_env_episode, in_words
 from embodied_cf.explain.outside.reexecute import Correction, Reexecution, digest
 
@@ -46,7 +46,6 @@ def test_the_only_step_that_could_have_been_done_otherwise_is_found():
     assert told.decisive == (2, 2)
     assert np.argwhere(told.averted).tolist() == [[2, 2]]
     assert told.necessity.tolist() == [0, 0, 0.5, 0]
-    assert told.placebo is False
     assert in_words(told).startswith(
         "It fails after 4 steps. Earliest single correction: at step 2, dig instead of right."
     )
@@ -87,7 +86,7 @@ def test_a_policy_that_draws_repeats_itself_by_its_generator():
     def draws(env, rng):
         return lambda observation: int(rng.integers(2))
 
-    assert explain(policy=draws).placebo is False
+    assert explain(policy=draws).log.draws
 
 
 def tosses(env, rng):
@@ -109,39 +108,37 @@ class Parity(gymnasium.Env):
         return np.zeros(1), float(sum(self.done) % 2 == 0), len(self.done) == 6, False, {}
 
 
-def losing_seed():
-    return next(seed for seed in range(9) if not Reexecution(Parity, tosses, seed).run().success)
+def failing(env, policy, fits=lambda log: True):
+    """The first of some episodes that fails, and fits."""
+    what = (Reexecution(env, policy, seed) for seed in range(99))
+    return next(it for it in what if not (log := it.run()).success and fits(log))
 
 
 def test_what_averts_a_failure_by_luck_is_no_correction():
     """Doing the other thing at any step averts it, were all draws after that the same; in truth it is a toss-up."""
-    what = Reexecution(Parity, tosses, losing_seed())
-    told = explain_env_episode(what, draws=8)
+    told = explain_env_episode(failing(Parity, tosses), draws=8)
     assert told.averted.sum(axis=1).tolist() == [1] * 6
     assert [told.log.draws, told.draws] == [True, 32]
     assert told.decisive == (5, 1 - told.log.actions[5])  # the last, after which nothing is left to chance
     assert (told.found.share, told.found.luck) == (1, 0)
-    assert (
-        "under 32 other draws of the policy it averts the failure in 100%, and doing the same does in 0%"
-        in in_words(told)
-    )
-    assert told.cost == 6 + 2 + 6 * 2 * 8 + 2 * 32  # what happened and again; a look at each, confirmed for the last
+    assert "(the policy draws nothing anew after it that would change what it does)" in in_words(told)
+    assert "At 6 of 6 steps some other action averts it under the draws that it had." in in_words(told)
+    assert told.measures.validity is None
+    assert told.cost == 6 + 2 + 1 + 6 * 2 * 8 + 2 * 32  # once, again, once more; looks, one of them confirmed
 
 
 def test_luck_alone_is_said():
     """Held for four steps, an action turns the sum's parity only at the first decision: the rest is tossed again."""
 
-    def fits(log):
-        return not log.success and log.actions[4] == log.actions[5]
-
-    what = next(it for it in (Reexecution(Parity, tosses, seed) for seed in range(99)) if fits(it.run()))
+    what = failing(Parity, tosses, lambda log: log.actions[4] == log.actions[5])
     told = explain_env_episode(what, hold=4, draws=8)
     assert told.averted.tolist() == [[True, True], [False, False]]
     assert told.decisive is None
-    assert "but by luck: under other draws of the policy none helps" in in_words(told)
+    assert "Under other draws of the policy none does in 50% more of them than going on without it" in in_words(told)
     assert told.measures.validity is None
     blind = explain_env_episode(what, hold=4, draws=0)
     assert blind.decisive == (0, 0)
+    assert (blind.found.share, blind.measures.validity) == (None, None)
     assert "for 4 steps (not tried under other draws of the policy)." in in_words(blind)
 
 
@@ -151,8 +148,112 @@ def test_draws_that_change_nothing_leave_the_correction():
 
     told = explain(policy=idle)
     assert (told.decisive, told.found.share, told.found.luck) == ((2, 2), 1, 0)
-    assert told.measures.validity == 1
+    assert told.measures.validity is None  # they are other draws in name only
     assert explain().draws == 0  # nothing is drawn, nothing is to be tried
+
+
+def test_draws_are_told_where_they_change_something():
+    """Whoever digs at 2 is saved; before that, the way there is tossed."""
+
+    def dawdles(env, rng):
+        return lambda observation: int(rng.random() < 0.9)
+
+    told = explain(policy=dawdles)
+    assert told.decisive[1] == 2
+    assert told.log.draws
+    assert told.found.share == 1
+
+    class Late(Parity):
+        """The second action wins; the others do not matter."""
+
+        def step(self, action):
+            *result, done, truncated, info = super().step(action)
+            return result[0], float(self.done[1:2] == [0]), done, truncated, info
+
+    def mostly(env, rng):
+        return lambda observation: int(rng.random() < 0.9)
+
+    late = explain_env_episode(
+        next(it for it in (Reexecution(Late, mostly, at) for at in range(9)) if not it.run().success)
+    )
+    assert late.decisive == (1, 0)
+    assert late.found.varied
+    assert "under 16 other draws of the policy it averts the failure in 100%, and without it that happens in 0%" in (
+        in_words(late)
+    )
+    assert late.measures.validity == 1
+
+
+@pytest.mark.parametrize(
+    "own",
+    [lambda rng: np.random.default_rng(rng.integers(2**32)), lambda rng: rng.spawn(1)[0]],
+    ids=["derived", "spawned"],
+)
+def test_draws_that_cannot_be_made_anew_are_not_counted(own):
+    def policy(env, rng):
+        mine = own(rng)
+        return lambda observation: int(mine.integers(2))
+
+    told = explain_env_episode(failing(Parity, policy))
+    assert not told.found.varied
+    assert "(the policy draws nothing anew after it that would change what it does)" in in_words(told)
+    assert told.measures.validity is None
+
+
+def test_choices_that_are_what_was_done_are_no_others():
+    class Full(Slider):
+        action_space = spaces.Box(-1, 1, (3,), np.float32)
+
+        def step(self, action):
+            self.count += 1
+            return np.array([0.0]), float(action[0] < 0), self.count == 2, False, {}
+
+    told = explain(Full, lambda env, rng: lambda observation: [1, 1, 1])
+    assert told.done.sum(axis=1).tolist() == [3, 3]  # each coordinate at its upper end
+    assert told.necessity.tolist() == [0, 0.25]
+    assert told.measures.cost == 2 * 4 + 3
+
+
+def test_an_end_that_does_not_repeat_itself_is_refused():
+    class Fickle(Corridor):
+        born = 0
+
+        def step(self, action):
+            Fickle.born += 1
+            *result, over, truncated, info = super().step(action)
+            return result[0], float(over and Fickle.born > 4), over, truncated, info
+
+    with pytest.raises(ReplayError, match="the same actions again end otherwise"):
+        explain(Fickle)
+
+
+def test_a_rule_that_changes_is_refused():
+    class Boasts(Corridor):
+        def step(self, action):
+            *result, info = super().step(action)
+            return *result, {"success": True} if result[1] else info  # and never that it has failed
+
+    with pytest.raises(ReplayError, match=r"one episode succeeds if .* another if .* info\['success'\]"):
+        explain(Boasts)
+
+
+def test_names_are_of_an_enum_in_the_order_of_its_values():
+    class Swapped(Corridor):
+        actions = IntEnum("Ways", {"dig": 2, "right": 1, "left": 0})
+
+    class Numbered(Corridor):
+        actions = np.array([-1, 1, 0])
+
+    assert choices_in(Swapped).names == ("left", "right", "dig")
+    assert choices_in(Numbered).names == ("action 0", "action 1", "action 2")
+
+
+@pytest.mark.parametrize("given", [(np.array([1]), None), {"a": 1}, [[1], [2, 3]]])
+def test_what_is_no_array_is_no_action(given):
+    with pytest.raises(ReplayError, match="the policy returns"):
+        explain(policy=lambda env, rng: lambda observation: given)
+    with pytest.raises(ReplayError, match="the policy returns"):
+        explain(Slider, lambda env, rng: lambda observation: given)
 
 
 def test_what_cannot_be_explained_is_named():
@@ -162,7 +263,7 @@ def test_what_cannot_be_explained_is_named():
     def digs_at_two(env, rng):
         return lambda observation: 2 if observation["at"] == 2 else 1
 
-    with pytest.raises(ReplayError, match=r"actions are Box.*a Box with bounds"):
+    with pytest.raises(ReplayError, match=r"actions are Box.*nor a bounded Box"):
         explain(Steered)
     with pytest.raises(ReplayError, match="the episode succeeds"):
         explain(policy=digs_at_two)
@@ -184,7 +285,7 @@ def test_a_correction_may_be_held():
 
     assert explain(Pit).decisive is None
     told = explain(Pit, hold=2)
-    assert (told.averted.shape, told.taken.tolist()) == ((2, 3), [1, 1])
+    assert (told.averted.shape, told.done.tolist()) == ((2, 3), [[False, True, False]] * 2)
     assert told.correction == Correction(0, 0, 2)
     assert told.to_json()["decisive"] == (0, 0)
     assert "at step 0, left instead of right for 2 steps. At 2 of 2 decisions some other action" in in_words(told)
@@ -197,8 +298,8 @@ def test_what_was_done_in_turn_is_none_of_the_choices():
         return lambda observation: next(ways, 1)
 
     told = explain(policy=hesitates, hold=2)
-    assert told.taken.tolist() == [-1, 1, 1]
-    assert told.done(0) == "right then left"
+    assert told.done.tolist() == [[False] * 3, [False, True, False], [False, True, False]]
+    assert told.did(0) == "right then left"
     assert told.averted.tolist() == [[False] * 3, [False, False, False], [False, False, True]]
     assert told.necessity.tolist() == [0, 0, 0.5]
 
@@ -229,11 +330,11 @@ def test_continuous_actions_are_corrected_to_their_ends_and_the_middle():
     told = explain(Slider, creeps)
     assert told.log.actions == (pytest.approx((0.6,)),) * 6
     assert told.averted.tolist() == [[False, False, True]] * 6
-    assert told.taken.tolist() == [-1] * 6
+    assert not told.done.any()
     assert told.necessity.tolist() == pytest.approx([1 / 3] * 6)
     assert "at step 0, 1 instead of 0.6. At 6 of 6 steps" in in_words(told)
     assert told.measures.plausibility is None
-    assert told.measures.cost == 6 * 3 + 2
+    assert told.measures.cost == 6 * 3 + 3
     assert explain(Slider, lambda env, rng: lambda observation: 0.0).decisive is None
 
 
@@ -241,7 +342,7 @@ def test_choices_of_a_box():
     assert Points.of(spaces.Box(-2, 2, (1,))).names == ("-2", "0", "2")
     assert len(Points.of(spaces.Box(-1, 1, (2,))).names) == 9
     many = Points.of(spaces.Box(-1, 1, (2, 2)))
-    assert many.names[:3] == ("(0, 0, 0, 0)", "action[0] = -1", "action[0] = 1")
+    assert many.names[:3] == ("all in the middle", "action[0] = -1", "action[0] = 1")
     wanted = many.read(np.array([[0.25, 5], [-5, 0]]))
     assert wanted == (0.25, 1, -1, 0)
     assert many.instead(5, wanted) == (0.25, 1, -1, 0)
@@ -261,7 +362,6 @@ def test_babyai_repeats_itself():
 
     told = explain_env_episode(Reexecution(partial(make_babyai, tile=4, max_steps=4), goes_forward, seed=1))
     assert told.averted.shape == (4, 7)
-    assert told.placebo is False
 
 
 def test_digests_tell_observations_apart():

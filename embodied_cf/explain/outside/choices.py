@@ -1,7 +1,8 @@
 """What a policy does at one step of an environment, and the few actions that are tried instead."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import EnumMeta
 from itertools import groupby, product
 from typing import Any, TypeAlias
 
@@ -33,7 +34,7 @@ class Listed:
 
     def read(self, given: Any) -> int:
         """Return what a policy does. Raises ReplayError if that is none of the actions."""
-        value, actions = np.asarray(given), len(self.names)
+        value, actions = _numbers(given), len(self.names)
         if value.size != 1 or value.dtype.kind not in "iu" or not 0 <= value.item() < actions:
             raise ReplayError(f"the policy returns {given!r}, which is none of the actions 0 to {actions - 1}",
                               remedy="Return one of them, as an integer.")  # fmt: skip
@@ -66,7 +67,7 @@ class Points:
     def of(cls, space: Box) -> "Points":
         """Return all combinations of one or two coordinates; of more the middle of all, and each by itself."""
         low, high = (np.asarray(it, np.float64).ravel() for it in (space.low, space.high))
-        three = np.stack([low, (low + high) / 2, high], axis=1)
+        three = np.stack([low, low / 2 + high / 2, high], axis=1)
         if len(low) <= _GRID:
             points = np.array(list(product(*three)))
             return cls(tuple(_point(it) for it in points), points, space)
@@ -75,18 +76,16 @@ class Points:
         points[0] = three[:, 1]
         for row, (at, value) in enumerate(alone, start=1):
             points[row, at] = value
-        return cls((_point(points[0]), *(f"action[{at}] = {value:g}" for at, value in alone)), points, space)
+        return cls(("all in the middle", *(f"action[{at}] = {value:g}" for at, value in alone)), points, space)
 
     def read(self, given: Any) -> tuple[float, ...]:
         """Return what a policy does, clipped to the box. Raises ReplayError if that is no point."""
-        try:
-            value = np.asarray(given, np.float64)
-        except (TypeError, ValueError):
-            value = np.zeros(0)
-        if value.size != self.points.shape[1] or not np.isfinite(value).all():
+        value = _numbers(given)
+        fits = value.size == self.points.shape[1] and value.dtype.kind in "fiu"
+        if not fits or not np.isfinite(value).all():
             raise ReplayError(f"the policy returns {given!r}, which is no action of {self.space}",
                               remedy="Return as many finite numbers.")  # fmt: skip
-        within = np.clip(value.reshape(self.space.shape), self.space.low, self.space.high)
+        within = np.clip(value.astype(np.float64).reshape(self.space.shape), self.space.low, self.space.high)
         return tuple(within.astype(self.space.dtype).ravel().tolist())
 
     def instead(self, choice: int, wanted: Action) -> Action:
@@ -109,12 +108,12 @@ Choices: TypeAlias = Listed | Points
 def choices_of(env: gymnasium.Env) -> Choices:
     """Return what can be tried in an environment. Raises ReplayError for actions that are neither few nor a box."""
     space = env.action_space
-    if isinstance(space, Discrete) and space.start == 0:
+    if isinstance(space, Discrete) and space.start == 0 and space.n > 1:
         return _named(env, int(space.n))
     if isinstance(space, Box) and space.is_bounded() and space.dtype is not None and space.dtype.kind == "f":
         return Points.of(space)
-    raise ReplayError(f"actions are {space}, and neither a few that can be tried one by one nor numbers within bounds",
-                      remedy="Wrap the environment so that they are Discrete, or a Box with bounds.")  # fmt: skip
+    raise ReplayError(f"actions are {space}, and neither several from 0 on, to be tried one by one, nor a bounded Box",
+                      remedy="Wrap the environment so that they are Discrete from 0, or a Box of floats.")  # fmt: skip
 
 
 def choices_in(make_env: Callable[[], gymnasium.Env]) -> Choices:
@@ -126,10 +125,22 @@ def choices_in(make_env: Callable[[], gymnasium.Env]) -> Choices:
 
 
 def _named(env: gymnasium.Env, actions: int) -> Listed:
-    """Return actions with their names where the environment has them, as minigrid does."""
-    listed = getattr(env.unwrapped, "actions", None) or getattr(getattr(env, "inner", env).unwrapped, "actions", None)
-    names = tuple(getattr(listed, "__members__", ()))
-    return Listed(names) if len(names) == actions else Listed.of(actions)
+    """Return actions with their names where the environment has an Enum of them, as minigrid does."""
+    for asked in (env.unwrapped, getattr(env, "inner", env).unwrapped):
+        listed = getattr(asked, "actions", None)
+        members: Mapping[str, Any] = listed.__members__ if isinstance(listed, EnumMeta) else {}
+        names = {it.value: name for name, it in members.items()}
+        if set(names) == set(range(actions)):
+            return Listed(tuple(names[at] for at in range(actions)))
+    return Listed.of(actions)
+
+
+def _numbers(given: Any) -> np.ndarray:
+    """Return what a policy gives as an array; an empty one if it is none."""
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor with a gradient
+        return np.zeros(0)
 
 
 def _point(value: Float64[np.ndarray, " d"]) -> str:

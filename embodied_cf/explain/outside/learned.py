@@ -67,7 +67,8 @@ class LearnedExplanation:
     def measures(self) -> Measures:
         """How good the explanation is, by the model."""
         validity = None if self.decisive is None else float(self.averted[self.decisive])
-        return env_measures(self.averted, self.lived.action, self.decisive, validity, self.placebo, self.imagined)
+        done = np.arange(self.averted.shape[1]) == self.lived.action[:, None]
+        return env_measures(self.averted, done, self.decisive, validity, self.placebo, self.imagined)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the model."""

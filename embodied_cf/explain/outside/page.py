@@ -66,18 +66,20 @@ class Interval:
 
 def write_env_page(told: EnvExplanation, what: Reexecution, asked: Asked, text: str, path: Path) -> None:
     """Write the page of an exact explanation; films are left out where the environment cannot be drawn."""
-    kinds = np.where(told.averted, "mends", "fails").tolist()
-    _write(path, asked, told.decisive, told.taken.tolist(), kinds, told.necessity, _films(told, what), hold=told.hold,
-           text=text, measures=told.measures.rows(), mark=None, intervals=[])  # fmt: skip
+    kinds = np.select([told.done, told.averted], ["taken", "mends"], "fails").tolist()
+    steps = len(told.log.actions)
+    _write(path, asked, told.decisive, steps, kinds, told.necessity, _films(told, what), hold=told.hold, text=text,
+           measures=told.measures.rows(), mark=None, intervals=[])  # fmt: skip
 
 
 def write_learned_page(told: LearnedExplanation, asked: Asked, text: str, path: Path) -> None:
     """Write the page of a model's opinion: marked as such, intervals beside it, no films of what never was."""
     steps, actions = told.averted.shape
-    kinds = [[_KIND[told.verdict(t, a)] for a in range(actions)] for t in range(steps)]
+    kinds = [["taken" if a == told.lived.action[t] else _KIND[told.verdict(t, a)] for a in range(actions)]
+             for t in range(steps)]  # fmt: skip
     share = told.averted.sum(axis=1) / (actions - 1)
     at = told.decisive[0] if told.decisive else int(told.averted.max(axis=1).argmax())
-    _write(path, asked, told.decisive, told.lived.action.tolist(), kinds, share, [], text=text, mark=told.mark,
+    _write(path, asked, told.decisive, steps, kinds, share, [], text=text, mark=told.mark,
            measures=told.measures.rows(), intervals=_intervals(told, at, asked.names), at=at)  # fmt: skip
 
 
@@ -94,19 +96,19 @@ def _write(
     path: Path,
     asked: Asked,
     decisive: tuple[int, int] | None,
-    taken: Sequence[int],
+    steps: int,
     kinds: Sequence[Sequence[str]],
     share: Float64[np.ndarray, " t"],
     films: list[tuple[str, str, Film]],
     hold: int = 1,
     **more: object,
 ) -> None:
-    side = _side(len(taken))
+    side, decisions = _side(len(kinds)), len(kinds)
     bars = [(round(side * at, 2), round(_HEIGHT * (1 - value), 1), round(_HEIGHT * value, 1))
             for at, value in enumerate(share.tolist()) if value]  # fmt: skip
     page = template("env_episode.html.j2").render(
-        asked=asked, decisive=decisive, runs=_runs(kinds, asked.names, taken, hold), films=films, hold=hold,
-        side=side, high=_HIGH, height=_HEIGHT, wide=side * len(taken), bars=bars, ticks=_ticks(len(taken)),
+        asked=asked, decisive=decisive, runs=_runs(kinds, asked.names, steps, hold), films=films, hold=hold,
+        side=side, high=_HIGH, height=_HEIGHT, wide=side * decisions, bars=bars, ticks=_ticks(decisions),
         frames=max((len(it) for *_, it in films), default=0), **more,
     )  # fmt: skip
     write_text(path, page)
@@ -120,14 +122,14 @@ def _side(steps: int) -> float:
     return min(_WIDEST, _WIDE / steps)
 
 
-def _runs(kinds: Sequence[Sequence[str]], names: Sequence[str], taken: Sequence[int], hold: int) -> list[Run]:
+def _runs(kinds: Sequence[Sequence[str]], names: Sequence[str], steps: int, hold: int) -> list[Run]:
     """Return decisions in a row as one, so that long episodes are still a page. kinds: by decision and choice."""
     side, runs = _side(len(kinds)), []
     for row, name in enumerate(names):
-        column = ["taken" if taken[at] == row else kind[row] for at, kind in enumerate(kinds)]
+        column = [kind[row] for kind in kinds]
         for kind, group in groupby(enumerate(column), key=itemgetter(1)):
             held = [at for at, _ in group]
-            first, last = held[0] * hold, held[-1] * hold + hold - 1
+            first, last = held[0] * hold, min((held[-1] + 1) * hold, steps) - 1
             title = f"{f'step {first}' if first == last else f'steps {first} to {last}'}, {name}: {_OUTCOME[kind]}"
             runs.append(Run(round(side * held[0], 2), row * _HIGH, round(side * len(held), 2), kind, title))
     return runs
@@ -153,7 +155,7 @@ def _films(told: EnvExplanation, what: Reexecution) -> list[tuple[str, str, Film
     decision, choice = told.decisive
     after = len(what.run(told.log, correction).actions)
     steps = {correction.step, *spread_steps(max(len(told.log.actions), after) + 1, FRAMES)}
-    return [("what happened", told.done(decision), _filmed(told, what, steps)),
+    return [("what happened", told.did(decision), _filmed(told, what, steps)),
             ("with the correction", told.choices.names[choice], _filmed(told, what, steps, correction))]  # fmt: skip
 
 

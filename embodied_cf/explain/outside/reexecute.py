@@ -28,7 +28,7 @@ class Log:
     seen: tuple[bytes, ...]
     """Digest of each of the T + 1 observations."""
     draws: bool
-    """Whether the policy drew from its generator."""
+    """Whether the policy drew from its generator, or made others of it."""
     success: bool
     rule: Rule
     """By which it succeeded or failed."""
@@ -65,7 +65,7 @@ class Reexecution:
     def run(self, log: Log | None = None, correction: Correction | None = None, chance: int | None = None) -> Log:
         """Play the episode; with a log, check that it repeats: with a correction up to that, else to its end.
 
-        chance: what the policy draws after the correction is of another generator than in the log.
+        chance: what the policy draws after the correction's first step is of another generator than in the log.
         Raises ReplayError if environment or policy does something else than in the log, or the episode has no end.
         """
         env = self.make_env()
@@ -82,7 +82,7 @@ class Reexecution:
             wanted = choices.read(act(observation))
             if log is not None and (correction is None or at <= correction.step):
                 _check(log, at, seen[-1], wanted)
-            if chance is not None and at in span[-1:]:
+            if chance is not None and at in span[:1]:
                 rng.bit_generator.state = self._generator(str(at), str(chance)).bit_generator.state
             instead = correction.choice if correction and at in span else None
             actions.append(wanted if instead is None else choices.instead(instead, wanted))
@@ -92,12 +92,20 @@ class Reexecution:
             returned += float(reward)
         rule = rule_of(env, info, self.succeeds_at)
         env.close()
+        if log is not None and rule != log.rule:
+            raise ReplayError(f"one episode succeeds if {log.rule.in_words}, and another if {rule.in_words}",
+                              remedy="Let info['success'] of every last step say it, or name a return.")  # fmt: skip
         success = succeeded(rule, returned, float(reward), terminated, info)
-        draws = rng.bit_generator.state != self._generator().bit_generator.state
+        draws = _used(rng) != _used(self._generator())
         return Log(tuple(actions), tuple(seen), draws, success, rule)
 
     def _generator(self, *chance: str) -> np.random.Generator:
         return generator(self.seed, "explain", "reexecution", *chance)
+
+
+def _used(rng: np.random.Generator) -> tuple[Any, int]:
+    """Return what changes when numbers are drawn from a generator, or others are made of it."""
+    return rng.bit_generator.state, rng.bit_generator.seed_seq.n_children_spawned  # type: ignore[attr-defined]
 
 
 def digest(observation: Any) -> bytes:
