@@ -101,6 +101,7 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("episode", "json:dumps", *CART), "json:dumps: cannot be called with (env, rng)"),
         (("episode", "test_explain_kinds:no_actor", *CART), "returns str, which is no policy"),
         (("episode", "test_explain_kinds:digs", "--env", "Pendulum-v1", "--learn", "4"), "a model is learnt of a few"),
+        (("episode", "test_explain_kinds:digs", "--env", "foo bar"), "no environment 'foo bar'"),
         (("episode", "test_explain_kinds:digs", *CART, "--hold", "0"), "--hold is 0"),
         (("episode", "test_explain_kinds:digs", *CART, "--hold", "2", "--learn", "4"), "Leave out --hold or --learn"),
         (("episode", "test_explain_kinds:seeker", "--hold", "2"), "--hold and --greedy are for --env"),
