@@ -48,7 +48,7 @@ def _find(name: str, guidance: float) -> Policy:
 def factory(name: str, takes: Sequence[str] = (), remedy: str = _REMEDY) -> Callable[..., Any]:
     """Return the function that `package.module:name` names. Raises UsageError if it cannot be called with arguments
     for `takes`."""
-    found = imported(name)
+    found = imported(name, remedy)
     try:
         inspect.signature(found).bind(*takes)
     except TypeError as error:
@@ -59,12 +59,12 @@ def factory(name: str, takes: Sequence[str] = (), remedy: str = _REMEDY) -> Call
     return found
 
 
-def imported(name: str) -> Any:
+def imported(name: str, remedy: str) -> Any:
     """Return what `package.module:name` names. Raises UsageError if nothing is there."""
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise UsageError("no run, factory or address", where=name, remedy=_REMEDY)
+        raise UsageError("no run, factory or address", where=name, remedy=remedy)
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot be imported ({error})", where=name, remedy=_REMEDY) from None
+        raise UsageError(f"cannot be imported ({error})", where=name, remedy=remedy) from None

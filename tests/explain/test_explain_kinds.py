@@ -110,6 +110,7 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("episode", "test_explain_kinds:digs", *CART, "--seed", "-3"), "--seed is -3"),
         (("episode", "test_explain_kinds:digs", *CART, "--succeeds-at", "nan"), "--succeeds-at is nan"),
         (("episode", "missing.safetensors", *CART), "there is no such file"),
+        (("episode", "runs/rooms", *CART), "Name a function of (environment, generator)"),
         (("episode", f"{BASES}/Acrobot-v1.safetensors", *CART), "cannot read observations of shape (4,)"),
         (("episode", "test_explain_kinds:digs", *CART, "--learn", "1"), "learn is 0 or at least 2"),
     ],
