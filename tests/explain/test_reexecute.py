@@ -227,6 +227,21 @@ def test_an_end_that_does_not_repeat_itself_is_refused():
         explain(Fickle)
 
 
+def test_a_correction_that_helps_only_once_is_refused():
+    class Wavering(Corridor):
+        """Digging at 2 finds the treasure the first time in a lifetime."""
+
+        found = 0
+
+        def step(self, action):
+            observation, reward, *rest = super().step(action)
+            Wavering.found += bool(reward)
+            return observation, reward * (Wavering.found == 1), *rest
+
+    with pytest.raises(ReplayError, match=r"averts the failure once, and then not.*reset\(seed"):
+        explain(Wavering)
+
+
 def test_a_rule_that_changes_is_refused():
     class Boasts(Corridor):
         def step(self, action):

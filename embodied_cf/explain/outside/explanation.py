@@ -11,7 +11,7 @@ from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.measure_table import Measures
 from embodied_cf.explain.outside.choices import Choices, choices_in
 from embodied_cf.explain.outside.measures import env_measures
-from embodied_cf.explain.outside.reexecute import Correction, Log, Reexecution
+from embodied_cf.explain.outside.reexecute import WHERE_ELSE, Correction, Log, Reexecution
 
 _MORE = 0.5
 """By how much the share of other draws under which a correction helps exceeds that of doing the same, at least."""
@@ -123,7 +123,8 @@ def explain_env_episode(
         raise ReplayError(f"{len(starts)} decisions among {len(choices.names)} actions are more than {most} episodes",
                           remedy="Hold corrections for more steps (--hold): decisions are fewer then.")  # fmt: skip
     if what.run(log) != log:
-        raise ReplayError("the same actions again end otherwise: the environment does not repeat itself")
+        again = "the same actions again end otherwise: the environment does not repeat itself"
+        raise ReplayError(again, remedy=WHERE_ELSE)
     done = np.array([_same(choices, log.actions[at : at + hold]) for at in starts])
     averted = np.zeros_like(done)
     for decision, choice in np.argwhere(~done).tolist():
@@ -132,8 +133,10 @@ def explain_env_episode(
     drawn, looks = _Draws(what, log, hold), draws if log.draws else 0
     found, nearest = _earliest(drawn, averted, looks, tell)
     if found and not what.run(log, _at(found.decision, found.choice, hold)).success:
-        raise ReplayError("a correction averts the failure once, and then it does not: the environment does not repeat "
-                          "itself off the way that it took")  # fmt: skip
+        fickle = (
+            "a correction averts the failure once, and then not: the environment does not repeat itself beside its way"
+        )
+        raise ReplayError(fickle, remedy=WHERE_ELSE)
     cost = int((~done).sum()) + 2 + bool(found) + len(drawn.known)
     return EnvExplanation(log, choices, hold, done, averted, found, nearest, _SURE * looks, cost)
 

@@ -17,7 +17,8 @@ from embodied_cf.explain.errors import ReplayError
 from embodied_cf.explain.outside.choices import Action, choices_of
 from embodied_cf.explain.outside.success import LONGEST, Rule, endless, rule_of, succeeded
 
-_WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
+WHERE_ELSE = "Make reset(seed=...) fix its chance, or let a model of it be learnt, which is not exact (--learn 400)."
+"""What to do about an environment that does not repeat itself."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def digest(observation: Any) -> bytes:
 def _check(log: Log, at: int, seen: bytes, wanted: Action) -> None:
     if at >= len(log.actions) or seen != log.seen[at]:
         what = f"the environment does not repeat itself: after {at} equal actions it shows something else"
-        raise ReplayError(what, remedy=_WHERE_ELSE)
+        raise ReplayError(what, remedy=WHERE_ELSE)
     if wanted != log.actions[at]:
         what = f"the policy does not repeat itself: at step {at} it does {wanted} and not {log.actions[at]}"
         raise ReplayError(what, remedy="Draw from the generator that it is made with, and from nothing else.")
