@@ -107,6 +107,8 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("episode", "test_explain_kinds:seeker", "--hold", "2"), "--hold and --greedy are for --env"),
         (("episode", "test_explain_kinds:digs", *CART, "--greedy"), "--greedy is for checkpoints"),
         (("episode", "test_explain_kinds:digs", *CART, "--picture", "x.png"), "Ask for --html"),
+        (("episode", "test_explain_kinds:digs", *CART, "--world", "courtyard"), "are for the simulator, and not --env"),
+        (("episode", "test_explain_kinds:digs", *CART, "--execute", "2"), "Leave them out; --hold says how long"),
         (("episode", "test_explain_kinds:digs", *CART, "--seed", "-3"), "--seed is -3"),
         (("episode", "test_explain_kinds:digs", *CART, "--succeeds-at", "nan"), "--succeeds-at is nan"),
         (("episode", "missing.safetensors", *CART), "there is no such file"),
