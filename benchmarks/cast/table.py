@@ -111,7 +111,8 @@ def page(groups: Groups) -> Iterator[str]:
     """Yield the lines of all tables: bias 1 first, short budgets first."""
     scopes = list(dict.fromkeys(scope for scope, _, _ in groups))
     for scope in scopes:
-        yield f"\n## {', '.join(scope.worlds)}; {', '.join(scope.families)}; split {scope.split}\n"
+        logs = "" if scope.logs == Scope().logs else f"; {scope.logs} logs"
+        yield f"\n## {', '.join(scope.worlds)}; {', '.join(scope.families)}; split {scope.split}{logs}\n"
         yield (
             f"`{' '.join(['python -m benchmarks.cast', scope.options(usual=Scope())]).strip()}`: {scope.logs} logs of "
             f"each world, {scope.episodes} episodes of each world, family and control, preset `{scope.preset}`."
@@ -130,7 +131,8 @@ def section(arms: Mapping[str, Runs], scope: Scope) -> Iterator[str]:
     heard = [name for name in named if controlled([*arms[name].values()])]
     yield from table([*WORDS, *scope.families], ([name, *on_words(name, arms[name], scope)] for name in heard))
     yield from twin(arms)
-    for ours, skipped in ((OURS, (OURS, PLANNER)), (ORACLE, (ORACLE, OURS, PLANNER))):
+    parts = [name for name in named if ARMS[name].ablation]  # tell what ours is worth, not what there is to gain
+    for ours, skipped in ((OURS, (OURS, PLANNER)), (ORACLE, (ORACLE, OURS, PLANNER, *parts))):
         others = [name for name in named if name not in skipped] if ours in arms else []
         rows = ([name, *lead(ours, name, arms, scope)] for name in others)
         yield from table([f"`{ours}` less", "all", *scope.families], rows)

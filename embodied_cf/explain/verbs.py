@@ -96,8 +96,8 @@ class ExplainEpisode:
         if self.picture:
             raise UsageError("--picture shows the simulator, and not --env", remedy="Ask for --html.")
         if (replace(self.task, seed=0), replace(self.look, draws=0)) != (TaskOptions(), EpisodeOptions(draws=0)):
-            raise UsageError("--world, --family, --split, --people, --samples and --execute are for the simulator, "
-                             "and not --env", remedy="Leave them out; --hold says how long a correction lasts.")  # fmt: skip
+            raise UsageError("--world, --family, --split, --people, --samples and --execute are the simulator's",
+                             remedy="Leave them out with --env; --hold says how long a correction lasts.")  # fmt: skip
         outputs, seed, draws = EpisodeOutputs(self.json, self.html), self.task.seed, self.look.draws
         return run_env_episode(self.policy, self.outside, seed, self.search, outputs, self.model, draws)
 

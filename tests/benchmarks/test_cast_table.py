@@ -179,3 +179,12 @@ def test_the_twin_is_told_apart_from_chance(results):
     )
     assert told.startswith("The language-blind twin exceeds chance by +0.0 [")
     assert "told of another thing by +0.0 [" in told
+
+
+def test_parts_of_ours_are_held_against_ours_alone(results):
+    append_line(results, line("one-frame", "1000"))
+    write_tables(results)
+    _, ours, oracle = results.with_suffix(".md").read_text().split("` less | all |")
+    assert "| one-frame | +25.0 [" in ours
+    assert f"| {THEIRS} |" in oracle
+    assert "one-frame" not in oracle
