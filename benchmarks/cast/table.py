@@ -58,10 +58,7 @@ say that it is the better one.
 All policies look through one detector, taught with exact geometry of rendered training layouts
 (`embodied_cf.train.detector`); the labels of all arms but `oracle` know none.
 
-Five cells, whose code reads "888bd0c, driven by 02b7515", were driven anew with later code than they were trained with.
-
-`atomic+captioner` was told chains whole until 2026-11-27, of which it knows the first part only: that it carries none
-out is by construction, until it has been driven again.
+Cells whose code reads "888bd0c, driven by 02b7515" were driven anew with later code than they were trained with.
 
 Told of what is out of view, robots turn by labels of before 0b4ec25, and search by later ones. Cells of earlier code
 stand beside those of later code where a table says so; on the five seeds that had both, at bias 1 and 4 400 steps,
