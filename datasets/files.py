@@ -68,7 +68,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError("the directory is not empty", where=path, remedy="Choose another output directory.")
-    temporary = path.with_name(f".{path.name}.tmp")
+    if path.is_dir() and path.samefile(os.curdir):
+        # whoever works there would be left in a directory that is gone
+        raise OutputError("it is the working directory, which would be replaced", where=path,
+                          remedy="Name a directory that does not exist yet.")  # fmt: skip
+    temporary = beside(path, ".{}.tmp")
     with disk_errors(path):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -144,9 +148,18 @@ def exclusive(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def beside(directory: Path, name: str) -> Path:
+    """Return a file beside an output directory that may not exist yet; `{}` in its name is the directory's.
+
+    A path such as `.` or `..` ends in no name; the directory that it leads to has one.
+    """
+    whole = directory.resolve() if directory.name in ("", os.pardir) else directory
+    return whole.parent / name.format(whole.name)
+
+
 def lock_beside(directory: Path) -> Path:
     """Return the lock file of an output directory that may not exist yet; whatever verb writes there takes it."""
-    return directory.with_name(f".{directory.name}.lock")
+    return beside(directory, ".{}.lock")
 
 
 def _locked(file: IO[str], path: Path) -> bool:

@@ -129,6 +129,20 @@ def test_relabelling_on_a_disk_that_takes_no_names(driving, whole, tmp_path, cap
     assert digest(out) == whole[1]
 
 
+def test_the_directory_that_one_stands_in(driving, whole, tmp_path, capsys, monkeypatch):
+    """`.` has no name to lay a lock beside it under; and what is replaced as a whole must not be where one stands."""
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert command("labels", "drop", whole[0], ".") == 2
+    assert "it is the working directory, which would be replaced" in " ".join(capsys.readouterr().err.split())
+    assert command("relabel", driving, ".", "--dry-run", "--limit", 1) == 0
+    assert (tmp_path / "out.dry-run.html").is_file()
+    assert command("relabel", driving, ".") == 0
+    assert digest(tmp_path / "out") == whole[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.dry-run.html"]
+    assert command("labels", "drop", whole[0], "/") == 2
+
+
 def _read_only(patch, below):
     """Let the tree below a folder refuse every write, as a file system that is mounted so does (root may else)."""
     honest = {name: getattr(os, name) for name in ("mkdir", "replace", "open", "unlink", "symlink")}

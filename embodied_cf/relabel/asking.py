@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.files import beside, exclusive
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.vlm.budget import Prices
 from embodied_cf.vlm.cache import Cache
@@ -144,4 +144,4 @@ def _model(options: RelabelOptions) -> str:
 
 def default_cache(out: Path) -> Path:
     """Return the file of answered questions beside `out`, so that deleting the output does not lose them."""
-    return out.with_name(f"{out.name}.vlm-cache.sqlite")
+    return beside(out, "{}.vlm-cache.sqlite")

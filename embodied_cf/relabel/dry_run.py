@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from embodied_cf.datasets.contract import Episode
-from embodied_cf.datasets.files import write_text
+from embodied_cf.datasets.files import beside, write_text
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.spec import load_spec
 from embodied_cf.errors import RecordError
@@ -45,7 +45,7 @@ def dry_run(options: RelabelOptions) -> DryRunResult:
     shown = asyncio.run(_label(build_pipeline(setting, replace(options, captioner="motion")), episodes))
     in_all = sum(shard.records for shard in shards)
     for_all = None if forecast is None else _scaled(forecast, in_all / max(1, len(episodes)))
-    page = options.out.with_name(f"{options.out.name}.dry-run.html")
+    page = beside(options.out, "{}.dry-run.html")
     write_text(page, preview_html(shown, setting, options, count=SHOWN, forecast=for_all or {}))
     return DryRunResult(len(episodes), in_all, _first(shown), forecast, for_all, str(page))
 

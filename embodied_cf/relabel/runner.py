@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from embodied_cf import __version__
 from embodied_cf.datasets.contract import SCHEMA_VERSION
-from embodied_cf.datasets.files import exclusive
+from embodied_cf.datasets.files import exclusive, lock_beside
 from embodied_cf.datasets.label_store import set_key
 from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.spec import load_spec
@@ -73,7 +72,7 @@ def _relabel(options: RelabelOptions, progress: Progress) -> RunResult:
     _refuse_existing_set(dataset, options.label_set)
     setting = survey(dataset, spec, shards, options)
     output = Output(options.out)
-    with exclusive(_lock(output)):
+    with exclusive(lock_beside(output.path)):
         resumed, usage = asyncio.run(_run(shards, setting, options, output, progress))
         seconds = time.monotonic() - started
         result = _summed(output, resumed, seconds, usage)
@@ -137,10 +136,6 @@ def header(
         "stages": stages,
         **{name: getattr(options, name) for name in _IDENTITY},
     }
-
-
-def _lock(output: Output) -> Path:
-    return output.path.with_name(f".{output.path.name}.lock")
 
 
 def _refuse_existing_set(dataset: RldsDataset, name: str) -> None:
