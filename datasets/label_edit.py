@@ -68,9 +68,11 @@ def read_decisions(path: Path, label_set: str) -> frozenset[tuple[str, str, int,
     """Return the rejected rows of a decisions.jsonl that the report saved. Raises UsageError naming a bad line."""
     rejected = set()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=path) from error
+        with open(path, encoding="utf-8") as file:
+            lines = list(file)  # which a newline ends, and not, as for splitlines, U+2028 in a text
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"cannot be read ({reason})", where=path) from error
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

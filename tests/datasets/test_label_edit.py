@@ -101,6 +101,17 @@ def test_a_bad_decision_is_named(tmp_path):
         read_decisions(tmp_path / "d", "labels")
     with pytest.raises(UsageError, match="cannot be read"):
         read_decisions(tmp_path / "absent", "labels")
+    (tmp_path / "latin").write_bytes(b'{"instruction": "caf\xe9"}\n')
+    with pytest.raises(UsageError, match=r"latin: cannot be read \(not UTF-8\)"):
+        read_decisions(tmp_path / "latin", "labels")
+
+
+def test_a_decision_about_words_with_a_line_separator(tmp_path):
+    """Browsers write U+2028 as it is, and Python takes it for the end of a line."""
+    row = {"episode": "e", "label_set": "labels", "kind": "hindsight", "start": 0, "end": 2, "command": "",
+           "instruction": "go\u2028to the\x85door", "decision": "reject"}  # fmt: skip
+    (tmp_path / "d").write_text(json.dumps(row, ensure_ascii=False) + "\n", "utf-8")
+    assert read_decisions(tmp_path / "d", "labels") == {("e", "hindsight", 0, 2, row["instruction"], "")}
 
 
 def test_merging_adds_rows_once(arm, labelled, tmp_path):
