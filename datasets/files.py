@@ -157,6 +157,17 @@ def beside(directory: Path, name: str) -> Path:
     return whole.parent / name.format(whole.name)
 
 
+def refuse_inside(source: Path, out: Path) -> None:
+    """Raise OutputError if `out` is the source that is read, or lies inside it."""
+    here, there = out.resolve(), source.resolve()
+    if here == there or there in here.parents:
+        raise OutputError(
+            "the output directory is the source, or lies inside it",
+            where=out,
+            remedy="The source is never written to; choose another directory.",
+        )
+
+
 def lock_beside(directory: Path) -> Path:
     """Return the lock file of an output directory that may not exist yet; whatever verb writes there takes it."""
     return beside(directory, ".{}.lock")

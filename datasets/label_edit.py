@@ -13,7 +13,7 @@ from embodied_cf.datasets import metadata
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.contract import KINDS, Labels
 from embodied_cf.datasets.features import load_tree
-from embodied_cf.datasets.files import atomic_directory, exclusive, json_line, lock_beside, write_text
+from embodied_cf.datasets.files import atomic_directory, exclusive, json_line, lock_beside, refuse_inside, write_text
 from embodied_cf.datasets.label_statistics import LabelSetSummary, LabelTally
 from embodied_cf.datasets.label_store import (
     belongs_to,
@@ -239,6 +239,8 @@ def _rewrite(
     *more_labels: Path,
 ) -> None:
     """Write every record edited, with metadata, views, and the history of labels continued."""
+    for source in (dataset.path, *(folder.parent for folder in more_labels)):
+        refuse_inside(source, out)
     with exclusive(lock_beside(out)), atomic_directory(out) as directory:
         written = {
             split: [_rewrite_shard(dataset, shard, directory, edit) for shard in shards]

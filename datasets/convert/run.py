@@ -5,6 +5,7 @@ from pathlib import Path
 
 from embodied_cf.datasets.convert.options import ConvertOptions, SourceFormat
 from embodied_cf.datasets.convert.result import Converted, Progress
+from embodied_cf.datasets.files import refuse_inside
 from embodied_cf.errors import UsageError
 
 Conversion = Callable[[ConvertOptions, Progress], Converted]
@@ -14,7 +15,7 @@ def convert(options: ConvertOptions, progress: Progress = lambda episodes, steps
     """Convert a dataset; run again to resume. The source is never modified.
 
     Raises UsageError for a pair of formats that no conversion joins, DatasetError and RecordError for a source
-    that is not what it should be, OutputError for an output directory that holds something else.
+    that is not what it should be, OutputError for an output directory that holds something else or lies in the source.
     """
     source = options.from_ or recognise(options.source)
     conversion = _conversion(source, options.to)
@@ -24,6 +25,7 @@ def convert(options: ConvertOptions, progress: Progress = lambda episodes, steps
             where=options.source,
             remedy="Convert to rlds first, then on.",
         )
+    refuse_inside(options.source, options.out)
     return conversion(options, progress)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from embodied_cf.datasets import metadata
-from embodied_cf.datasets.files import atomic_path, disk_errors, json_line, write_json, write_text
+from embodied_cf.datasets.files import atomic_path, disk_errors, json_line, refuse_inside, write_json, write_text
 from embodied_cf.datasets.rlds import RldsDataset, Shard
 from embodied_cf.errors import OutputError
 
@@ -51,7 +51,7 @@ class Output:
 
     def claim(self, header: Mapping[str, Any], source: Path) -> None:
         """Make the directory this run's, or find that it is already. Raises OutputError if it is another's."""
-        self._refuse_source(source)
+        refuse_inside(source, self.path)
         standing = self._standing_header()
         if standing is None:
             if self.path.exists() and not self.path.is_dir():
@@ -110,15 +110,6 @@ class Output:
             row = json.loads(line)
             if row["type"] == "shard":
                 yield row
-
-    def _refuse_source(self, source: Path) -> None:
-        here, there = self.path.resolve(), source.resolve()
-        if here == there or there in here.parents:
-            raise OutputError(
-                "the output directory is the source, or lies inside it",
-                where=self.path,
-                remedy="The source is never written to; choose another directory.",
-            )
 
     def _standing_header(self) -> dict[str, Any] | None:
         if self.complete:

@@ -38,6 +38,13 @@ def test_from_gnm_and_back_by_command(tmp_path, capsys):
     assert (tmp_path / "back" / name / "traj_data.pkl").read_bytes() == (source / name / "traj_data.pkl").read_bytes()
 
 
+def test_nothing_is_written_into_the_source(tmp_path, capsys):
+    source = gnm_maker.write_gnm(tmp_path / "gnm")
+    assert run(source, source / "rlds/1.0.0", "--to", "rlds") == 2
+    assert "the output directory is the source, or lies inside it" in " ".join(capsys.readouterr().err.split())
+    assert sorted(path.name for path in source.iterdir()) == ["recon", "sacson"]
+
+
 def test_what_cannot_be_done_is_said(tmp_path, capsys):
     source = lerobot_maker.v21(tmp_path / "lerobot")
     assert run(source, tmp_path / "x", "--to", "cast") == 2

@@ -138,6 +138,12 @@ def test_what_does_not_go_together_is_named(labelled, driving, tmp_path):
         merge_sets(tmp_path / "nav", labelled, tmp_path / "out", "other", "labels")
     with pytest.raises(OutputError, match="not empty"):
         drop_set(labelled, tmp_path / "nav", "labels")
+    for inside in (tmp_path / "nav" / "out", tmp_path / "nav"):
+        with pytest.raises(OutputError, match="the output directory is the source, or lies inside it"):
+            filter_set(tmp_path / "nav", inside, "labels", Filter())
+        with pytest.raises(OutputError, match="the output directory is the source, or lies inside it"):
+            merge_sets(driving, tmp_path / "nav", inside, "labels")
+    assert not (tmp_path / "nav" / "out").exists()
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".*"))
 
