@@ -1,10 +1,13 @@
 """What `embodied-cf convert` is asked for."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from embodied_cf.errors import UsageError
 
 SourceFormat = Literal["lerobot", "gnm", "rlds"]
 TargetFormat = Literal["rlds", "lerobot", "gnm", "cast", "octo"]
@@ -36,3 +39,9 @@ class ConvertOptions:
     """Seconds between steps of GNM trajectories, which do not say."""
     history: int = 4
     """Steps before a branch that cast and octo episodes keep."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.control_period_s < math.inf:
+            raise UsageError(f"--control-period-s {self.control_period_s:g} is no time between two steps")
+        if self.history < 0:
+            raise UsageError(f"--history {self.history} is less than 0")

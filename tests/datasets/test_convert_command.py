@@ -45,6 +45,14 @@ def test_nothing_is_written_into_the_source(tmp_path, capsys):
     assert sorted(path.name for path in source.iterdir()) == ["recon", "sacson"]
 
 
+@pytest.mark.parametrize("wrong", ["--control-period-s=0", "--control-period-s=nan", "--history=-1"])
+def test_impossible_options_are_refused_before_anything_is_written(tmp_path, capsys, wrong):
+    source = gnm_maker.write_gnm(tmp_path / "gnm")
+    assert run(source, tmp_path / "set/1.0.0", "--to", "rlds", wrong) == 2
+    assert wrong.replace("=", " ") in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
 def test_what_cannot_be_done_is_said(tmp_path, capsys):
     source = lerobot_maker.v21(tmp_path / "lerobot")
     assert run(source, tmp_path / "x", "--to", "cast") == 2
