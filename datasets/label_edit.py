@@ -184,7 +184,16 @@ def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str
             tables.insert(0, decode_labels(columns, name))
         return _with_labels(record, name, _distinct(Labels.concatenate(tables)), columns.steps)
 
-    _rewrite(one, out, tree, edit, said, other.path / "labels")
+    def all_met() -> None:
+        left = next(others, None)
+        if left is not None:
+            raise DatasetError(
+                "the second dataset labels more records",
+                where=left[0],
+                remedy="Merge label sets that were made from one source, of equally many of its episodes.",
+            )
+
+    _rewrite(one, out, tree, edit, said, other.path / "labels", last=all_met)
 
 
 def _having(path: Path, name: str) -> RldsDataset:
@@ -237,8 +246,12 @@ def _rewrite(
     edit: Edit,
     said: Mapping[str, Any],
     *more_labels: Path,
+    last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write every record edited, with metadata, views, and the history of labels continued."""
+    """Write every record edited, with metadata, views, and the history of labels continued.
+
+    `last` is called when all are written, and may refuse them yet.
+    """
     for source in (dataset.path, *(folder.parent for folder in more_labels)):
         refuse_inside(source, out)
     with exclusive(lock_beside(out)), atomic_directory(out) as directory:
@@ -246,6 +259,7 @@ def _rewrite(
             split: [_rewrite_shard(dataset, shard, directory, edit) for shard in shards]
             for split, shards in dataset.splits.items()
         }
+        last()
         metadata.write_features(tree, directory)
         metadata.carry_over(dataset.path, directory, [shard.name for shard in dataset.shards()])
         sizes = {split: [(row["records"], row["num_bytes"]) for row in rows] for split, rows in written.items()}

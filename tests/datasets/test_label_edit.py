@@ -138,6 +138,10 @@ def test_what_does_not_go_together_is_named(labelled, driving, tmp_path):
         merge_sets(tmp_path / "nav", labelled, tmp_path / "out", "other", "labels")
     with pytest.raises(OutputError, match="not empty"):
         drop_set(labelled, tmp_path / "nav", "labels")
+    relabel(RelabelOptions(driving, tmp_path / "first", limit=1))
+    for pair in (("first", "nav"), ("nav", "first")):
+        with pytest.raises(DatasetError, match=r"do not label the same records|labels more records"):
+            merge_sets(*(tmp_path / name for name in pair), tmp_path / "out", "labels")
     for inside in (tmp_path / "nav" / "out", tmp_path / "nav"):
         with pytest.raises(OutputError, match="the output directory is the source, or lies inside it"):
             filter_set(tmp_path / "nav", inside, "labels", Filter())
