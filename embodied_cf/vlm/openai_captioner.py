@@ -10,13 +10,14 @@ from itertools import pairwise
 from typing import Any
 
 from embodied_cf.datasets.contract import EncodedImages, Episode
+from embodied_cf.datasets.image_head import read_head
 from embodied_cf.errors import RecordError, UsageError
 from embodied_cf.language.segments import Segments
 from embodied_cf.vlm.captions import Captions, Hindsight, SeenObject
 from embodied_cf.vlm.client import ask_all
 from embodied_cf.vlm.options import LOCAL
 from embodied_cf.vlm.path_picture import draw_path
-from embodied_cf.vlm.question import Answer, Asker, Picture, Prompt, Question
+from embodied_cf.vlm.question import Answer, Asker, Prompt, Question
 from embodied_cf.vlm.templates import load_prompts
 from embodied_cf.vlm.windows import Range, described_steps, overlap, windows
 from embodied_cf.vlm.wording import ROBOTS, Kind, Robot, complaint, sound_box, tidy
@@ -214,13 +215,21 @@ def _commands(segments: Segments, window: Range) -> list[dict[str, object]]:
 
 def _seen(step: int, frames: EncodedImages, answer: Answer) -> list[SeenObject]:
     """Return the objects that a description lists, with boxes in pixels of the frame in the record."""
-    original = Picture.read(frames.frames[step])
     width, height = answer.sizes[0]
     # a hook that resized or cropped: we cannot know where in our frame a box of that image lies
-    same = (width, height) == (original.width, original.height)
+    same = (width, height) == _size(frames.frames[step])
     found: dict[SeenObject, None] = {}
     for item in answer.value["objects"]:
         box = sound_box(item["box"], width, height) if same else None
         if name := tidy(item["name"]):
             found.setdefault(SeenObject(step, name, box))
     return list(found)
+
+
+def _size(frame: bytes | memoryview) -> tuple[int, int] | None:
+    """Return width and height of a frame as it lies in the record: of more formats than servers take, for hooks."""
+    try:
+        head = read_head(frame)
+    except ValueError:
+        return None
+    return head.width, head.height

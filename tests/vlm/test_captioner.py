@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from vlm_helpers import COLOURS, Loopback, episode_of, segments_of
+from vlm_helpers import COLOURS, Loopback, episode_of, picture, segments_of
 
+from embodied_cf.datasets.contract import EncodedImages
 from embodied_cf.errors import EmbodiedError, RecordError, UsageError, VlmError
 from embodied_cf.vlm.captions import Captions
 from embodied_cf.vlm.client import VlmClient
@@ -130,6 +131,24 @@ def test_boxes_of_resized_images_are_dropped(server: Loopback) -> None:
     assert captions.objects
     assert {seen.box for seen in captions.objects} == {None}
     assert "48 pixels wide and 32 pixels high" in by_name(server, "describe")[0]["text"], "the image as sent"
+
+
+def as_png(encoded: bytes) -> bytes:
+    return cv2.imencode(".png", cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))[1].tobytes()
+
+
+@pytest.mark.parametrize("kind", [".webp", ".bmp"])
+def test_a_hook_may_make_a_format_that_servers_take(kind: str) -> None:
+    """As the error that names such a frame advises."""
+    frames = [picture(colour, kind=kind) for colour in CYCLE]
+    episode = replace(EPISODE, cameras={"primary": EncodedImages(frames)})
+    for hook, refused in ((None, True), (as_png, False)):
+        captioner = OpenAICaptioner(DryRun(VlmClient(ClientOptions(model="m", before_send=hook))), "nav", CHOICE)
+        if refused:
+            with pytest.raises(VlmError, match="Convert it with a before_send hook"):
+                asyncio.run(captioner.caption(episode, SEGMENTS))
+        else:
+            assert asyncio.run(captioner.caption(episode, SEGMENTS)).objects
 
 
 SPOILED = ("cut", "truncated", "refusal", "content_filter", "no_choices", "not_json", "nan", "wrong_schema")
