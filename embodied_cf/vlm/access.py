@@ -23,8 +23,12 @@ class AccessError(VlmError):
 
 def check_url(base_url: str) -> str:
     """Return `base_url` unless it is no http(s) address or carries a user name, a password or a query."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:  # its text may quote a password
+        raise UsageError("not an http(s) address: brackets or port are wrong", where="--base-url") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise UsageError(f"not an http(s) address: {parts.scheme}://{parts.hostname}", where="--base-url")
     # reports say which server was asked, and a query may hold a key
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:

@@ -121,6 +121,14 @@ def test_credentials_in_the_address_are_refused_unshown() -> None:
         assert KEY not in repr(caught.value) + str(caught.value)
 
 
+def test_addresses_that_are_none_are_refused() -> None:
+    for address in ("http://[::1:8000/v1", "http://127.0.0.1:80o0/v1", "http://127.0.0.1:80000/v1", f"http://me:{KEY}",
+                    "http://127.0.0.1:0/v1", "127.0.0.1:8000/v1"):  # fmt: skip
+        with pytest.raises(UsageError, match=r"not an http\(s\) address") as caught:
+            ClientOptions(model="m", base_url=address)
+        assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
 def test_proxy_from_the_environment_gets_no_loopback_traffic(server: Loopback, monkeypatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
