@@ -80,7 +80,8 @@ class Secret:
 def read_key(variable: str, base_url: str) -> Secret:
     """Return the key in the environment variable, or a dummy for a loopback server that needs none.
 
-    Raises AccessError that names the variable if a server elsewhere is to be asked without a key.
+    Raises AccessError that names the variable if a server elsewhere is to be asked without a key, or if it holds what
+    no request can carry.
     """
     key = os.environ.get(variable, "").strip()
     if not key and not is_loopback(base_url):
@@ -88,6 +89,12 @@ def read_key(variable: str, base_url: str) -> Secret:
             f"no key: the environment variable {variable} is not set",
             where=urlsplit(base_url).hostname or "",
             remedy=f"Set {variable}, or name another variable with --api-key-env.",
+        )
+    if not (key.isascii() and key.isprintable()):
+        # the HTTP library's error would quote it
+        raise AccessError(
+            f"the environment variable {variable} holds signs that stand in no key",
+            remedy="Set it again: typographic quotes or a line break may have been copied along.",
         )
     return Secret(key or NO_KEY)
 

@@ -90,6 +90,14 @@ def test_absent_key(monkeypatch) -> None:
         read_key("MY_KEY", "https://api.example.com/v1")
 
 
+@pytest.mark.parametrize("spoiled", ["\u201csk-very-secret\u201d", "sk-very\nsecret", "sk-very\x1bsecret"])
+def test_a_key_that_no_request_can_carry(monkeypatch, spoiled: str) -> None:
+    monkeypatch.setenv("MY_KEY", spoiled)
+    with pytest.raises(AccessError, match="the environment variable MY_KEY holds signs that stand in no key") as caught:
+        asyncio.run(ask_one(ClientOptions("m", "http://127.0.0.1:9/v1", "MY_KEY"), colour_question("red")))
+    assert "very" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_loopback_is_decided_by_address() -> None:
     here = [
         "http://localhost:1/v1",
