@@ -201,5 +201,10 @@ def _quantile(values: Float[np.ndarray, " n"], share: float) -> float:
 def _bins(values: Float[np.ndarray, " n"], low: float, high: float) -> tuple[int, ...]:
     if not len(values):
         return (0,) * BINS
-    counts, _ = np.histogram(values, BINS, (low, high))
+    try:
+        # halves, since the whole range may be more than a number holds
+        counts, _ = np.histogram(values / 2, BINS, (low / 2, high / 2))
+    except ValueError:
+        # numbers so large, or so close together, that nothing lies between: nanoseconds since 1970, always the same
+        return tuple(len(values) * (at == BINS // 2) for at in range(BINS))
     return tuple(counts.tolist())

@@ -62,6 +62,18 @@ def test_constant_dimensions():
     assert summarised(np.zeros((0, 2))).constant == ()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[1.7e18] * 3, [-(2.0**63)] * 3, [0.0, 5e-324], [-1.7e308, 0.0, 1.7e308]],
+    ids=["one nanosecond", "a number that stands for none", "too close together", "too far apart"],
+)
+def test_numbers_between_which_no_edges_fit(values):
+    with np.errstate(over="ignore"):
+        (counts,) = summarised(np.array(values)[:, None]).histogram
+    assert sum(counts) == len(values)
+    assert (counts[0], counts[-1]) == ((1, 1) if values[-1] == 1.7e308 else (0, 0))
+
+
 def test_wide_features_are_pooled():
     values = np.arange(1300.0).reshape(10, 130)
     summary = summarised(values)
