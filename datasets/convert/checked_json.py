@@ -36,10 +36,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON lines file. Raises DatasetError naming the line that is none."""
     if not path.is_file():
         raise DatasetError("no such file", where=path, remedy="Copy the whole dataset.")
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
                 assert isinstance(row, dict)
             except (ValueError, AssertionError, RecursionError) as error:
                 raise DatasetError("not a JSON object", where=f"{path}, line {number}") from error

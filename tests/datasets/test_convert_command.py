@@ -53,6 +53,13 @@ def test_impossible_options_are_refused_before_anything_is_written(tmp_path, cap
     assert not (tmp_path / "set").exists()
 
 
+def test_lines_in_another_encoding_are_named(tmp_path, capsys):
+    source = lerobot_maker.v21(tmp_path / "lerobot")
+    (source / "meta/tasks.jsonl").write_bytes('{"task_index": 0, "task": "prends le d\xe9"}\n'.encode("latin-1"))
+    assert run(source, tmp_path / "x", "--to", "rlds") == 2
+    assert "meta/tasks.jsonl, line 1: not a JSON object" in "".join(capsys.readouterr().err.split("\n"))
+
+
 def test_what_cannot_be_done_is_said(tmp_path, capsys):
     source = lerobot_maker.v21(tmp_path / "lerobot")
     assert run(source, tmp_path / "x", "--to", "cast") == 2
