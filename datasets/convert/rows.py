@@ -104,10 +104,13 @@ def numbers(column: Any, dtype: str, shape: Sequence[int], where: str) -> np.nda
     Raises DatasetError if values are missing or the rows have another shape.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     array = _storage(column.combine_chunks())
     rows = len(array)
     while pa.types.is_list(array.type) or pa.types.is_large_list(array.type) or pa.types.is_fixed_size_list(array.type):
+        if len(pc.unique(pc.list_value_length(array))) > 1:  # flattened they might fill the shape by chance
+            raise DatasetError(f"not {dtype} of shape {tuple(shape)} in each row (they differ in length)", where=where)
         array = _storage(array.flatten())
     if array.null_count:
         raise DatasetError(f"{array.null_count} values are missing", where=where)

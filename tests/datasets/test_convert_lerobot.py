@@ -185,6 +185,8 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda s: edit_rows(s / DATA, frame_index=lambda v: [1, *v[1:]]), "the rows are not those of this episode"),
         (lambda s: edit_rows(s / DATA, task_index=lambda v: [5, *v[1:]]), "task 5 is not in the table of tasks"),
         (lambda s: edit_rows(s / DATA, action=lambda v: [v[0][:-1], *v[1:]]), "not float32 of shape"),
+        # as many numbers as there should be, but every one after the fifth would be another row's
+        (lambda s: edit_rows(s / DATA, action=lambda v: [v[0][:5], [*v[0][5:], *v[1]], *v[2:]]), "they differ in len"),
         (lambda s: edit_rows(s / DATA, action=lambda v: [[None] * 7, *v[1:]]), "7 values are missing"),
         (lambda s: drop_column(s / DATA, "action"), "no columns action"),
         (lambda s: (s / DATA).write_bytes(b"PAR1"), "not a readable parquet file"),
