@@ -8,8 +8,9 @@ from itertools import islice
 from embodied_cf.datasets.contract import Episode
 from embodied_cf.datasets.files import beside, write_text
 from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.shards import Broken, read_shard
 from embodied_cf.datasets.spec import load_spec
-from embodied_cf.errors import RecordError
+from embodied_cf.errors import EmbodiedError, RecordError, VlmError
 from embodied_cf.relabel.asking import asking
 from embodied_cf.relabel.build import Setting, build_pipeline, survey
 from embodied_cf.relabel.options import RelabelOptions
@@ -51,11 +52,15 @@ def dry_run(options: RelabelOptions) -> DryRunResult:
 
 
 def _readable(setting: Setting, options: RelabelOptions) -> Iterator[Episode]:
-    for episode_id, record in setting.dataset.records(options.split):
-        try:
-            yield setting.reader.read(record, episode_id)
-        except RecordError:
-            continue
+    dataset = setting.dataset
+    for shard in dataset.shards(options.split):
+        for record in read_shard(shard.path, dataset.file_format):
+            if isinstance(record, Broken):
+                continue
+            try:
+                yield setting.reader.read(record.data, dataset.episode_id(shard, record.index))
+            except RecordError:
+                continue
 
 
 async def _forecast(setting: Setting, options: RelabelOptions, episodes: list[Episode]) -> dict[str, object] | None:
@@ -68,7 +73,17 @@ async def _forecast(setting: Setting, options: RelabelOptions, episodes: list[Ep
 
 
 async def _label(pipeline: Pipeline, episodes: list[Episode]) -> Labelled:
-    return [(episode, await pipeline.relabel(episode)) for episode in episodes]
+    """Label episodes less those that a run would quarantine. Raises what is wrong with them if that leaves none."""
+    labelled: Labelled = []
+    problem: EmbodiedError | None = None
+    for episode in episodes:
+        try:
+            labelled.append((episode, await pipeline.relabel(episode)))
+        except (RecordError, VlmError) as error:
+            problem = error
+    if problem is not None and not labelled:
+        raise problem
+    return labelled
 
 
 def _scaled(forecast: dict[str, object], factor: float) -> dict[str, object]:

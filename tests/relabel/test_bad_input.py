@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import makers
 import numpy as np
@@ -15,7 +16,10 @@ from embodied_cf.datasets.features import flatten
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.datasets.shards import ShardWriter, read_shard
 from embodied_cf.datasets.spec import load_spec
-from embodied_cf.datasets.writer import DatasetCard, write_dataset
+from embodied_cf.datasets.writer import DatasetCard, encode_example, write_dataset
+from embodied_cf.errors import VlmError
+from embodied_cf.relabel.dry_run import dry_run
+from embodied_cf.relabel.options import RelabelOptions, VlmOptions
 
 
 def run(*arguments, before=(), **options):
@@ -134,6 +138,25 @@ def test_goals_need_a_camera_and_a_robot_that_drives(driving, source, tmp_path):
     spec.write_text((driving / "spec.toml").read_text().split("[camera_model]")[0])
     refused(run("relabel", driving, tmp_path / "out", "--spec", spec, "--synthesizer", "goal"), "no [camera_model]")
     refused(run("relabel", source, tmp_path / "out", "--spec", "bridge", "--synthesizer", "goal"), "arm")
+
+
+def test_a_dry_run_leaves_out_what_the_run_would(source, tmp_path):
+    """A broken record is dropped and frames that no model can see are quarantined: neither ends the forecast."""
+    spoiled = makers.arm_episode(20, 1)
+    spoiled["steps"]["observation"]["image_0"] = [b"\xff\xd8 no picture"] * 20
+    features = flatten(makers.arm_features())
+    sound = [record.data for record in read_shard(_shard(source), "tfrecord")]
+    with ShardWriter(_shard(source), "tfrecord") as writer:
+        for record in (sound[0], encode_example(features, spoiled), sound[2]):
+            writer.write(record)
+    raw = bytearray(_shard(source).read_bytes())
+    raw[300] ^= 1
+    _shard(source).write_bytes(raw)
+    asked = VlmOptions(base_url="http://127.0.0.1:9/v1")
+    options = RelabelOptions(source, tmp_path / "out", "bridge", captioner="openai", limit=2, dry_run=True, vlm=asked)
+    assert dry_run(options).forecast["requests"] > 0
+    with pytest.raises(VlmError, match="an image is neither PNG nor JPEG"):
+        dry_run(replace(options, limit=1))
 
 
 def test_a_flipped_bit_drops_one_record_and_says_so(source, tmp_path):
