@@ -25,8 +25,8 @@ from embodied_cf.datasets.label_store import (
 )
 from embodied_cf.datasets.rlds import RldsDataset, Shard, open_dataset
 from embodied_cf.datasets.shards import ShardWriter, read_records
-from embodied_cf.datasets.wire import without_keys
-from embodied_cf.errors import DatasetError, UsageError
+from embodied_cf.datasets.wire import WireError, without_keys
+from embodied_cf.errors import DatasetError, RecordError, UsageError
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core.features import FeaturesDict
@@ -100,9 +100,9 @@ def summarise_sets(dataset: RldsDataset) -> list[LabelSetSummary]:
     """Return a summary of each label set, streaming the whole dataset."""
     tallies = {name: LabelTally(name) for name in set_names(dataset.features)}
     for episode_id, record in dataset.records():
-        columns = Columns(record, dataset.features, episode_id)
-        for name, tally in tallies.items():
-            tally.add(decode_labels(columns, name), columns.steps)
+        columns = _columns(dataset, episode_id, record)
+        for name, tally in tallies.items() if columns else ():
+            tally.add(decode_labels(columns, name), _steps(columns))
     return [tally.summary() for tally in tallies.values()]
 
 
@@ -114,7 +114,7 @@ def drop_set(source: Path, out: Path, name: str) -> None:
         dataset,
         out,
         tree,
-        lambda _, record: without_keys(record, lambda key: belongs_to(name, key)),
+        lambda _, record: _without(record, name),
         {"operation": "drop", "label_set": name},
     )
 
@@ -134,11 +134,13 @@ def filter_set(source: Path, out: Path, name: str, rule: Filter) -> Filtered:
     counts: Counter[str] = Counter()
 
     def edit(episode_id: str, record: bytes) -> bytes:
-        columns = Columns(record, dataset.features, episode_id)
+        columns = _columns(dataset, episode_id, record)
+        if columns is None:
+            return record
         labels = decode_labels(columns, name)
         kept = rule.keep(episode_id, labels)
         counts.update(before=len(labels), kept=len(kept), matched=len(rule.rejected & _keys(episode_id, labels)))
-        return _with_labels(record, name, kept, columns.steps)
+        return _with_labels(record, name, kept, _steps(columns))
 
     said = {
         "operation": "filter",
@@ -178,11 +180,13 @@ def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str
                 where=f"{episode_id} and {their_id}",
                 remedy="Merge label sets that were made from one source.",
             )
-        columns = Columns(record, one.features, episode_id)
+        columns = _columns(one, episode_id, record)
+        if columns is None:
+            return record
         tables = [decode_labels(Columns(theirs, other.features, their_id), second_name or name)]
         if name in set_names(one.features):
             tables.insert(0, decode_labels(columns, name))
-        return _with_labels(record, name, _distinct(Labels.concatenate(tables)), columns.steps)
+        return _with_labels(record, name, _distinct(Labels.concatenate(tables)), _steps(columns))
 
     def all_met() -> None:
         left = next(others, None)
@@ -215,13 +219,37 @@ def _merged_tree(one: RldsDataset, other: RldsDataset, name: str, other_name: st
 
 
 def _bare(record: bytes, dataset: RldsDataset) -> bytes:
-    names = set_names(dataset.features)
-    return without_keys(record, lambda key: any(belongs_to(name, key) for name in names))
+    return _without(record, *set_names(dataset.features))
+
+
+def _columns(dataset: RldsDataset, episode_id: str, record: bytes) -> Columns | None:
+    """Return a record's columns, None if it is no Example: relabelling passed it through, and it holds no labels."""
+    try:
+        return Columns(record, dataset.features, episode_id)
+    except RecordError:
+        return None
+
+
+def _steps(columns: Columns) -> int:
+    """Return the number of steps; 0, as relabelling counts a quarantined episode, if the record does not tell."""
+    try:
+        return columns.steps
+    except RecordError:
+        return 0
+
+
+def _without(record: bytes, *names: str) -> bytes:
+    """Return a record less some label sets."""
+    try:
+        return without_keys(record, lambda key: any(belongs_to(name, key) for name in names))
+    except WireError:  # no Example: behind it stand sets without labels, the newest last
+        for name in names * len(names):
+            record = record.removesuffix(encode_labels(name, Labels.empty(1, 1), ()))
+        return record
 
 
 def _with_labels(record: bytes, name: str, labels: Labels, steps: int) -> bytes:
-    bare = without_keys(record, lambda key: belongs_to(name, key))
-    return bare + encode_labels(name, labels, hindsight_texts(labels, steps))
+    return _without(record, name) + encode_labels(name, labels, hindsight_texts(labels, steps))
 
 
 def _distinct(labels: Labels) -> Labels:

@@ -18,7 +18,9 @@ from embodied_cf.datasets.label_edit import (
     summarise_sets,
 )
 from embodied_cf.datasets.rlds import open_dataset
+from embodied_cf.datasets.shards import ShardWriter, read_records
 from embodied_cf.datasets.spec import load_spec
+from embodied_cf.datasets.wire import encode_example
 from embodied_cf.errors import DatasetError, OutputError, RecordError, UsageError
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
@@ -162,6 +164,28 @@ def test_a_broken_record_ends_an_edit_and_leaves_nothing(labelled, tmp_path):
     with pytest.raises(RecordError, match="record 0: the data's checksum is wrong"):
         drop_set(copy, tmp_path / "out", "labels")
     assert not (tmp_path / "out").exists()
+
+
+def test_quarantined_episodes_pass_through_an_edit(arm, tmp_path):
+    """What is no Example at all, and an episode whose number of steps cannot be told, hold no labels."""
+    source = shutil.copytree(arm, tmp_path / "source")
+    shard = open_dataset(source).shards()[0].path
+    sound = [record.data for record in read_records(shard, "tfrecord")]
+    with ShardWriter(shard, "tfrecord") as writer:
+        for record in (sound[0], b"\xff\xff no Example", sound[2] + encode_example({"steps/is_first": b"\x0a\x00"})):
+            writer.write(record)
+    for name in ("labels", "again"):
+        given = source if name == "labels" else tmp_path / "labels"
+        assert relabel(RelabelOptions(given, tmp_path / name, "bridge", label_set=name)).quarantined_episodes == 2
+    first, second = summarise_sets(open_dataset(tmp_path / "again"))
+    assert first.labels == second.labels > 0
+    done = filter_set(tmp_path / "again", tmp_path / "kept", "again", Filter(kinds=("atomic",)))
+    assert 0 < done.kept < done.before
+    merge_sets(tmp_path / "labels", tmp_path / "again", tmp_path / "both", "labels", "again")
+    drop_set(tmp_path / "again", tmp_path / "one", "again")
+    assert _shards(tmp_path / "one") == _shards(tmp_path / "labels")
+    drop_set(tmp_path / "one", tmp_path / "none", "labels")
+    assert _shards(tmp_path / "none") == _shards(source)
 
 
 @pytest.mark.parametrize(
