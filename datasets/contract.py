@@ -42,8 +42,22 @@ class EncodedImages:
         return _decode(self.frames[step], f"{self.where}[{step}]")
 
     def decode_all(self) -> UInt8[np.ndarray, "t h w 3"]:
-        """Return all frames as RGB; they must share one size."""
-        return np.stack([self.decode(step) for step in range(len(self))])
+        """Return all frames as RGB. Raises RecordError unless they are images of one size."""
+        return self.decode_steps(range(len(self)))
+
+    def decode_steps(self, steps: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Return some frames as RGB. Raises RecordError unless they are images of one size."""
+        images = [self.decode(step) for step in steps]
+        for step, image in zip(steps, images, strict=True):
+            if image.shape != images[0].shape:
+                sizes = f"{_size(image)} pixels among frames of {_size(images[0])}"
+                remedy = "Re-export the episode or leave it out."
+                raise RecordError(f"an image of {sizes}", where=f"{self.where}[{step}]", remedy=remedy)
+        return np.stack(images)
+
+
+def _size(image: UInt8[np.ndarray, "h w 3"]) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
 
 
 def _decode(encoded: bytes | memoryview, where: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -18,13 +18,13 @@ _BATCH = 64
 def floor_lines(frames: EncodedImages) -> Float32[np.ndarray, "t c"]:
     """Return the share of the height down to where the floor begins, in each of C columns of each frame.
 
-    Raises RecordError for an undecodable frame.
+    Raises RecordError for an undecodable frame, and for frames of different sizes.
     """
     import torch
 
     lines = []
     for first in range(0, len(frames), _BATCH):
-        images = np.stack([frames.decode(step) for step in range(first, min(first + _BATCH, len(frames)))])
+        images = frames.decode_steps(range(first, min(first + _BATCH, len(frames))))
         lines.append(_network().lines(torch.from_numpy(images)).numpy())
     return np.concatenate(lines)
 

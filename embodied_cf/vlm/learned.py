@@ -55,7 +55,7 @@ class LearnedCaptioner:
                 "motion_share": self.motion_share, **floor}  # fmt: skip
 
     async def caption(self, episode: Episode, segments: Segments) -> Captions:
-        """Describe one episode of any size of frame. Raises RecordError for an undecodable one."""
+        """Describe one episode of any size of frame. Raises RecordError for one undecodable or of another size."""
         motion = await MotionCaptioner(self.vocabulary, self.seed, share=self.motion_share).caption(episode, segments)
         frames = next(iter(episode.cameras.values()))
         seen = tuple(self._seen(frames))
@@ -70,7 +70,7 @@ class LearnedCaptioner:
         model = _detector(self.weights)
         for first in range(0, len(frames), _BATCH):
             steps = range(first, min(first + _BATCH, len(frames)))
-            images = np.stack([frames.decode(step) for step in steps])
+            images = frames.decode_steps(steps)
             scale = np.array([images.shape[2], images.shape[1]] * 2)
             for step, things in zip(steps, model.find(torch.from_numpy(images), self.least_score), strict=True):
                 for thing in things:

@@ -8,7 +8,7 @@ from embodied_cf.datasets.contract import EncodedImages, Episode
 from embodied_cf.datasets.images import encode_jpeg
 from embodied_cf.envs.rendering.render import Camera
 from embodied_cf.envs.rendering.snapshots import Snapshots, take_snapshots
-from embodied_cf.errors import DatasetError
+from embodied_cf.errors import DatasetError, RecordError
 from embodied_cf.language.instruction import COLOURS, SEEN_KINDS
 from embodied_cf.language.nav import VOCABULARY
 from embodied_cf.language.segments import Segments
@@ -215,3 +215,11 @@ def test_the_learned_captioner_speaks_of_pixels_of_any_size(dev):
         assert kind in SEEN_KINDS
         assert 0 <= item.box[0] < item.box[2] <= 2 * SIZE
         assert 0.35 <= item.score <= 1
+
+
+def test_frames_of_different_sizes_in_one_episode_are_named():
+    import asyncio
+
+    frames = [np.zeros((16, width, 3), np.uint8) for width in (24, 24, 20)]
+    with pytest.raises(RecordError, match=r"\[2\]: an image of 20 x 16 pixels among frames of 24 x 16"):
+        asyncio.run(_captions(frames))
