@@ -39,6 +39,11 @@ def step_text_key(name: str) -> str:
     return _HINDSIGHT + set_key(name).removeprefix(DEFAULT_LABEL_SET)
 
 
+def is_step_text(key: str) -> bool:
+    """Whether a key is the per-step text of some label set: no word of the dataset's own, whatever pattern finds it."""
+    return key.startswith(_HINDSIGHT)
+
+
 def set_names(features: Features) -> tuple[str, ...]:
     """Return the names of the label sets that a dataset holds."""
     keys = [match[1] for key in features if (match := _SET_KEY.match(key))]

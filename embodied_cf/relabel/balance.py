@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
-from embodied_cf.datasets.contract import DEFAULT_LABEL_SET, Episode, Labels
-from embodied_cf.datasets.label_store import step_text_key
+from embodied_cf.datasets.contract import Episode, Labels
+from embodied_cf.datasets.label_store import is_step_text
 from embodied_cf.errors import RecordError
 from embodied_cf.language.segments import Segments
 
@@ -88,11 +88,10 @@ def observe(
 
 def own_texts(episode: Episode, step: int | None = None) -> list[str]:
     """Return what the dataset itself says at a step, or at any; texts that relabelling added are left out."""
-    ours = step_text_key(DEFAULT_LABEL_SET)  # a spec's pattern such as language_instruction* finds these too
     return [
         span.text
         for span in episode.language
-        if span.text and not span.source.startswith(ours) and (step is None or span.start <= step < span.end)
+        if span.text and not is_step_text(span.source) and (step is None or span.start <= step < span.end)
     ]
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from embodied_cf.datasets.contract import Episode, Labels
 from embodied_cf.datasets.embodiment import Embodiment
-from embodied_cf.datasets.label_store import hindsight_texts
+from embodied_cf.datasets.label_store import hindsight_texts, is_step_text
 from embodied_cf.datasets.motion import future_chunks, track_of
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.datasets.spec import CameraModel
@@ -177,12 +177,15 @@ class Pipeline:
 
 
 def _own_texts(episode: Episode) -> list[Hindsight]:
-    """Return what the dataset itself says was done; nobody needs to judge it."""
+    """Return what the dataset itself says was done; nobody needs to judge it.
+
+    A spec's pattern such as language_instruction* finds the words of an earlier label set, too; those are not its own.
+    """
     last = len(episode) - 1
     return [
         Hindsight(span.start, min(span.end, last), span.text, 1.0, "text of the dataset")
         for span in episode.language
-        if span.text and span.start < last
+        if span.text and span.start < last and not is_step_text(span.source)
     ]
 
 

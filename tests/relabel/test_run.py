@@ -204,6 +204,22 @@ def test_variants_keep_the_contract(source, tmp_path, options):
     assert sum(len(episode.labels["labels"]) for episode in episodes) == result.labels > 0
 
 
+def test_words_of_an_earlier_label_set_are_not_the_datasets_own(driving, tmp_path):
+    """A spec's pattern finds them beside the dataset's; taken for given they would go unjudged, and push out others."""
+    spec = tmp_path / "mine.toml"
+    text = (driving / "spec.toml").read_text()
+    spec.write_text(text.replace('language = ["language_instruction"]', 'language = ["language_instruction*"]'))
+    relabel(RelabelOptions(driving, tmp_path / "one", str(spec)))
+    relabel(RelabelOptions(tmp_path / "one", tmp_path / "two", str(spec), label_set="second"))
+    for episode in read_episodes(open_dataset(tmp_path / "two"), load_spec(str(spec))):
+        first, second = episode.labels["labels"], episode.labels["second"]
+        assert {span.source for span in episode.language} > {"steps/language_instruction"}
+        for column in ("kind", "instruction", "command"):
+            assert getattr(first, column) == getattr(second, column)
+        for column in ("start", "end", "score"):
+            np.testing.assert_array_equal(getattr(first, column), getattr(second, column))
+
+
 def test_array_record_in_is_array_record_out(tmp_path):
     import makers
 
