@@ -7,6 +7,7 @@ from pydantic import ConfigDict
 
 from embodied_cf.datasets.tables import STRICT, load_table
 from embodied_cf.errors import SpecError
+from embodied_cf.language.meaning import threshold_names
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Embodiment:
             raise SpecError(f"{len(self.dimensions)} dimensions where kind {self.kind!r} has {needed}", where=self.name)
         if not 1 <= self.chunk_length <= 256:
             raise SpecError(f"chunk_length {self.chunk_length} is not in 1..256", where=self.name)
+        known = threshold_names(self.kind)
+        if unknown := sorted(set(self.thresholds) - set(known)):
+            raise SpecError(
+                f"unknown thresholds {', '.join(unknown)}", where=self.name, remedy=f"It has: {', '.join(known)}."
+            )
 
     @property
     def chunk_dimensions(self) -> int:

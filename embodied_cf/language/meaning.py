@@ -92,13 +92,16 @@ class ArmMeaning:
         return arm.classify(arm.effector_motion(track, start, end, self.scale), self.limits)
 
 
+def threshold_names(kind: str) -> tuple[str, ...]:
+    """Return the thresholds that the commands of `nav` or `arm` have."""
+    return tuple(item.name for item in fields(nav.NavThresholds if kind == "nav" else arm.ArmThresholds))
+
+
 def meaning_for(kind: str, scale: MotionScale, thresholds: Mapping[str, float]) -> Meaning:
     """Return the meaning for `nav` or `arm`. Raises ValueError for a threshold that the kind does not have."""
-    limits = nav.NavThresholds if kind == "nav" else arm.ArmThresholds
-    unknown = sorted(set(thresholds) - {item.name for item in fields(limits)})
+    unknown = sorted(set(thresholds) - set(threshold_names(kind)))
     if unknown:
-        names = ", ".join(item.name for item in fields(limits))
-        raise ValueError(f"unknown thresholds {unknown} for kind {kind!r}; it has {names}")
+        raise ValueError(f"unknown thresholds {unknown} for kind {kind!r}; it has {', '.join(threshold_names(kind))}")
     if kind == "nav":
         return NavMeaning(scale, nav.NavThresholds(**thresholds))
     return ArmMeaning(scale, arm.ArmThresholds(**thresholds))

@@ -122,6 +122,16 @@ def test_a_slice_beyond_the_column(source, tmp_path):
     refused(done, "the robot never moves")
 
 
+def test_a_misspelt_threshold(driving, tmp_path):
+    from importlib import resources
+
+    shipped = (resources.files("embodied_cf.datasets") / "embodiments" / "nav.toml").read_text()
+    (tmp_path / "body.toml").write_text(f"{shipped}\n[thresholds]\nstil = 0.2\n")
+    spec = tmp_path / "mine.toml"
+    spec.write_text((driving / "spec.toml").read_text().replace('"nav"', f'"{tmp_path / "body.toml"}"'))
+    refused(run("relabel", driving, tmp_path / "out", "--spec", spec), "unknown thresholds stil. It has: still, moving")
+
+
 def test_an_unknown_unit(driving, tmp_path):
     """Goals need metres; where the unit is unknown the goal synthesizer refuses, and the others go on."""
     spec = tmp_path / "mine.toml"
