@@ -73,7 +73,7 @@ def rlds_to_branches(options: ConvertOptions, progress: Progress) -> Converted:
         dataset_name(options.name, f"{dataset.name}_{options.to}"),
         description=said,
         licence=licence,
-        recipe=f"{options.source.resolve()} {options.label_set} {options.history} {options.spec}",
+        recipe=f"{options.source.resolve()} {options.to} {options.label_set} {options.history} {spec}",
     )
     splits = {
         split: [partial(_examples, dataset, shard, reader, layout, progress) for shard in shards]

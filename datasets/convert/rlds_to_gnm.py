@@ -55,7 +55,7 @@ def rlds_to_gnm(options: ConvertOptions, progress: Progress) -> Converted:
     reader = EpisodeReader(dataset.features, spec)
     named: set[str] = set()
     steps = anew = left_out = 0
-    with parts(options.out, {"from": str(options.source.resolve()), "spec": options.spec}) as state:
+    with parts(options.out, {"from": str(options.source.resolve()), "spec": str(spec)}) as state:
         for shard in dataset.shards():
             part = f"{shard.split}-{shard.index:05d}"
             done = state.result(part)

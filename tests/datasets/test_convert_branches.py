@@ -1,5 +1,7 @@
 """Counterfactual labels as episodes of their own: what is shown, where it stands, and what may be learnt from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +14,40 @@ from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.datasets.convert.run import convert
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.datasets.motion import future_chunks
+from embodied_cf.datasets.parts import Parts
 from embodied_cf.datasets.rlds import open_dataset
-from embodied_cf.errors import UsageError
+from embodied_cf.errors import OutputError, UsageError
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.runner import relabel
 
 POSE = np.array([[0.0, 0, 0], [1, 0, np.pi / 2], [1, 1, np.pi / 2], [1, 2, np.pi / 2]])
+
+
+@pytest.mark.parametrize(("begun", "other"), [("cast", "octo"), ("octo", "cast"), ("gnm", "gnm")])
+def test_what_was_interrupted_is_finished_as_it_was_begun(driving, tmp_path, monkeypatch, begun, other):
+    """Neither in another layout nor by what a spec says by now, or one dataset would hold both."""
+    source = tmp_path / "cf"
+    relabel(RelabelOptions(driving, source))
+    options = ConvertOptions(source, tmp_path / "out", begun, name="same")
+    honest = Parts.finish
+
+    def finish_and_stop(self, part, value):
+        honest(self, part, value)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "finish", finish_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            convert(options)
+    if other != begun:
+        with pytest.raises(OutputError, match="another unfinished dataset"):
+            convert(replace(options, to=other))
+    spec = (source / "spec.toml").read_text()
+    (source / "spec.toml").write_text(spec.replace('action = "action"', 'action = "observation/pose"'))
+    with pytest.raises(OutputError, match="another unfinished dataset"):
+        convert(options)
+    (source / "spec.toml").write_text(spec)
+    assert convert(options).episodes
 
 
 def episode(language=()):
