@@ -63,6 +63,10 @@ class OutputError(EmbodiedError):
     """The output directory cannot be used or written: another run's, locked, full, read-only."""
 
 
+class WorkerError(EmbodiedError):
+    """A process that did a part of the run is gone."""
+
+
 class ClusterError(EmbodiedError):
     """A Ray cluster cannot be joined, or its nodes cannot do the run's tasks."""
 

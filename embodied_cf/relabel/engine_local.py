@@ -4,7 +4,9 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 
+from embodied_cf.errors import WorkerError
 from embodied_cf.relabel.build import Setting
 from embodied_cf.relabel.options import RelabelOptions
 from embodied_cf.relabel.pipeline import Pipeline
@@ -18,13 +20,18 @@ def relabel_in_processes(
     jobs: Sequence[ShardJob], setting: Setting, options: RelabelOptions, recipe: Recipe, progress: Progress
 ) -> None:
     """Work through the shards in up to `options.workers` processes; each makes a pipeline by the recipe and finishes
-    its shards in place."""
+    its shards in place. Raises WorkerError if one is killed."""
     context = multiprocessing.get_context("spawn")
     told = (setting, options.label_set, recipe)
     with ProcessPoolExecutor(min(options.workers, len(jobs)), context, _prepare, told) as pool:
         try:
             for future in as_completed([pool.submit(_in_worker, job) for job in jobs]):
                 progress(*future.result())
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process was killed",
+                remedy="If memory ran out, give fewer --workers. Run the same command again: finished shards are kept.",
+            ) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

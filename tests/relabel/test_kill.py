@@ -12,6 +12,10 @@ from contextlib import suppress
 import makers
 import pytest
 
+from embodied_cf.errors import WorkerError
+from embodied_cf.relabel import runner
+from embodied_cf.relabel.options import RelabelOptions
+
 KILLS = 20
 
 
@@ -39,6 +43,18 @@ def undisturbed(shards, tmp_path_factory):
     out = tmp_path_factory.mktemp("undisturbed") / "out"
     subprocess.run(_command(shards, out, 1), check=True, capture_output=True)
     return _digest(out)
+
+
+def _die(setting):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told_of(tmp_path, monkeypatch):
+    """As the system does when memory runs out."""
+    source = makers.driving(tmp_path / "1.0.0", shards=2, episodes=1, steps=16)
+    monkeypatch.setattr(runner, "partial", lambda *_, **__: _die)
+    with pytest.raises(WorkerError, match=r"a worker process was killed\. If memory ran out, give fewer --workers"):
+        runner.relabel(RelabelOptions(source, tmp_path / "out", workers=2))
 
 
 def _parts(out):
