@@ -44,6 +44,8 @@ def joined(parts: Sequence[Stats]) -> Stats:
     Minimum, maximum, mean and spread are exact; quantiles are the episodes' quantiles averaged by length, as
     LeRobot joins them.
     """
+    # an episode without a finite row stands there with zeros, which are nobody's minimum
+    parts = [part for part in parts if part["count"][0]] or parts
     count = np.array([part["count"][0] for part in parts], np.float64)
     weight = count / count.sum() if count.sum() else np.full(len(count), 1 / len(count))
 

@@ -237,6 +237,13 @@ def test_language_columns_by_hand():
     assert columns["language_events"] == [[], [{"role": "user", "content": "stop", "style": None, **none}]]
 
 
+def test_an_episode_without_a_finite_number_leaves_the_statistics_alone():
+    sound, none = number_stats(np.array([[5.0], [6.0]])), number_stats(np.array([[np.nan]]))
+    assert joined([none, sound]) == joined([sound]) == joined([sound, none])
+    assert joined([sound, none])["min"] == [5.0]
+    assert joined([none])["count"] == [0]
+
+
 def test_statistics_of_the_whole_are_those_of_its_parts():
     values = np.random.default_rng(0).normal(size=(30, 2))
     values[3, 0] = np.nan
