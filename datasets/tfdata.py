@@ -1,4 +1,4 @@
-"""For users of tf.data and rlds (extra `tfds`): the one place that deals with their quirks."""
+"""TFDS, and for its users tf.data and rlds (extra `tfds`): the one place that deals with their quirks."""
 
 import importlib
 import io
@@ -8,6 +8,15 @@ from types import ModuleType
 from typing import Any
 
 from embodied_cf.errors import UsageError
+
+
+def import_tfds() -> None:
+    """Import TFDS at once; call it before a progress bar is shown under which TFDS may be needed.
+
+    While it is imported, etils replaces `__import__` for all threads alike. What rich's own thread imports meanwhile
+    to draw with then fails: a traceback on the screen, and a bar that stands still.
+    """
+    importlib.import_module("tensorflow_datasets")
 
 
 def import_rlds() -> ModuleType:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.tfdata import import_tfds
 from embodied_cf.envs.collect import CollectOptions, collect
 from embodied_cf.envs.registration import FEW, SOCIAL, TABLETOP, WORLDS
 from embodied_cf.errors import UsageError
@@ -31,6 +32,7 @@ def run_collect(env: str, out: Path, options: CollectOptions, json_path: Path | 
     wanted = replace(options, world=world, people=people)
     console = Console(stderr=True)
     columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    import_tfds()
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=wanted.episodes)
         (_tables if env == TABLETOP else collect)(out, wanted, lambda: bar.advance(task))

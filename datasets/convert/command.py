@@ -9,15 +9,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from embodied_cf.datasets.convert.options import ConvertOptions
 from embodied_cf.datasets.convert.run import convert
 from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.tfdata import import_tfds
 
 
 def run_convert(options: ConvertOptions, json_path: Path | None) -> int:
     """Convert while counting on the screen; return the exit code."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    import_tfds()
     with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
         task = bar.add_task("converting", total=None)
-        bar.refresh()  # rich imports what it draws with; its own thread must not do so while TFDS is imported
         count = [0, 0]
 
         def advance(episodes: int, steps: int) -> None:

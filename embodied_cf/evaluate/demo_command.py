@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.tfdata import import_tfds
 from embodied_cf.evaluate.command import points, score, share
 from embodied_cf.evaluate.demo import OURS, REPORT, THEIRS, DemoPlan, Story, stages, tell
 
@@ -26,6 +27,7 @@ def run_demo(out: Path, minutes: float, seed: int, json_path: Path | None) -> in
     console, plan = Console(stderr=True), DemoPlan.of(minutes, seed)
     done, left = (MofNCompleteColumn(), TimeElapsedColumn()), TimeRemainingColumn()
     columns = (TextColumn("{task.description:24}"), BarColumn(), *done, left)
+    import_tfds()
     with Progress(*columns, console=console) as bar:
         tasks = {name: bar.add_task(name, total=None, start=False) for name in stages(plan)}
         begun = set[str]()
