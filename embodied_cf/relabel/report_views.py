@@ -51,6 +51,8 @@ class LabelView:
     score: float
     chunk: Float32[np.ndarray, "k a"]
     real: Float32[np.ndarray, "r a"]
+    told_before: int = 0
+    """Steps before the chunk's at which the robot was told: what it did since then is part of carrying it out."""
 
     @property
     def record(self) -> str:
@@ -152,6 +154,7 @@ class Viewer:
                     labels.instruction[row], labels.command[row],
                 ),
                 float(labels.score[row]), labels.action[row][labels.action_mask[row]], real[at][known[at]],
+                int(labels.start[row] - labels.told[row]),
             )
             for at, row in enumerate(rows)
         )  # fmt: skip

@@ -208,6 +208,17 @@ def test_preview_shows_ten_labels_of_all_kinds_and_the_forecast(run):
     assert "98,765" in page.text
 
 
+def test_a_label_that_was_told_before_its_frame_says_so(run):
+    """Its drawing shows only what is left to do: straight on, where the turn asked for has been made."""
+    setting, [(episode, result)] = relabelled(run, 1)
+    late = [row for row in range(len(result.labels)) if result.labels.start[row] >= 3]
+    labels = result.labels.take(late)
+    told = replace(labels, told=labels.start - 3)
+    for table, count in ((labels, 0), (told, 10)):
+        html = preview_html([(episode, replace(result, labels=table))], setting, run, forecast={})
+        assert html.count("told 3 steps before") == count
+
+
 def test_preview_of_fewer_labels_than_wanted(run):
     setting, _ = relabelled(run, 0)
     assert "No label was made." in preview_html([], setting, run, forecast={})
