@@ -56,10 +56,6 @@ class DecisionLog:
     episode: Int[np.ndarray, " n"]
     """Number of the episode, the row of `ends`; some may have no decision here."""
     ends: EpisodeEnds | None = None
-    action_bounds: tuple[float, float] | None = None
-    """Limits that settings were squashed or clipped to; clipped actions at a limit have no density."""
-    seed: int | None = None
-    """Of the deployment's randomness, if it had one."""
     propensity_source: PropensitySource = "recorded"
     deterministic: bool = False
     """Whether the logger is known to have acted without randomness (temperature 0, argmax)."""

@@ -30,13 +30,6 @@ def ground_point(
     return np.stack([forward * depth, -right * depth], axis=1)
 
 
-def between_frames(
-    there: Float[np.ndarray, "n 3"], here: Float[np.ndarray, "n 3"], point: Float[np.ndarray, "n 2"]
-) -> Float[np.ndarray, "n 2"]:
-    """Return points of the robot frames `there` in the frames `here`; both are poses in one odometry frame."""
-    return from_world(here, to_world(there, point))
-
-
 def to_world(there: Float[np.ndarray, "n 3"], point: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """Return points of the robot frames `there` in the odometry frame."""
     return there[:, :2] + _rotated(point, there[:, 2])
