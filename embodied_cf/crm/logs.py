@@ -76,7 +76,10 @@ class DecisionLog:
         }
         _refuse({f"values of {name} that are no numbers": not fine for name, fine in values.items()})
         outside = (self.reward < low) | (self.reward > high)
-        _refuse({f"a reward outside its range [{low}, {high}]": bool(outside.any())})
+        _refuse(
+            {f"a reward outside its range [{low}, {high}]": bool(outside.any())},
+            remedy="The range (--low, --high) is the least and largest reward that can be, by construction.",
+        )
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -172,7 +175,7 @@ def from_arrays(
     )
 
 
-def _refuse(problems: dict[str, bool]) -> None:
+def _refuse(problems: dict[str, bool], remedy: str = "") -> None:
     for problem, broken in problems.items():
         if broken:
-            raise RecordError(f"the log has {problem}")
+            raise RecordError(f"the log has {problem}", remedy=remedy)

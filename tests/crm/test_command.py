@@ -70,7 +70,7 @@ def test_the_logger_is_its_own_target(logs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--low", 0, "--high", 1), "a reward outside its range"),
+        (("--low", 0, "--high", 1), "--low, --high"),
         (("--low", -1, "--high", 0, "--logger", "who"), "no decision of logger 'who'"),
         (("--low", -1, "--high", 0, "--method", "hoeffding"), "needs a finite max_weight"),
         (("--low", -1, "--high", 0, "--target", "absent.json"), "not a policy file"),

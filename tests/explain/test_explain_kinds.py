@@ -90,7 +90,7 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("episode", "test_explain_kinds:seeker", "--world", "moon"), "moon"),
         (("input", "test_explain_kinds:seeker", "--views", "0"), "views is at least 1"),
         (("input", "test_explain_kinds:seeker", "--tolerance", "0"), "tolerance positive"),
-        (("input", "test_explain_kinds:listener", *TASK, "--decision", "999"), "decision 999 of an episode of"),
+        (("input", "test_explain_kinds:listener", *TASK, "--decision", "999"), "no decision 999: the episode has "),
         (("episode", "test_explain_kinds:seeker", "--execute", "0"), "execute at least 1"),
         (
             ("episode", "test_explain_kinds:seeker", "--succeeds-at", "3"),

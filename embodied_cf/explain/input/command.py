@@ -56,7 +56,11 @@ def _views(policy: Policy, options: TaskOptions, decision: int, count: int) -> I
         driver = PolicyDriver(policy, task.text, seed=seed)
         recording = record(task, driver)
         if count == 1 and decision >= recording.decisions:
-            raise UsageError(f"decision {decision} of an episode of {recording.decisions}", where=task.text)
+            raise UsageError(
+                f"no decision {decision}: the episode has {recording.decisions}",
+                where=task.text,
+                remedy="--decision counts from 0.",
+            )
         asked = asked_at(recording, driver, min(decision, recording.decisions - 1))
         yield View.of(task.scene, [recording.trail.take([at]) for at in asked.clock.tolist()], asked.words)
 
