@@ -129,8 +129,8 @@ class RelabelOptions:
     detector: Path | None = None
     """Weights of the captioner `learned`; default the shipped ones."""
     floor: bool = True
-    """Let the captioners `scene` and `learned` look where the free floor ends, too: walls are then kept clear of, and
-    followed. A network for level cameras 0.6 m high sees it; switch it off for others."""
+    """Whether the captioners `scene` and `learned` look where the free floor ends, too: walls are then kept clear of,
+    and followed. A network for level cameras 0.6 m high sees it; `--no-floor`, for others, switches it off."""
     vlm: tyro.conf.OmitArgPrefixes[VlmOptions] = field(default_factory=VlmOptions)
 
     def __post_init__(self) -> None:
