@@ -115,7 +115,7 @@ def test_a_policy_that_relapses_needs_a_longer_correction():
     found = told.attribution.decisive
     assert found is None or found.length > 1
     assert told.attribution.takeover[0] == 1.0
-    assert "decision" in sentences(told)[1]
+    assert "had the expert driven them, beginning with decision" in sentences(told)[1]
 
 
 def test_a_correction_may_outlast_what_happened():

@@ -28,14 +28,14 @@ def seconds(told: EpisodeExplanation, decision: int) -> float:
 def _decisive(told: EpisodeExplanation) -> tuple[str, ...]:
     found = told.attribution.decisive
     if found is None:
-        return ("Nothing that is done otherwise for a while averts it, were it the expert: afterwards it fails again.",)
+        return ("No stretch of other decisions averts it, not even the expert's: afterwards it fails again.",)
     did = in_words(told.recording.done_at(found.decision))
     where = f"decision {found.decision}, at {seconds(told, found.decision):.1f} s"
     helped = _helped(found, told.draws)
     if found.length > 1:
         return (
             f"No single decision decides it. The earliest and shortest correction is {found.length} decisions long: "
-            f"had the expert driven from {where} on for so long, the rest would have succeeded{helped}.",
+            f"had the expert driven them, beginning with {where}, it would have succeeded{helped}.",
         )
     return (
         f"What decided it was {where}, where it had {did}. Had it {_COMMAND[found.option]} there, for that decision "
