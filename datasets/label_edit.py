@@ -101,7 +101,9 @@ def summarise_sets(dataset: RldsDataset) -> list[LabelSetSummary]:
     tallies = {name: LabelTally(name) for name in set_names(dataset.features)}
     for episode_id, record in dataset.records():
         columns = _columns(dataset, episode_id, record)
-        for name, tally in tallies.items() if columns else ():
+        if columns is None:
+            continue
+        for name, tally in tallies.items():
             tally.add(decode_labels(columns, name), _steps(columns))
     return [tally.summary() for tally in tallies.values()]
 
