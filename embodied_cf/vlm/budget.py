@@ -50,8 +50,8 @@ class Prices:
     def __post_init__(self) -> None:
         if (self.input_usd is None) != (self.output_usd is None):
             raise UsageError("a price for input without one for output, or the reverse", remedy="Give both.")
-        if min(self.input_usd or 0, self.output_usd or 0) < 0:
-            raise UsageError("a negative price")
+        if not all(0 <= (price or 0) < math.inf for price in (self.input_usd, self.output_usd)):
+            raise UsageError(f"prices of {self.input_usd} and {self.output_usd}: one is no amount of money")
 
     @property
     def known(self) -> bool:

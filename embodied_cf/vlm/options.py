@@ -1,6 +1,7 @@
 """How to ask: server, model, limits, privacy."""
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class ClientOptions:
             < 1,
             "timeout_s must be positive": self.timeout_s <= 0,
             "max_cost_usd needs prices (USD per million input and output tokens)": unpriced,
+            # nothing compares as more than nan: it would be no limit at all
+            f"max_cost_usd={self.max_cost_usd} is no amount of money": not 0 <= (self.max_cost_usd or 0) < math.inf,
             "offline needs a cache": self.offline and self.cache is None,
         }
 

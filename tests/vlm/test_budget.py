@@ -23,8 +23,9 @@ def test_estimates_by_hand() -> None:
     assert Prices(2.0, 8.0).cost(1_000_000, 500_000) == 6.0
     with pytest.raises(UsageError, match="without one for output"):
         Prices(input_usd=1.0)
-    with pytest.raises(UsageError, match="negative"):
-        Prices(-1.0, 1.0)
+    for price in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="no amount of money"):
+            Prices(price, 1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.3), st.floats(0, 1)), max_size=30), st.integers(1, 8))

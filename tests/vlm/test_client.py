@@ -7,6 +7,7 @@ from vlm_helpers import COLOURS, PROMPT, Loopback, colour_question, picture
 
 from embodied_cf.errors import UsageError, VlmError
 from embodied_cf.vlm.access import AccessError
+from embodied_cf.vlm.budget import Prices
 from embodied_cf.vlm.client import VlmClient, ask_all
 from embodied_cf.vlm.options import ClientOptions
 from embodied_cf.vlm.question import Answer, Prompt, Question
@@ -265,6 +266,7 @@ def test_ask_all_waits_for_every_answer(start_server, tmp_path) -> None:
 def test_impossible_options_are_refused(tmp_path) -> None:
     for changes, text in [
         ({"max_cost_usd": 1.0}, "needs prices"),
+        ({"max_cost_usd": float("nan"), "prices": Prices(1.0, 1.0)}, "max_cost_usd=nan is no amount of money"),
         ({"offline": True}, "needs a cache"),
         ({"concurrency": 0}, "at least 1"),
         ({"timeout_s": 0.0}, "positive"),
