@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -31,6 +32,8 @@ from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.errors import DatasetError, RecordError, UsageError
 
 Table = Mapping[str, np.ndarray]
+_NUMBERS = ("context", "action", "log_prob", "propensity", "reward", "cost", "target_log_prob")
+_NAMES = ("logger", "episode", "ending")
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,52 @@ def _from_table(table: Table, reward_range: tuple[float, float], where: Path) ->
     for name in ("context", "action", "reward"):
         if name not in table:
             raise DatasetError(f"no column {name!r}", where=where, remedy=f"It has: {', '.join(sorted(table))}.")
-    n = len(table["reward"])
-    action = table["action"]
+    _check_columns(table, where)
+    n, action = len(table["reward"]), table["action"]
     log = DecisionLog(
         context=table["context"].astype(np.float64).reshape(n, -1),
         action=action.astype(np.int64) if action.dtype.kind in "iub" else action.astype(np.float64),
         log_prob=_log_prob(table, where),
         reward=table["reward"].astype(np.float64),
         reward_range=reward_range,
-        logger=tuple(str(name) for name in table["logger"]) if "logger" in table else ("logger",) * n,
+        logger=_texts(table["logger"]) if "logger" in table else ("logger",) * n,
         episode=np.unique(table["episode"], return_inverse=True)[1] if "episode" in table else np.arange(n),
         ends=_ends(table),
     )
     target = table["target_log_prob"].astype(np.float64) if "target_log_prob" in table else None
     return StoredLog(log, target)
+
+
+def _check_columns(table: Table, where: Path) -> None:
+    """Raise DatasetError for a column without one entry per decision: numpy would stretch or fold some of them."""
+    rows = table["reward"].shape
+    if rows == (0,):
+        raise DatasetError("the log has no decisions", where=where)
+    for name in (*_NUMBERS, *_NAMES):
+        if name not in table:
+            continue
+        column = table[name]
+        shape = column.shape[:1] if name in ("context", "action") else column.shape
+        if len(rows) != 1 or shape != rows:
+            raise DatasetError(
+                f"column {name!r} has shape {column.shape}, and reward {rows}",
+                where=where,
+                remedy="Give each column one entry per decision.",
+            )
+        numeric = name in _NUMBERS
+        if column.dtype.kind not in ("biuf" if numeric else "biufSU"):
+            wanted = "numbers" if numeric else "names"
+            raise DatasetError(
+                f"column {name!r} holds something else than {wanted}",
+                where=where,
+                remedy="Fill gaps, give every list the same length, and number choices 0, 1, 2, ...",
+            )
+    if "episode" in table and table["episode"].dtype.kind == "f" and not np.isfinite(table["episode"]).all():
+        raise DatasetError("an episode without a number", where=where, remedy="Number the episode of each decision.")
+
+
+def _texts(names: np.ndarray) -> tuple[str, ...]:
+    return tuple(str(name) for name in (np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
 
 
 def _log_prob(table: Table, where: Path) -> np.ndarray:
@@ -123,24 +158,34 @@ def _ends(table: Table) -> EpisodeEnds | None:
         return None
     _, first = np.unique(table["episode"], return_index=True)  # numbers were made 0..m-1 before
     cost = table["cost"][first].astype(np.float64) if "cost" in table else np.zeros(len(first))
-    return EpisodeEnds(tuple(str(ending) for ending in table["ending"][first]), cost)
+    return EpisodeEnds(_texts(table["ending"][first]), cost)
 
 
 def _npz_table(path: Path) -> Table:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:  # TypeError: a lone array, no archive
         raise DatasetError(f"not a readable npz file ({error})", where=path) from error
 
 
 def _parquet_table(path: Path) -> Table:
     try:
-        from pyarrow import parquet
+        from pyarrow import ArrowException, parquet
     except ImportError:
         raise UsageError("parquet needs pyarrow", where=path, remedy="pip install 'embodied-cf[lerobot]'") from None
-    columns = parquet.read_table(path).to_pydict()
-    return {name: np.array(values) for name, values in columns.items()}
+    try:
+        columns = parquet.read_table(path).to_pydict()
+    except (OSError, ArrowException) as error:
+        raise DatasetError(f"not a readable parquet file ({error})", where=path) from error
+    return {name: _column(values) for name, values in columns.items()}
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    try:
+        return np.array(values)
+    except ValueError:  # lists of different length
+        return np.array(values, dtype=object)
 
 
 def _rlds_table(path: Path, keys: LogKeys) -> Table:

@@ -190,3 +190,55 @@ def test_the_scale_of_settings_is_estimated_too():
     found = estimate(log, LinearGaussian(1, 1.0), rng, folds=1)
     assert found.folds == 1
     assert found.log_likelihood == pytest.approx(-0.5 * np.log(2 * np.pi * np.e * 0.09), abs=0.1)
+
+
+def columns(**changes):
+    """Three decisions as a file has them."""
+    fine = {"context": np.zeros((3, 2)), "action": [0, 1, 1], "propensity": [0.5] * 3, "reward": [-1.0, 0.0, 0.0]}
+    return fine | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"target_log_prob": [-0.7]}, r"column 'target_log_prob' has shape \(1,\), and reward \(3,\)"),
+        ({"context": np.zeros(6)}, r"column 'context' has shape \(6,\)"),
+        ({"propensity": np.full((3, 1), 0.5)}, r"column 'propensity' has shape \(3, 1\)"),
+        ({"reward": -1.0}, r"has shape .*, and reward \(\)"),
+        ({"action": ["left", "right", "left"]}, r"column 'action' holds something else than numbers.*number choices"),
+        ({"episode": [0.0, np.nan, np.nan]}, "an episode without a number"),
+        ({"reward": [], "context": np.zeros((0, 2)), "action": [], "propensity": []}, "no decisions"),
+    ],
+)
+def test_columns_have_one_number_per_decision(tmp_path, change, text):
+    np.savez(tmp_path / "log.npz", **columns(**change))
+    with pytest.raises(DatasetError, match=text):
+        read_log(tmp_path / "log.npz", (-1.0, 0.0))
+
+
+@pytest.mark.parametrize("change", [{"reward": [-1.0, None, 0.0]}, {"context": [[0.0], [1.0, 2.0], [1.0]]},
+                                    {"logger": ["nav@1", None, "nav@1"]}])  # fmt: skip
+def test_parquet_with_gaps_is_refused(tmp_path, change):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = columns(context=[[0.0, 1.0]] * 3) | change
+    parquet.write_table(pyarrow.table(table), tmp_path / "log.parquet")
+    with pytest.raises(DatasetError, match=f"column '{next(iter(change))}' holds something else than"):
+        read_log(tmp_path / "log.parquet", (-1.0, 0.0))
+
+
+@pytest.mark.parametrize("name", ["cut.npz", "empty.npz", "array.npz", "cut.parquet"])
+def test_damaged_files_are_told(tmp_path, name):
+    np.savez(tmp_path / "whole.npz", **columns())
+    whole = (tmp_path / "whole.npz").read_bytes()
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    array = (tmp_path / "array.npy").read_bytes()
+    (tmp_path / name).write_bytes({"cut.npz": whole[: len(whole) // 2], "array.npz": array}.get(name, b""))
+    with pytest.raises(DatasetError, match=r"not a readable (npz|parquet) file"):
+        read_log(tmp_path / name, (-1.0, 0.0))
+
+
+def test_loggers_may_be_bytes(tmp_path):
+    np.savez(tmp_path / "log.npz", **columns(logger=np.array([b"nav-7"] * 3)))
+    assert read_log(tmp_path / "log.npz", (-1.0, 0.0)).log.logger == ("nav-7",) * 3
