@@ -26,7 +26,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float
 
-from embodied_cf.crm.logs import DecisionLog, EpisodeEnds
+from embodied_cf.crm.logs import ROUNDING, DecisionLog, EpisodeEnds
 from embodied_cf.datasets.columns import Columns
 from embodied_cf.datasets.rlds import open_dataset
 from embodied_cf.errors import DatasetError, RecordError, UsageError
@@ -105,6 +105,8 @@ def _from_table(table: Table, reward_range: tuple[float, float], where: Path) ->
         ends=_ends(table),
     )
     target = table["target_log_prob"].astype(np.float64) if "target_log_prob" in table else None
+    if target is not None and log.action.dtype.kind in "iu" and (target > ROUNDING).any():
+        raise DatasetError("a target_log_prob above 0: no choice is likelier than certain", where=where)
     return StoredLog(log, target)
 
 
@@ -149,8 +151,14 @@ def _log_prob(table: Table, where: Path) -> np.ndarray:
             where=where,
             remedy="Record it, recompute it from the checkpoint, or estimate it (crm.propensity; no guarantee then).",
         )
-    with np.errstate(divide="ignore"):
-        return np.log(table["propensity"].astype(np.float64))
+    propensity = table["propensity"].astype(np.float64)
+    if not (propensity > 0).all():
+        raise DatasetError(
+            "a logged action whose propensity is not above 0",
+            where=where,
+            remedy="What was logged had some probability: record it at the moment of the decision.",
+        )
+    return np.log(propensity)
 
 
 def _ends(table: Table) -> EpisodeEnds | None:

@@ -17,6 +17,8 @@ from embodied_cf.errors import RecordError, UsageError
 
 Ending = Literal["success", "failure", "timeout", "intervention"]
 ENDINGS: tuple[Ending, ...] = ("success", "failure", "timeout", "intervention")
+ROUNDING = 1e-5
+"""By which a log probability in single precision may exceed 0."""
 PropensitySource = Literal["recorded", "recomputed", "estimated"]
 
 
@@ -71,10 +73,15 @@ class DecisionLog:
         _refuse(problems)
         values = {
             "context": bool(np.isfinite(self.context).all()),
+            "action": bool(np.isfinite(self.action).all()),
             "log_prob": bool((self.log_prob > -np.inf).all()),
             "reward": bool(np.isfinite(self.reward).all()),
         }
         _refuse({f"values of {name} that are no numbers": not fine for name, fine in values.items()})
+        if self._chooses:
+            most = float(self.log_prob.max())
+            _refuse({"a choice below 0, and choices are numbered 0, 1, 2, ...": bool((self.action < 0).any())})
+            _refuse({f"a choice of probability {np.exp(most):.6g}, and none exceeds 1": most > ROUNDING})
         outside = (self.reward < low) | (self.reward > high)
         _refuse(
             {f"a reward outside its range [{low}, {high}]": bool(outside.any())},
@@ -83,6 +90,10 @@ class DecisionLog:
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    @property
+    def _chooses(self) -> bool:
+        return self.action.dtype.kind in "iu"
 
     @property
     def guaranteed(self) -> bool:
@@ -139,8 +150,7 @@ class DecisionLog:
     def refuse_deterministic(self) -> None:
         """Raise UsageError if a logger left nothing to chance: importance weights then say nothing."""
         for name, part in self.by_logger().items():
-            discrete = self.action.dtype.kind in "iu"
-            certain = bool((part.log_prob >= 0).all()) if discrete else bool(np.isposinf(part.log_prob).any())
+            certain = bool((part.log_prob >= 0).all() if self._chooses else np.isposinf(part.log_prob).any())
             if self.deterministic or certain:
                 raise UsageError(
                     f"logger {name!r} acted deterministically: other actions cannot be judged from its logs",

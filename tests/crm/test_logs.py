@@ -35,6 +35,9 @@ def small(**changes):
         ({"log_prob": np.array([-np.inf, 0.0, 0.0])}, "values of log_prob that are no numbers"),
         ({"reward_range": (0.0, 0.0)}, r"a reward range from 0\.0 to 0\.0"),
         ({"logger": ("nav@1",)}, "columns of different length"),
+        ({"log_prob": np.log([0.5, 0.25, 1.5])}, r"a choice of probability 1\.5, and none exceeds 1"),
+        ({"action": np.array([0, -1, 1])}, "a choice below 0"),
+        ({"action": np.array([0.0, np.nan, 1.0])}, "values of action that are no numbers"),
     ],
 )
 def test_logs_refuse(change, text):
@@ -207,6 +210,9 @@ def columns(**changes):
         ({"reward": -1.0}, r"has shape .*, and reward \(\)"),
         ({"action": ["left", "right", "left"]}, r"column 'action' holds something else than numbers.*number choices"),
         ({"episode": [0.0, np.nan, np.nan]}, "an episode without a number"),
+        ({"propensity": [0.5, 0.0, 0.5]}, "log.npz: a logged action whose propensity is not above 0.*record it"),
+        ({"propensity": [0.5, np.nan, 0.5]}, "propensity is not above 0"),
+        ({"target_log_prob": [-0.7, 0.5, -0.7]}, "a target_log_prob above 0"),
         ({"reward": [], "context": np.zeros((0, 2)), "action": [], "propensity": []}, "no decisions"),
     ],
 )
