@@ -12,7 +12,7 @@ from embodied_cf.crm import estimators as E  # noqa: N812 (the name that the doc
 from embodied_cf.crm.batches import LoggedBatch
 from embodied_cf.crm.command import Evaluate, LogOptions
 from embodied_cf.crm.diagnostics import diagnose
-from embodied_cf.crm.intervals import Guarantee, value_interval
+from embodied_cf.crm.intervals import Guarantee, by_episode, value_interval
 from embodied_cf.crm.log_files import StoredLog, read_log
 from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.policy_files import load_policy, log_target
@@ -50,13 +50,14 @@ def evaluate(log: DecisionLog, batch: LoggedBatch, verb: Evaluate) -> dict[str, 
     options = verb.options
     max_weight = np.inf if verb.max_weight is None else verb.max_weight
     guarantee = Guarantee(options.low, options.high, options.delta, verb.method, max_weight)
-    lower, upper = value_interval(batch, guarantee, generator(options.seed, "crm", "bootstrap"))
+    lower, upper = value_interval(batch, guarantee, generator(options.seed, "crm", "bootstrap"), log.episode)
     found = diagnose(batch)
     return {
         "decisions": len(log),
+        "episodes": len(np.unique(log.episode)),
         "propensities": log.propensity_source,
         "diagnostics": {**asdict(found), "problems": list(found.problems), "clean": found.clean},
-        "estimates": [_row(estimate, shift) for estimate, shift in estimates(batch, options.low, verb.max_weight)],
+        "estimates": [_row(estimate, shift, log) for estimate, shift in estimates(batch, options.low, verb.max_weight)],
         "interval": {
             "lower": lower,
             "upper": upper,
@@ -81,11 +82,11 @@ def estimates(batch: LoggedBatch, low: float, max_weight: float | None) -> list[
 
 
 def record(log: DecisionLog, delta: float) -> list[dict[str, Any]]:
-    """Return each logger's own mean reward with its betting interval, in order of appearance."""
+    """Return each logger's own mean reward with its betting interval (by episodes), in order of appearance."""
     low, high = log.reward_range
     rows = []
     for name, part in log.by_logger().items():
-        lower, upper = bounds.betting(part.reward, low, high, delta)
+        lower, upper = bounds.betting(by_episode(part.reward, part.episode), low, high, delta)
         rows.append(
             {"logger": name, "decisions": len(part), "mean": float(part.reward.mean()), "lower": lower, "upper": upper}
         )
@@ -100,13 +101,22 @@ def finish(options: LogOptions, result: dict[str, Any], html: str) -> None:
         write_text(options.html, html)
 
 
-def _row(estimate: E.Estimate, shift: float) -> dict[str, Any]:
+def _row(estimate: E.Estimate, shift: float, log: DecisionLog) -> dict[str, Any]:
     return {
         "estimator": estimate.estimator,
         "value": estimate.value + shift,
-        "standard_error": estimate.standard_error,
+        "standard_error": _standard_error(estimate, log),
         "leaning": estimate.leaning,
     }
+
+
+def _standard_error(estimate: E.Estimate, log: DecisionLog) -> float:
+    """Return the standard error with whole episodes as what is drawn: decisions of one are not independent."""
+    _, index = np.unique(log.episode, return_inverse=True)
+    sums = np.bincount(index, estimate.terms - estimate.value)
+    if len(sums) == len(log):
+        return estimate.standard_error
+    return float(np.sqrt(len(sums)) * sums.std(ddof=1) / len(log)) if len(sums) > 1 else float("inf")
 
 
 def _log_target(verb: Evaluate, stored: StoredLog) -> np.ndarray:
@@ -132,4 +142,6 @@ def _print(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     told = result["interval"]
     note = f"confidence {1 - told['delta']:.0%}" if told["holds"] else "no guarantee"
-    console.print(f"value between {told['lower']:.4g} and {told['upper']:.4g} ({told['method']}, {note})")
+    several = result["episodes"] < result["decisions"]
+    alike = f"; the mean over {result['episodes']:,} episodes of an episode's mean" if several else ""
+    console.print(f"value between {told['lower']:.4g} and {told['upper']:.4g} ({told['method']}, {note}{alike})")

@@ -8,7 +8,7 @@ V = low + E[w (r - low)] = high - E[w (high - r)]. Costs in [-1, 0] and rewards 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Int, Real
 
 from embodied_cf.crm import bounds, weights
 from embodied_cf.crm.batches import LoggedBatch
@@ -44,10 +44,17 @@ class Guarantee:
         return self.method in bounds.APPROXIMATE
 
 
-def value_interval(batch: LoggedBatch, guarantee: Guarantee, rng: np.random.Generator | None = None) -> bounds.Interval:
+def value_interval(
+    batch: LoggedBatch,
+    guarantee: Guarantee,
+    rng: np.random.Generator | None = None,
+    episode: Int[np.ndarray, " n"] | None = None,
+) -> bounds.Interval:
     """Return (lower, upper) for the target's value. Whole episodes: `trajectories.as_decisions()`.
 
-    `rng` is for the bootstrap. Raises UsageError if a reward leaves the range that was given.
+    `rng` is for the bootstrap. With `episode`, the number of each decision's, the value is the mean over episodes of an
+    episode's mean, for decisions of one episode are not independent; without it each decision counts as an episode.
+    Raises UsageError if a reward leaves the range that was given.
     """
     low, high = guarantee.low, guarantee.high
     if (batch.reward < low).any() or (batch.reward > high).any():
@@ -56,9 +63,17 @@ def value_interval(batch: LoggedBatch, guarantee: Guarantee, rng: np.random.Gene
             remedy="Give the range that holds by construction.",
         )
     weight = weights.clip(batch.weight, guarantee.max_weight)
-    below = _lower(weight * (batch.reward - low), guarantee, rng)
-    above = _lower(weight * (high - batch.reward), guarantee, rng)
+    below = _lower(by_episode(weight * (batch.reward - low), episode), guarantee, rng)
+    above = _lower(by_episode(weight * (high - batch.reward), episode), guarantee, rng)
     return bounds.Interval(min(low + below, high), max(high - above, low))
+
+
+def by_episode(values: Real[np.ndarray, " n"], episode: Int[np.ndarray, " n"] | None) -> Real[np.ndarray, " m"]:
+    """Return the mean over each episode's decisions, episodes in order of first appearance."""
+    if episode is None:
+        return values
+    _, first, index, count = np.unique(episode, return_index=True, return_inverse=True, return_counts=True)
+    return (np.bincount(index, values) / count)[np.argsort(first)]
 
 
 def _lower(gain: Real[np.ndarray, " n"], guarantee: Guarantee, rng: np.random.Generator | None) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embodied_cf.crm import LoggedBatch, bounds
-from embodied_cf.crm.intervals import Guarantee, value_interval
+from embodied_cf.crm.intervals import Guarantee, by_episode, value_interval
 from embodied_cf.errors import UsageError
 
 PROVEN = {
@@ -130,6 +130,21 @@ def test_clipping_is_safe_on_both_sides():
         free = value_interval(batch, Guarantee(*sorted((0.0, float(sign)))))
         assert clipped.lower < sign * 0.5 < clipped.upper
         assert clipped.upper - clipped.lower > free.upper - free.lower
+
+
+def test_decisions_of_one_episode_are_not_independent():
+    """Each decision is paid its episode's outcome: counted one by one the interval misses, by episode it holds."""
+    missed = {"decisions": 0, "episodes": 0}
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        reward = np.repeat(rng.integers(2, size=60), 25).astype(float)
+        batch = LoggedBatch(reward, np.ones(1500), rng.choice([0.5, 1.5], size=1500))
+        for name, episode in (("decisions", None), ("episodes", np.repeat(np.arange(60), 25))):
+            lower, upper = value_interval(batch, Guarantee(0.0, 1.0), episode=episode)
+            missed[name] += not lower <= 0.5 <= upper
+    assert missed["decisions"] == 20, "or this shows nothing"
+    assert missed["episodes"] <= 2
+    assert by_episode(np.array([1.0, 2.0, 4.0]), np.array([7, 3, 7])).tolist() == [2.5, 2.0]
 
 
 def test_intervals_refuse():

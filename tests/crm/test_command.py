@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,27 @@ def test_the_logger_is_its_own_target(logs, tmp_path):
     result = json.loads((tmp_path / "e.json").read_text())
     assert result["estimates"][0]["value"] == pytest.approx(result["loggers"][0]["mean"])
     assert result["interval"]["lower"] < result["loggers"][0]["mean"] < result["interval"]["upper"]
+
+
+def test_evaluate_counts_episodes(tmp_path, capsys):
+    """Twenty decisions with one outcome are one trial, in the interval, the standard errors and the loggers' record."""
+    wide, narrow = tmp_path / "wide.json", tmp_path / "narrow.json"
+    for out, repeats in ((narrow, 1), (wide, 20)):
+        rng = np.random.default_rng(0)
+        outcome = -np.repeat(rng.random(50) < 0.4, repeats).astype(float)
+        n = len(outcome)
+        log = from_arrays(np.zeros((n, 1)), rng.integers(2, size=n), np.full(n, 0.5), outcome, (-1.0, 0.0))
+        write_npz(tmp_path / "log.npz", StoredLog(replace(log, episode=np.arange(n) // repeats)))
+        assert crm("evaluate", tmp_path / "log.npz", "--low", -1, "--high", 0, "--json", out, "--html",
+                   tmp_path / "e.html") == 0  # fmt: skip
+    assert "the mean over 50 episodes of an episode's mean" in " ".join(capsys.readouterr().out.split())
+    assert "The interval is for the mean over 50 episodes" in (tmp_path / "e.html").read_text()
+    once, often = json.loads(narrow.read_text()), json.loads(wide.read_text())
+    assert (often["decisions"], often["episodes"]) == (1000, 50)
+    for told in ("interval", "loggers"):
+        a, b = (found[told] if told == "interval" else found[told][0] for found in (once, often))
+        assert (b["lower"], b["upper"]) == pytest.approx((a["lower"], a["upper"]))
+    assert often["estimates"][0]["standard_error"] == pytest.approx(once["estimates"][0]["standard_error"])
 
 
 @pytest.mark.parametrize(
