@@ -63,7 +63,7 @@ def evaluate(log: DecisionLog, batch: LoggedBatch, verb: Evaluate) -> dict[str, 
             "upper": upper,
             "delta": options.delta,
             "method": verb.method,
-            "holds": log.guaranteed and not guarantee.approximate,
+            "holds": log.guaranteed and not guarantee.approximate and lower <= upper,
         },
         "loggers": record(log, options.delta),
         "endings": log.endings(),
@@ -144,4 +144,6 @@ def _print(result: dict[str, Any], console: Console) -> None:
     note = f"confidence {1 - told['delta']:.0%}" if told["holds"] else "no guarantee"
     several = result["episodes"] < result["decisions"]
     alike = f"; the mean over {result['episodes']:,} episodes of an episode's mean" if several else ""
+    if told["lower"] > told["upper"]:
+        console.print("[bold red]No value agrees with these weights[/]: propensities are wrong")
     console.print(f"value between {told['lower']:.4g} and {told['upper']:.4g} ({told['method']}, {note}{alike})")

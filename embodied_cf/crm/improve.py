@@ -21,9 +21,11 @@ from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.objectives import Objective, VariancePenalised
 from embodied_cf.crm.policies import Policy
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.errors import UsageError
+from embodied_cf.errors import RecordError, UsageError
 
 Vector = Float[np.ndarray, " n"]
+_DOUBT = 1e-6
+"""Probability with which right propensities are taken for wrong ones."""
 _PENALTIES = (0.0, 0.1, 0.3, 1.0, 3.0)
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the way from the least reward to the mean."""
@@ -246,10 +248,22 @@ def _least(log: DecisionLog, baseline: Baseline, max_weight: float, level: float
 def _test(promise: _Promise, safety: DecisionLog, baseline: Baseline, delta: float, max_weight: float) -> Tested:
     candidate, level = promise.candidate, promise.level
     weight = candidate.weight(safety, baseline)
+    _refuse_impossible(safety, weight)
     gain = by_episode(safety, (weight - baseline_weight(safety, baseline)) * safety.reward)
     lower = _lower(safety, candidate, baseline, delta, max_weight, level)
     diagnostics = of_weights(weight, guaranteed=safety.guaranteed)
     return Tested(candidate, promise.lower, float(gain.mean()), lower, diagnostics)
+
+
+def _refuse_impossible(log: DecisionLog, weight: Vector) -> None:
+    """Raise RecordError for weights that no policy can have: with right propensities their mean is at most 1."""
+    least = float(bounds.betting(by_episode(log, weight), 0.0, np.inf, 2 * _DOUBT).lower)
+    if log.guaranteed and least > 1:
+        raise RecordError(
+            f"the log's propensities are wrong: the candidate's mean weight is at least {least:.3g}, and no policy's "
+            "exceeds 1",
+            remedy="Record the probability of what was done, at the moment of the decision.",
+        )
 
 
 def _baseline_value(safety: DecisionLog, baseline: Baseline, delta: float) -> bounds.Interval:

@@ -68,6 +68,16 @@ def test_the_logger_is_its_own_target(logs, tmp_path):
     assert result["interval"]["lower"] < result["loggers"][0]["mean"] < result["interval"]["upper"]
 
 
+def test_an_interval_whose_ends_cross_holds_nothing(tmp_path, capsys):
+    log = from_arrays(np.zeros((90, 1)), np.zeros(90, int), np.full(90, 1 / 3), np.arange(90) % 2 - 1.0, (-1.0, 0.0))
+    write_npz(tmp_path / "log.npz", StoredLog(log, np.zeros(90)))  # the target always does what was always done
+    assert crm("evaluate", tmp_path / "log.npz", "--low", -1, "--high", 0, "--json", tmp_path / "e.json") == 0
+    assert not json.loads((tmp_path / "e.json").read_text())["interval"]["holds"]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "No value agrees with these weights" in told
+    assert "confidence" not in told
+
+
 def test_evaluate_counts_episodes(tmp_path, capsys):
     """Twenty decisions with one outcome are one trial, in the interval, the standard errors and the loggers' record."""
     wide, narrow = tmp_path / "wide.json", tmp_path / "narrow.json"

@@ -18,7 +18,7 @@ from embodied_cf.crm.problems import Advertising, Pricing, deploy, true_loss
 from embodied_cf.crm.redeploy import Schedule, _Logged, _pool, sequential_crm
 from embodied_cf.crm.selection import best_shift, cross_validate, resample, self_normalised_risk
 from embodied_cf.datasets.randomness import generator
-from embodied_cf.errors import DatasetError, UsageError
+from embodied_cf.errors import DatasetError, RecordError, UsageError
 
 POLICY = Softmax(2, 2)
 LEARNER = Learner(POLICY, np.zeros(POLICY.size))
@@ -64,6 +64,13 @@ def test_estimated_propensities_promise_nothing():
     assert found.decision == "keep the baseline"
     assert found.tested[0].lower > 0
     assert "propensities were estimated" in words.verdict(found)
+
+
+def test_impossible_propensities_are_refused():
+    """An action that is always taken, recorded as a toss-up: whoever always takes it has a weight of 2 throughout."""
+    log = replace(logged(0.0, 0), action=np.zeros(400, int))
+    with pytest.raises(RecordError, match=r"the log's propensities are wrong.*mean weight is at least 1\.\d+"):
+        improve(log, learner=LEARNER)
 
 
 def test_a_named_baseline_is_beaten_or_kept():
