@@ -10,9 +10,9 @@ from jaxtyping import Float
 from embodied_cf.crm.cells import Cells
 from embodied_cf.crm.improve import Baseline, Candidate, Deployed
 from embodied_cf.crm.logs import DecisionLog
-from embodied_cf.crm.policies import LinearGaussian, LinearLognormal, Softmax
+from embodied_cf.crm.policies import LinearGaussian, LinearLognormal, Policy, Softmax
 from embodied_cf.datasets.files import write_json
-from embodied_cf.errors import DatasetError
+from embodied_cf.errors import DatasetError, UsageError
 
 _CLASSES = {kind.__name__: kind for kind in (LinearGaussian, LinearLognormal, Softmax)}
 _FORMAT = "embodied-cf policy 1"
@@ -50,11 +50,33 @@ def load_policy(path: Path) -> Deployed | Candidate:
         ) from error
 
 
+def _refuse_misfit(policy: Policy, log: DecisionLog) -> None:
+    """Raise UsageError for a policy of other contexts or actions than the log's."""
+    choices, features = log.action.dtype.kind in "iu", log.context.shape[1]
+    reads = getattr(policy, "features", features)
+    if reads != features:
+        raise UsageError(f"the policy reads {reads} features of a context, and the log has {features}")
+    if isinstance(policy, Softmax) != choices or log.action.ndim != 1:
+        kind, each = "choices" if choices else "settings", log.action.shape[1:] or "one number"
+        raise UsageError(f"a {type(policy).__name__} policy does not fit {kind} of {each} each")
+    if isinstance(policy, Softmax) and log.action.max() >= policy.actions:
+        raise UsageError(
+            f"the log has a choice {log.action.max()}, and the policy knows 0 to {policy.actions - 1}",
+            remedy="Evaluate a policy that was fitted to logs with all choices.",
+        )
+
+
 def log_target(
     policy: Deployed | Candidate, log: DecisionLog, baseline: Baseline = "logger"
 ) -> Float[np.ndarray, " n"]:
-    """Return the policy's log probabilities of the logged actions, the fallback to the logger included."""
+    """Return the policy's log probabilities of the logged actions, the fallback to the logger included.
+
+    Raises UsageError for a policy that does not fit the log, and for a fallback to several loggers.
+    """
+    _refuse_misfit((policy if isinstance(policy, Deployed) else policy.deployed).policy, log)
     if isinstance(policy, Deployed):
         return policy.log_prob(log)
+    if baseline == "logger" and not all(policy.covered):
+        log.refuse_several("the policy leaves some contexts to the one that it was made to improve")
     with np.errstate(divide="ignore"):
         return np.log(policy.weight(log, baseline)) + log.log_prob

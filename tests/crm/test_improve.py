@@ -9,10 +9,10 @@ from embodied_cf.crm import words
 from embodied_cf.crm.cells import Cells, make_cells
 from embodied_cf.crm.fit import fit
 from embodied_cf.crm.gate import Gate, Traffic
-from embodied_cf.crm.improve import Deployed, Learner, improve, paired_gain
+from embodied_cf.crm.improve import Candidate, Deployed, Learner, improve, paired_gain
 from embodied_cf.crm.logs import from_arrays
 from embodied_cf.crm.objectives import LagrangeShift, VariancePenalised
-from embodied_cf.crm.policies import Softmax
+from embodied_cf.crm.policies import LinearGaussian, Softmax
 from embodied_cf.crm.policy_files import load_policy, log_target, save_policy
 from embodied_cf.crm.problems import Advertising, Pricing, deploy, true_loss
 from embodied_cf.crm.redeploy import Schedule, _Logged, _pool, sequential_crm
@@ -49,6 +49,30 @@ def test_no_better_policy_is_claimed_where_there_is_none():
     """Reward does not depend on the action: 40 repetitions, at most delta plus 3 standard errors deployed."""
     deployed = [improve(logged(0.0, seed), learner=LEARNER, seed=seed).chosen is not None for seed in range(40)]
     assert np.mean(deployed) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
+
+
+def test_policies_of_other_logs_are_refused():
+    log, policy = logged(0.8, 0), Deployed(POLICY, np.zeros(POLICY.size))
+    for change, text in (
+        ({"context": log.context[:, :1]}, "reads 2 features of a context, and the log has 1"),
+        ({"action": log.action * 2}, "the log has a choice 2, and the policy knows 0 to 1"),
+        ({"action": log.action.astype(float)}, "a Softmax policy does not fit settings"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            log_target(policy, replace(log, **change))
+    with pytest.raises(UsageError, match="a LinearGaussian policy does not fit choices"):
+        log_target(Deployed(LinearGaussian(2, 0.5), np.zeros(3)), log)
+
+
+def test_a_fallback_to_several_loggers_is_none():
+    """The policy leaves uncovered contexts to the one that logged; of two, which?"""
+    log = logged(0.8, 0)
+    cells = Cells(np.array([[-9.0, 0.0], [9.0, 0.0]]), np.ones(2))
+    two = replace(log, logger=("old", "new") * 200)
+    deployed = Deployed(POLICY, np.zeros(POLICY.size))
+    with pytest.raises(UsageError, match=r"2 loggers took these decisions.*leaves some contexts"):
+        log_target(Candidate(deployed, cells, (True, False)), two)
+    assert len(log_target(Candidate(deployed, cells, (True, True)), two)) == 400
 
 
 def test_what_is_not_known_is_said():
