@@ -8,8 +8,11 @@ from jaxtyping import Real
 
 from embodied_cf.crm._decisions import IPS
 from embodied_cf.crm.batches import ContinuousBatch, EmbeddedBatch, LoggedBatch, MultiLoggedBatch
-from embodied_cf.crm.estimate import Estimate, Estimator
+from embodied_cf.crm.estimate import Estimate, Estimator, Leaning
+from embodied_cf.errors import UsageError
 
+_ROUNDING = 1e-20
+"""Share of mean squares below which a variance is none."""
 Shape = Literal["gaussian", "epanechnikov", "triangular", "cosine"]
 
 
@@ -45,7 +48,7 @@ class Kernel:
         """Return the estimate."""
         density = kernel((batch.target_action - batch.action) / self.bandwidth, self.shape) / self.bandwidth
         smoothed = LoggedBatch(batch.reward, batch.propensity, density, batch.q_logged, batch.q_target)
-        return _named(self, self.inner(smoothed))
+        return replace(_named(self, self.inner(smoothed)), leaning="unknown")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Weighted:
     """sum_k (n_k / var_k) v_k / sum_k (n_k / var_k): each logger's own estimate by its precision (ibid.).
 
     v_k and var_k are the mean and variance of the *whole* terms of `inner`, the model's part included (obp
-    weighs the correction only). Estimated variances make it slightly biased.
+    weighs the correction only). Estimated variances make it slightly biased. Raises UsageError where the terms of
+    some loggers do not vary, as those of a single decision or of rewards of 0: they would take all the weight.
     """
 
     inner: Estimator[LoggedBatch] = field(default_factory=IPS)
@@ -72,12 +76,20 @@ class Weighted:
     def __call__(self, batch: MultiLoggedBatch) -> Estimate:
         """Return the estimate."""
         parts = [self.inner(stratum) for stratum in batch.strata()]
-        precision = np.array([len(part.terms) / max(float(part.terms.var()), 1e-300) for part in parts])
+        spread = np.array([float(part.terms.var()) for part in parts])
+        size = max(float((part.terms**2).mean()) for part in parts)
+        if (constant := spread <= _ROUNDING * size).any() and not constant.all():
+            raise UsageError(
+                f"the terms of {constant.sum()} of {len(parts)} loggers do not vary, so their precision is not known",
+                remedy="Use Balanced.",
+            )
+        precision = np.array([len(part.terms) for part in parts]) / np.maximum(spread, 1e-300)
         share = precision / precision.sum()
         value, n = float(share @ [part.value for part in parts]), len(batch.reward)
         scaled = [s * n / len(part.terms) * (part.terms - part.value) for s, part in zip(share, parts, strict=True)]
+        leaning: Leaning = "consistent" if parts[0].leaning == "unbiased" else parts[0].leaning
         whole = _named(self, self.inner(batch.naive()))
-        return replace(whole, value=value, terms=value + np.concatenate(scaled), leaning="consistent")
+        return replace(whole, value=value, terms=value + np.concatenate(scaled), leaning=leaning)
 
 
 def kernel(u: Real[np.ndarray, " n"], shape: Shape) -> Real[np.ndarray, " n"]:

@@ -218,6 +218,26 @@ def test_several_loggers():
     assert balanced.estimator == "Balanced(IPS)"
 
 
+def test_a_logger_without_spread_does_not_take_all_weight():
+    """A logger of one decision has no variance: by 1 / variance it alone would be the estimate."""
+    rng = np.random.default_rng(0)
+    logger = np.array([0] * 999 + [1])
+    batch = MultiLoggedBatch(rng.random(1000), logger, np.full((1000, 2), 0.5), np.full(1000, 0.5))
+    with pytest.raises(UsageError, match=r"of 1 of 2 loggers do not vary.*Use Balanced"):
+        E.Weighted()(batch)
+    certain = replace(batch, reward=np.ones(1000))
+    assert E.Weighted()(certain).value == pytest.approx(1.0)
+
+
+def test_what_is_composed_claims_no_more_than_its_parts():
+    rng = np.random.default_rng(0)
+    batch = MultiLoggedBatch(rng.random(100), np.arange(100) % 2, rng.uniform(0.2, 0.8, (100, 2)), np.full(100, 0.5))
+    assert E.Weighted()(batch).leaning == "consistent"
+    assert E.Weighted(E.ClippedIPS(1.1))(batch).leaning == "too low"
+    chosen = ContinuousBatch(rng.random(100), rng.normal(size=100), np.full(100, 0.3), np.zeros(100))
+    assert E.Kernel(0.5)(chosen).leaning == "unknown", "biased by the bandwidth"
+
+
 def test_one_logger_is_no_special_case():
     plain = recipes.decision_batch()
     batch = MultiLoggedBatch(plain.reward, np.zeros(len(plain), int), plain.propensity[:, None],
