@@ -15,6 +15,15 @@ from embodied_cf.crm.diagnostics import diagnose
 from embodied_cf.crm.estimate import Estimate, Estimator, Leaning, leaning_of_shrunk
 from embodied_cf.errors import UsageError
 
+_LEAST, _LARGEST = 1e-300, 1e300
+"""Of dials by which something is divided or multiplied."""
+
+
+def check_dial(name: str, value: float, low: float, high: float) -> None:
+    """Raise UsageError for a dial of an estimator outside [low, high]: the formula would give no estimate."""
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value:g}, and must be between {low:g} and {high:g}")
+
 
 def estimate(
     estimator: Estimator[LoggedBatch], batch: LoggedBatch, terms: Real[np.ndarray, " n"], leaning: Leaning
@@ -38,6 +47,9 @@ class ClippedIPS:
 
     max_weight: float
 
+    def __post_init__(self) -> None:
+        check_dial("max_weight", self.max_weight, 0.0, np.inf)
+
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""
         terms = weights.clip(batch.weight, self.max_weight) * batch.reward
@@ -59,6 +71,9 @@ class ImplicitExploration:
 
     alpha: float
 
+    def __post_init__(self) -> None:
+        check_dial("alpha", self.alpha, 0.0, _LARGEST)
+
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""
         terms = weights.explore(batch.weight, self.alpha) * batch.reward
@@ -75,6 +90,9 @@ class LogSmoothing:
 
     lam: float
 
+    def __post_init__(self) -> None:
+        check_dial("lam", self.lam, _LEAST, _LARGEST)
+
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate. Raises UsageError for rewards below 0."""
         if (batch.reward < 0).any():
@@ -90,6 +108,9 @@ class SubGaussianIPS:
     """mean(r w / (1 - lam + lam w)), lam in [0, 1] (Metelli, Russo & Restelli 2021, NeurIPS)."""
 
     lam: float
+
+    def __post_init__(self) -> None:
+        check_dial("lam", self.lam, 0.0, 1.0)
 
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""
@@ -111,6 +132,9 @@ class DR:
     """mean(m + min(w, M) (r - q)). Unbiased for M = inf if p is right or q is (Dudík et al. 2014, arXiv 1503.02834)."""
 
     max_weight: float = float("inf")
+
+    def __post_init__(self) -> None:
+        check_dial("max_weight", self.max_weight, 0.0, np.inf)
 
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""
@@ -147,6 +171,9 @@ class DRos:
 
     lam: float
 
+    def __post_init__(self) -> None:
+        check_dial("lam", self.lam, 0.0, _LARGEST)
+
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""
         return estimate(self, batch, _corrected(batch, weights.shrink(batch.weight, self.lam)), "unknown")
@@ -157,6 +184,9 @@ class SubGaussianDR:
     """mean(m + w / (1 - lam + lam w) (r - q)), lam in [0, 1] (Metelli, Russo & Restelli 2021, NeurIPS)."""
 
     lam: float
+
+    def __post_init__(self) -> None:
+        check_dial("lam", self.lam, 0.0, 1.0)
 
     def __call__(self, batch: LoggedBatch) -> Estimate:
         """Return the estimate."""

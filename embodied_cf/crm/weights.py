@@ -22,12 +22,12 @@ def explore(weight: Array, alpha: Any) -> Array:
 
 def sub_gaussian(weight: Array, lam: Any) -> Array:
     """w / (1 - lam + lam w) <= 1 / lam (Metelli et al. 2021)."""
-    return weight / (1 - lam + lam * weight)
+    return weight / (1 - lam + lam * weight + (weight == 0))  # 0, and not 0 / 0, of 0 at lam = 1
 
 
 def shrink(weight: Array, lam: Any) -> Array:
     """lam w / (w^2 + lam), optimistic shrinkage (Su et al. 2020, arXiv 1907.09623)."""
-    return lam * weight / (weight**2 + lam)
+    return lam * weight / (weight**2 + lam + (weight == 0))  # 0, and not 0 / 0, of 0 at lam = 0
 
 
 def smooth(gain: Array, lam: Any) -> Array:

@@ -218,6 +218,23 @@ def test_several_loggers():
     assert balanced.estimator == "Balanced(IPS)"
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: E.LogSmoothing(0.0), lambda: E.DRos(np.inf), lambda: E.DRos(-1.0), lambda: E.SubGaussianIPS(1.5),
+     lambda: E.SubGaussianDR(-0.1), lambda: E.ImplicitExploration(-0.2), lambda: E.ClippedIPS(-1.0),
+     lambda: E.DR(float("nan"))],
+)  # fmt: skip
+def test_dials_out_of_range_are_refused(make):
+    with pytest.raises(UsageError, match=r"(lam|alpha|max_weight) is .*, and must be between"):
+        make()
+
+
+def test_weights_of_0_at_the_ends_of_dials():
+    batch = small(target_propensity=np.array([0.5, 0.0, 0.5]))
+    assert E.DRos(0.0)(batch).value == pytest.approx(E.DM()(batch).value)
+    assert E.SubGaussianIPS(1.0)(batch).value == pytest.approx((1.0 + 0.0 + 2.0) / 3)
+
+
 def test_a_logger_without_spread_does_not_take_all_weight():
     """A logger of one decision has no variance: by 1 / variance it alone would be the estimate."""
     rng = np.random.default_rng(0)
