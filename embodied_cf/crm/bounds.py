@@ -101,6 +101,8 @@ def student_t(values: Values, delta: float) -> Interval:
     from scipy import stats
 
     n = values.shape[-1]
+    if n < 2:
+        raise UsageError("student_t needs at least two values: one has no standard deviation")
     half = stats.t.ppf(1 - delta / 2, n - 1) * values.std(axis=-1, ddof=1) / np.sqrt(n)
     return _clipped(values.mean(axis=-1), half, -np.inf, np.inf)
 

@@ -110,13 +110,18 @@ def _row(estimate: E.Estimate, shift: float, log: DecisionLog) -> dict[str, Any]
     }
 
 
-def _standard_error(estimate: E.Estimate, log: DecisionLog) -> float:
-    """Return the standard error with whole episodes as what is drawn: decisions of one are not independent."""
+def _standard_error(estimate: E.Estimate, log: DecisionLog) -> float | None:
+    """Return the standard error with whole episodes as what is drawn: decisions of one are not independent.
+
+    None for a single episode.
+    """
     _, index = np.unique(log.episode, return_inverse=True)
     sums = np.bincount(index, estimate.terms - estimate.value)
+    if len(sums) == 1:
+        return None
     if len(sums) == len(log):
         return estimate.standard_error
-    return float(np.sqrt(len(sums)) * sums.std(ddof=1) / len(log)) if len(sums) > 1 else float("inf")
+    return float(np.sqrt(len(sums)) * sums.std(ddof=1) / len(log))
 
 
 def _log_target(verb: Evaluate, stored: StoredLog) -> np.ndarray:
@@ -138,7 +143,8 @@ def _print(result: dict[str, Any], console: Console) -> None:
         console.print(f"[bold red]Do not trust these values[/]: {problem}")
     table = Table("estimator", "value", "standard error", "errs")
     for row in result["estimates"]:
-        table.add_row(row["estimator"], f"{row['value']:.4g}", f"{row['standard_error']:.2g}", row["leaning"])
+        error = "-" if row["standard_error"] is None else f"{row['standard_error']:.2g}"
+        table.add_row(row["estimator"], f"{row['value']:.4g}", error, row["leaning"])
     console.print(table)
     told = result["interval"]
     note = f"confidence {1 - told['delta']:.0%}" if told["holds"] else "no guarantee"

@@ -60,7 +60,7 @@ def _deployments(result: dict[str, Any]) -> str:
 
 
 def _approximate(row: dict[str, Any]) -> Mark:
-    half = _NORMAL * row["standard_error"]
+    half = np.inf if row["standard_error"] is None else _NORMAL * row["standard_error"]
     return Mark(row["estimator"], row["value"], row["value"] - half, row["value"] + half)
 
 

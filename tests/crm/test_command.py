@@ -78,6 +78,17 @@ def test_an_interval_whose_ends_cross_holds_nothing(tmp_path, capsys):
     assert "confidence" not in told
 
 
+def test_a_single_decision_has_no_standard_error(tmp_path, capsys):
+    log = from_arrays(np.zeros((1, 1)), np.zeros(1, int), np.full(1, 0.5), np.zeros(1), (-1.0, 0.0))
+    write_npz(tmp_path / "log.npz", StoredLog(log))
+    options = ("--low", -1, "--high", 0, "--json", tmp_path / "e.json", "--html", tmp_path / "e.html")
+    assert crm("evaluate", tmp_path / "log.npz", *options) == 0
+    assert json.loads((tmp_path / "e.json").read_text())["estimates"][0]["standard_error"] is None
+    assert not re.search("nan|inf", (tmp_path / "e.html").read_text().replace("[-inf, inf]", ""))
+    assert crm("evaluate", tmp_path / "log.npz", *options, "--method", "student_t") == 2
+    assert "student_t needs at least two values" in capsys.readouterr().err
+
+
 def test_evaluate_counts_episodes(tmp_path, capsys):
     """Twenty decisions with one outcome are one trial, in the interval, the standard errors and the loggers' record."""
     wide, narrow = tmp_path / "wide.json", tmp_path / "narrow.json"
