@@ -30,7 +30,9 @@ class Guarantee:
     """Weights are clipped here: safe on both sides, needed (finite) by hoeffding and empirical_bernstein."""
 
     def __post_init__(self) -> None:
-        if not self.low < self.high:
+        if not self.max_weight > 0:
+            raise UsageError(f"a largest weight of {self.max_weight:g}, and weights are clipped above 0")
+        if not -np.inf < self.low < self.high < np.inf:
             raise UsageError(f"a range of rewards from {self.low} to {self.high} is none")
         if np.isinf(self.max_weight) and self.method in ("hoeffding", "empirical_bernstein"):
             raise UsageError(

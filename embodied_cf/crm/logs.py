@@ -68,7 +68,7 @@ class DecisionLog:
         problems = {
             f"columns of different length: {lengths}, reward {n}": set(lengths.values()) != {n},
             "no decisions": n == 0,
-            f"a reward range from {low} to {high}": not low < high,
+            f"a reward range from {low} to {high}": not -np.inf < low < high < np.inf,
         }
         _refuse(problems)
         values = {

@@ -150,7 +150,11 @@ def test_decisions_of_one_episode_are_not_independent():
 def test_intervals_refuse():
     with pytest.raises(UsageError, match="needs a finite max_weight"):
         Guarantee(0.0, 1.0, method="hoeffding")
-    with pytest.raises(UsageError, match="is none"):
-        Guarantee(1.0, 0.0)
+    for low, high in ((1.0, 0.0), (0.0, np.inf)):
+        with pytest.raises(UsageError, match="is none"):
+            Guarantee(low, high)
+    for clipped in (0.0, -1.0, float("nan")):
+        with pytest.raises(UsageError, match="weights are clipped above 0"):
+            Guarantee(0.0, 1.0, method="empirical_bernstein", max_weight=clipped)
     with pytest.raises(UsageError, match=r"leave the range \[0\.0, 0\.5\]"):
         value_interval(logged(np.random.default_rng(0), 1), Guarantee(0.0, 0.5))

@@ -34,6 +34,7 @@ def small(**changes):
         ({"log_prob": np.array([np.nan, 0.0, 0.0])}, "values of log_prob that are no numbers"),
         ({"log_prob": np.array([-np.inf, 0.0, 0.0])}, "values of log_prob that are no numbers"),
         ({"reward_range": (0.0, 0.0)}, r"a reward range from 0\.0 to 0\.0"),
+        ({"reward_range": (-1.0, np.inf)}, r"a reward range from -1\.0 to inf"),
         ({"logger": ("nav@1",)}, "columns of different length"),
         ({"log_prob": np.log([0.5, 0.25, 1.5])}, r"a choice of probability 1\.5, and none exceeds 1"),
         ({"action": np.array([0, -1, 1])}, "a choice below 0"),
