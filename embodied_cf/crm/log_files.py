@@ -162,9 +162,10 @@ def _log_prob(table: Table, where: Path) -> np.ndarray:
 
 
 def _ends(table: Table) -> EpisodeEnds | None:
-    if "ending" not in table or "episode" not in table:
+    if "ending" not in table:
         return None
-    _, first = np.unique(table["episode"], return_index=True)  # numbers were made 0..m-1 before
+    episode = table["episode"] if "episode" in table else np.arange(len(table["reward"]))
+    _, first = np.unique(episode, return_index=True)  # in the order of the numbers 0..m-1 that they get
     cost = table["cost"][first].astype(np.float64) if "cost" in table else np.zeros(len(first))
     return EpisodeEnds(_texts(table["ending"][first]), cost)
 

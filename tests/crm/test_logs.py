@@ -246,6 +246,12 @@ def test_damaged_files_are_told(tmp_path, name):
         read_log(tmp_path / name, (-1.0, 0.0))
 
 
+def test_endings_need_no_episode_numbers(tmp_path):
+    """By default each decision is an episode, so that it has an ending of its own."""
+    np.savez(tmp_path / "log.npz", **columns(ending=["success", "failure", "timeout"]))
+    assert read_log(tmp_path / "log.npz", (-1.0, 0.0)).log.ends.ending == ("success", "failure", "timeout")
+
+
 def test_loggers_may_be_bytes(tmp_path):
     np.savez(tmp_path / "log.npz", **columns(logger=np.array([b"nav-7"] * 3)))
     assert read_log(tmp_path / "log.npz", (-1.0, 0.0)).log.logger == ("nav-7",) * 3
