@@ -119,8 +119,15 @@ class DecisionLog:
         return {name: self.take(names == name) for name in dict.fromkeys(self.logger)}
 
     def split(self, share: float, rng: np.random.Generator) -> tuple["DecisionLog", "DecisionLog"]:
-        """Return (about `share` of the decisions, the rest), whole episodes, chosen at random."""
+        """Return (about `share` of the decisions, the rest), whole episodes, chosen at random.
+
+        Raises UsageError if one of the two would be empty.
+        """
         episodes = rng.permutation(np.unique(self.episode))
+        if not 0 < round(share * len(episodes)) < len(episodes):
+            raise UsageError(
+                f"episodes are too few ({len(episodes)}) to be split into two parts", remedy="Log more of them."
+            )
         first = np.isin(self.episode, episodes[: round(share * len(episodes))])
         return self.take(first), self.take(~first)
 

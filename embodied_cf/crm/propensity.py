@@ -14,6 +14,7 @@ from embodied_cf.crm.fit import Decisions, fit, lanes
 from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.objectives import Likelihood
 from embodied_cf.crm.policies import LinearGaussian, LinearLognormal, Policy
+from embodied_cf.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ def estimate(log: DecisionLog, policy: Policy, rng: np.random.Generator, folds: 
 
     The scale of Gaussian and lognormal policies is estimated too.
     """
+    episodes = len(np.unique(log.episode))
+    if not 1 <= folds <= episodes:
+        raise UsageError(f"{episodes} episodes cannot be split into {folds} folds", remedy="Ask for fewer folds.")
     fold = _folds(log, rng, folds)
     log_prob = np.zeros(len(log))
     for k in range(folds):

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from embodied_cf.crm.fit import Decisions, fit, lanes
 from embodied_cf.crm.objectives import Objective
 from embodied_cf.crm.policies import Policy
+from embodied_cf.errors import UsageError
 
 
 class Choice(NamedTuple):
@@ -32,6 +33,8 @@ def cross_validate(
 
     Folds have equal size, so that all fits share one compiled program; up to folds - 1 decisions are left out.
     """
+    if len(decisions.loss) < folds:
+        raise UsageError(f"decisions are too few ({len(decisions.loss)}) for {folds} folds", remedy="Log more of them.")
     rows = rng.permutation(len(decisions.loss))
     parts = np.split(rows[: len(rows) // folds * folds], folds)
     risk = np.zeros((folds, len(start)))

@@ -15,6 +15,7 @@ from embodied_cf.crm.objectives import LagrangeShift, VariancePenalised
 from embodied_cf.crm.policies import LinearGaussian, Softmax
 from embodied_cf.crm.policy_files import load_policy, log_target, save_policy
 from embodied_cf.crm.problems import Advertising, Pricing, deploy, true_loss
+from embodied_cf.crm.propensity import estimate
 from embodied_cf.crm.redeploy import Schedule, _Logged, _pool, sequential_crm
 from embodied_cf.crm.selection import best_shift, cross_validate, resample, self_normalised_risk
 from embodied_cf.datasets.randomness import generator
@@ -49,6 +50,18 @@ def test_no_better_policy_is_claimed_where_there_is_none():
     """Reward does not depend on the action: 40 repetitions, at most delta plus 3 standard errors deployed."""
     deployed = [improve(logged(0.0, seed), learner=LEARNER, seed=seed).chosen is not None for seed in range(40)]
     assert np.mean(deployed) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
+
+
+def test_logs_too_small_to_split_are_told():
+    log = logged(0.8, 0, n=3)
+    for episode in (np.zeros(3, int), np.array([0, 0, 1])):  # the second: its one training episode cannot be split
+        with pytest.raises(UsageError, match=r"episodes are too few \(1\) to be split|cannot be split into two parts"):
+            improve(replace(log, episode=episode), learner=LEARNER)
+    with pytest.raises(UsageError, match=r"decisions are too few \(3\) for 4 folds"):
+        cross_validate(POLICY, VariancePenalised(np.zeros(1)), np.zeros((1, POLICY.size)), log.decisions(),
+                       np.random.default_rng(0))  # fmt: skip
+    with pytest.raises(UsageError, match="3 episodes cannot be split into 5 folds"):
+        estimate(log, POLICY, np.random.default_rng(0))
 
 
 def test_policies_of_other_logs_are_refused():
