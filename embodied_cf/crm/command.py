@@ -1,10 +1,13 @@
 """What `embodied-cf crm` takes. Nothing numerical is loaded before a verb runs."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from embodied_cf.errors import UsageError
 
 Positional = tyro.conf.Positional
 PolicyKind = Literal["softmax", "gaussian", "lognormal"]
@@ -47,6 +50,14 @@ class PolicyOptions:
     """What is minimised."""
     grid: tuple[float, ...] = ()
     """Penalties, smoothings or shifts to choose among, without test data; default a grid of the objective's own."""
+
+    def __post_init__(self) -> None:
+        if self.hidden < 0 or not 0 < self.scale < math.inf:
+            raise UsageError(f"hidden is at least 0 and scale positive, got {self.hidden} and {self.scale:g}")
+        smoothing = self.objective == "log-smoothing"
+        if not all((value > 0 if smoothing else value >= 0) and value < math.inf for value in self.grid):
+            least = "above 0" if smoothing else "at least 0"
+            raise UsageError(f"--grid takes finite numbers {least} for {self.objective}, got {self.grid}")
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,10 @@ class Improve:
     learn: Annotated[PolicyOptions, tyro.conf.arg(name="")] = PolicyOptions()
     tests: int = 1
     """How many candidates may be tested; they share delta."""
+
+    def __post_init__(self) -> None:
+        if self.tests < 1:
+            raise UsageError(f"--tests is {self.tests}, and at least one candidate is tested")
 
     def run(self) -> int:
         """Improve and print."""

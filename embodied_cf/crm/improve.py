@@ -146,6 +146,8 @@ def improve(
     Raises UsageError for deterministic loggers, for several of them if the baseline is "logger", and for logs too
     small to split.
     """
+    if not 0 < delta < 0.5:
+        raise UsageError(f"delta is the probability of a wrong answer, between 0 and 0.5, and not {delta:g}")
     logs.refuse_deterministic()
     if isinstance(baseline, str):
         logs.refuse_several("which is the baseline?")

@@ -84,8 +84,12 @@ def policy_for(log: DecisionLog, learn: PolicyOptions) -> Softmax | LinearGaussi
     choices = log.action.dtype.kind in "iu"
     kind = learn.policy or ("softmax" if choices else "gaussian")
     if (kind == "softmax") != choices or log.action.ndim != 1:
-        shape = "whole numbers" if choices else f"settings of shape {log.action.shape[1:]}"
-        raise UsageError(f"a {kind} policy does not fit actions that are {shape}")
+        shape = f" of shape {log.action.shape[1:]}" if log.action.ndim != 1 else ""
+        raise UsageError(
+            f"a {kind} policy does not fit actions that are {'whole numbers' if choices else 'settings'}{shape}"
+        )
+    if kind == "lognormal" and (log.action <= 0).any():
+        raise UsageError("a lognormal policy does not fit settings of 0 or less", remedy="Use --policy gaussian.")
     features = log.context.shape[1]
     if kind == "softmax":
         return Softmax(features, int(log.action.max()) + 1, learn.hidden)

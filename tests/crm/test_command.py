@@ -129,6 +129,33 @@ def test_actions_and_policies_must_fit(logs, tmp_path, capsys):
     assert "a gaussian policy does not fit actions that are whole numbers" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("verb", "arguments", "text"),
+    [
+        ("fit", ("--hidden", -2), "hidden is at least 0"),
+        ("fit", ("--scale", 0), "scale positive"),
+        ("fit", ("--grid", "nan"), "--grid takes finite numbers at least 0 for variance"),
+        ("fit", ("--grid", 0, "--objective", "log-smoothing"), "finite numbers above 0 for log-smoothing"),
+        ("improve", ("--tests", 0), "--tests is 0"),
+        ("improve", ("--delta", 0.5), "between 0 and 0.5, and not 0.5"),
+    ],
+)
+def test_options_out_of_range_are_told(logs, tmp_path, verb, arguments, text, capsys):
+    assert crm(verb, logs, "--low", -1, "--high", 0, "--out", tmp_path / "p.json", *arguments) == 2
+    assert text in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_lognormal_policies_need_settings_above_0(tmp_path, capsys):
+    action = np.array([0.5, -0.5, 1.0])
+    log = from_arrays(np.zeros((3, 1)), action, np.full(3, 0.3), np.zeros(3), (-1.0, 0.0))
+    write_npz(tmp_path / "log.npz", StoredLog(log))
+    assert crm("fit", tmp_path / "log.npz", "--low", -1, "--high", 0, "--out", tmp_path / "p.json",
+               "--policy", "lognormal") == 2  # fmt: skip
+    assert "a lognormal policy does not fit settings of 0 or less" in capsys.readouterr().err
+    assert not (tmp_path / "p.json").exists()
+
+
 def test_pictures_of_edge_cases():
     """One weight, weights of zero, no spread, infinite ends: every coordinate is a number inside the picture."""
     drawn = [
