@@ -16,7 +16,7 @@ from embodied_cf.crm.intervals import Guarantee, by_episode, value_interval
 from embodied_cf.crm.log_files import StoredLog, read_log
 from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.policy_files import load_policy, log_target
-from embodied_cf.datasets.files import write_json, write_text
+from embodied_cf.datasets.files import check_writable, write_json, write_text
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.errors import UsageError
 
@@ -24,6 +24,7 @@ from embodied_cf.errors import UsageError
 def run_evaluate(verb: Evaluate) -> int:
     """Evaluate, print, write what was asked for; return the exit code."""
     options = verb.options
+    check_writable(options.json, options.html)
     stored = read_options(options)
     batch = stored.log.batch(_log_target(verb, stored))
     result = evaluate(stored.log, batch, verb)

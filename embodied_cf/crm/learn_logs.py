@@ -18,6 +18,7 @@ from embodied_cf.crm.policies import LinearGaussian, LinearLognormal, Softmax
 from embodied_cf.crm.policy_files import save_policy
 from embodied_cf.crm.propensity import clone, small_start
 from embodied_cf.crm.selection import cross_validate
+from embodied_cf.datasets.files import check_writable
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.errors import UsageError
 
@@ -33,10 +34,11 @@ _GRIDS: dict[ObjectiveKind, tuple[float, ...]] = {
 def run_fit(verb: FitPolicy) -> int:
     """Fit, print, write; return the exit code."""
     options = verb.options
+    check_writable(verb.out, options.json, options.html)
     log = read_options(options).log
     result, deployed = fit_log(log, verb.learn, options.seed)
-    save_policy(verb.out, deployed)
     batch = log.batch(deployed.log_prob(log))
+    save_policy(verb.out, deployed)
     result["diagnostics"] = {**asdict(diagnose(batch)), "problems": list(diagnose(batch).problems)}
     result["policy"] = str(verb.out)
     Console().print(
@@ -50,6 +52,7 @@ def run_fit(verb: FitPolicy) -> int:
 def run_improve(verb: Improve) -> int:
     """Improve, print, write; return the exit code."""
     options = verb.options
+    check_writable(verb.out, options.json, options.html)
     log = read_options(options).log
     policy = policy_for(log, verb.learn)
     grid = np.array(verb.learn.grid or _GRIDS[verb.learn.objective])

@@ -156,6 +156,14 @@ def test_lognormal_policies_need_settings_above_0(tmp_path, capsys):
     assert not (tmp_path / "p.json").exists()
 
 
+@pytest.mark.parametrize("verb", ["fit", "improve"])
+def test_outputs_are_checked_before_learning(logs, tmp_path, verb, capsys):
+    """A page that cannot be written leaves no policy behind either."""
+    assert crm(verb, logs, "--low", -1, "--high", 0, "--out", tmp_path / "p.json", "--html", tmp_path) == 2
+    assert "cannot write (Is a directory)" in capsys.readouterr().err
+    assert not (tmp_path / "p.json").exists()
+
+
 def test_pictures_of_edge_cases():
     """One weight, weights of zero, no spread, infinite ends: every coordinate is a number inside the picture."""
     drawn = [
