@@ -162,7 +162,8 @@ def _bfgs(
     search = _Search(start, nothing, start * 0, metric, jnp.ones_like(nothing), zero, zero, zero, jnp.zeros((), bool))
 
     def converged(now: _Search) -> jax.Array:
-        return (now.evaluations > 0) & (now.settled | (jnp.abs(now.gradient).max() <= tolerance))
+        known = (now.evaluations > 0) & jnp.isfinite(now.value)
+        return known & (now.settled | (jnp.abs(now.gradient).max() <= tolerance))
 
     def unfinished(now: _Search) -> jax.Array:
         return ~converged(now) & (now.evaluations < max_evaluations) & (now.halvings < _MAX_HALVINGS)
@@ -184,7 +185,6 @@ def _turn(evaluate: Any, now: _Search) -> _Search:
     length = jnp.where(now.evaluations == 0, natural, 1.0)
     least = (1e-9 if theta.dtype == jnp.float64 else 1e-6) * jnp.maximum(jnp.abs(value), 1.0)
     settled = now.value - value <= least
-    known = now.updates + (now.evaluations > 0)
     known = now.updates + (now.evaluations > 0)
     taken = _Search(theta, value, gradient, inverse, length, evaluations, known, now.halvings * 0, settled)
     refused = now._replace(step=now.step / 2, evaluations=evaluations, halvings=now.halvings + 1)

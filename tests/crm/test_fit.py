@@ -170,3 +170,10 @@ def test_steering_learns_which_candidate_and_how_fast():
     assert isinstance(steered, Steer)
     assert 0.66 < np.median(steered.knobs) < 0.85, "the blind logger's is 0.6"
     assert ((steered.knobs > 0.2) & (steered.knobs < 1.0)).all()
+
+
+def test_a_search_that_finds_no_number_has_not_converged():
+    """Its gradient is 0 from the beginning, for it never got one."""
+    decisions = Decisions(np.zeros((4, 1)), np.array([0.0, np.nan, 1.0, 2.0]), np.zeros(4), -np.ones(4))
+    found = fit(LinearGaussian(1, 0.5), LagrangeShift(np.zeros(1)), np.zeros((1, 2)), lanes(decisions, 1))
+    assert not found.converged[0]
