@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from embodied_cf.errors import UsageError
+from embodied_cf.explain.chunk_law import ChunkLaw
 from embodied_cf.explain.errors import PolicyError
 from embodied_cf.explain.lanes import RestingEnvs
 from embodied_cf.explain.policies import Explainable, distribution, sample
@@ -109,7 +110,7 @@ def play(policy: nn.Module, envs: VectorEnv, rng: np.random.Generator, *, greedy
     while alive.any():
         state = torch.as_tensor(np.asarray(observation, dtype=np.float32))
         with torch.no_grad():
-            given = distribution(policy, state)
+            given = _told(distribution(policy, state), policy)
             action = given.mode if greedy else sample(given, rng)
         (lane,) = np.nonzero(alive)
         seen.append(state[lane])
@@ -123,6 +124,20 @@ def play(policy: nn.Module, envs: VectorEnv, rng: np.random.Generator, *, greedy
     return Episodes(
         torch.cat(seen), torch.cat(done), torch.cat(paid), step, torch.cat(lanes), envs.num_envs, torch.cat(told)
     )
+
+
+def _told(given: Explainable, policy: nn.Module) -> Explainable:
+    """Return a distribution. Raises PolicyError for one of nan, from which actions would be drawn all the same."""
+    if isinstance(given, ChunkLaw):
+        return given  # of this project's own runs
+    law = given.logits if isinstance(given, torch.distributions.Categorical) else given.mean
+    if torch.isnan(law).any():
+        raise PolicyError(
+            "the policy's distribution over actions is made of nan",
+            where=type(policy).__name__,
+            remedy="Look whether what it observes is no number either, or too large.",
+        )
+    return given
 
 
 def _for_env(action: Tensor, envs: VectorEnv) -> np.ndarray:

@@ -38,6 +38,20 @@ def test_total_variation():
     assert apart.item() == pytest.approx(0.6827, abs=0.02)  # 2 Phi(1) - 1
 
 
+def test_a_policy_of_nan_is_refused():
+    """A Categorical of nan draws action 0 for ever, and was reported on."""
+
+    class Lost(torch.nn.Module):
+        def forward(self, observation):
+            return Categorical(logits=torch.full((len(observation), 2), torch.nan), validate_args=False)
+
+    envs = make_envs("CartPole-v1")(2)
+    for greedy in (False, True):
+        with pytest.raises(PolicyError, match=r"Lost: the policy's distribution over actions is made of nan"):
+            play(Lost(), envs, np.random.default_rng(0), greedy=greedy)
+    envs.close()
+
+
 def test_sums_to_go_and_per_episode():
     """Two episodes, of three steps and of one, interleaved as lanes are."""
     step, episode = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 0, 0])
