@@ -17,6 +17,7 @@ from embodied_cf.crm import bounds
 from embodied_cf.crm.cells import Cells, make_cells
 from embodied_cf.crm.diagnostics import Diagnostics, of_weights
 from embodied_cf.crm.fit import fit, lanes
+from embodied_cf.crm.intervals import by_episode
 from embodied_cf.crm.logs import DecisionLog
 from embodied_cf.crm.objectives import Objective, VariancePenalised
 from embodied_cf.crm.policies import Policy
@@ -186,13 +187,7 @@ def paired_gain(
     low, high = log.reward_range
     level = low if level is None else level
     gain = weight * (log.reward - level) + baseline * (high - log.reward) - (high - level)
-    return by_episode(log, gain)
-
-
-def by_episode(log: DecisionLog, values: Vector) -> Float[np.ndarray, " m"]:
-    """Return the mean over each episode's decisions, episodes by number."""
-    _, index, count = np.unique(log.episode, return_inverse=True, return_counts=True)
-    return np.bincount(index, values) / count
+    return by_episode(gain, log.episode)
 
 
 def _candidates(train: DecisionLog, baseline: Baseline, delta: float, learner: Learner, seed: int) -> list[_Promise]:
@@ -251,7 +246,7 @@ def _test(promise: _Promise, safety: DecisionLog, baseline: Baseline, delta: flo
     candidate, level = promise.candidate, promise.level
     weight = candidate.weight(safety, baseline)
     _refuse_impossible(safety, weight)
-    gain = by_episode(safety, (weight - baseline_weight(safety, baseline)) * safety.reward)
+    gain = by_episode((weight - baseline_weight(safety, baseline)) * safety.reward, safety.episode)
     lower = _lower(safety, candidate, baseline, delta, max_weight, level)
     diagnostics = of_weights(weight, guaranteed=safety.guaranteed)
     return Tested(candidate, promise.lower, float(gain.mean()), lower, diagnostics)
@@ -259,7 +254,7 @@ def _test(promise: _Promise, safety: DecisionLog, baseline: Baseline, delta: flo
 
 def _refuse_impossible(log: DecisionLog, weight: Vector) -> None:
     """Raise RecordError for weights that no policy can have: with right propensities their mean is at most 1."""
-    least = float(bounds.betting(by_episode(log, weight), 0.0, np.inf, 2 * _DOUBT).lower)
+    least = float(bounds.betting(by_episode(weight, log.episode), 0.0, np.inf, 2 * _DOUBT).lower)
     if log.guaranteed and least > 1:
         raise RecordError(
             f"the log's propensities are wrong: the candidate's mean weight is at least {least:.3g}, and no policy's "
@@ -271,8 +266,8 @@ def _refuse_impossible(log: DecisionLog, weight: Vector) -> None:
 def _baseline_value(safety: DecisionLog, baseline: Baseline, delta: float) -> bounds.Interval:
     low, high = safety.reward_range
     weight = baseline_weight(safety, baseline)
-    below = bounds.betting(by_episode(safety, weight * (safety.reward - low)), 0.0, np.inf, delta).lower
-    above = bounds.betting(by_episode(safety, weight * (high - safety.reward)), 0.0, np.inf, delta).lower
+    below = bounds.betting(by_episode(weight * (safety.reward - low), safety.episode), 0.0, np.inf, delta).lower
+    above = bounds.betting(by_episode(weight * (high - safety.reward), safety.episode), 0.0, np.inf, delta).lower
     return bounds.Interval(min(low + float(below), high), max(high - float(above), low))
 
 
