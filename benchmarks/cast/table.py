@@ -217,7 +217,7 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def _points(estimate: Estimate | None) -> str:
-    return _with_interval(lambda value: f"{100 * value:+z.1f}", estimate)
+    return _with_interval(lambda value: f"{100 * min(max(value, -1.0), 1.0):+z.1f}", estimate)
 
 
 def _score(estimate: Estimate | None) -> str:
