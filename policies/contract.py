@@ -92,3 +92,23 @@ def check_observation(policy: Policy, observation: Observation, instruction: tup
         raise UsageError(f"odometry of shape {past.shape} where {places} is wanted: where it was told, and each frame")
     if len(instruction) != len(observation):
         raise UsageError(f"{len(instruction)} instructions for {len(observation)} observations")
+
+
+def check_answer(policy: Policy, answer: object, count: int) -> None:
+    """Raise UsageError unless an answer is so many chunks of the policy's body, finite where they are meant.
+
+    numpy would stretch some others to fit, and who drives nowhere for NaN looks like one that fails.
+    """
+    if not isinstance(answer, ActionChunk):
+        raise UsageError(f"the policy answers with {type(answer).__name__}, which is no ActionChunk")
+    body, given = policy.embodiment, np.shape(answer.chunk)
+    wanted = count, body.chunk_length, body.chunk_dimensions
+    if given != wanted or np.shape(answer.mask) != wanted[:2]:
+        raise UsageError(
+            f"the policy answers with chunks of shape {given} and a mask of shape {np.shape(answer.mask)}, where "
+            f"{count} observations and the embodiment {body.name!r} want {wanted} and {wanted[:2]}",
+            remedy="Give every row of every chunk; `mask` tells which are meant.",
+        )
+    meant = np.asarray(answer.mask, bool) | (np.arange(body.chunk_length) == 0)  # the first row is held where none is
+    if not np.isfinite(answer.chunk[meant]).all():
+        raise UsageError("the policy answers with numbers that are not finite")

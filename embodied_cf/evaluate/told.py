@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from embodied_cf.evaluate.past import Past
-from embodied_cf.policies.contract import ActionChunk, Observation, Policy
+from embodied_cf.policies.contract import ActionChunk, Observation, Policy, check_answer
 
 
 @dataclass
@@ -54,15 +54,24 @@ def next_plans(
 
     Those that would stand, and have stood for as long as a stop takes (`rested`, of all B robots), are told the next
     part, if there is one; their past begins there. `see` returns what all robots have seen since they were told.
+    Raises UsageError for an answer that is no chunks of the policy's body.
     """
     body = policy.embodiment
     plan = np.zeros((len(telling.parts), body.chunk_length, body.chunk_dimensions))
-    plan[rows] = _held(policy.act(see().take(rows), telling.now(rows), rng))
+    plan[rows] = _asked(policy, see().take(rows), telling.now(rows), rng)
     anew = telling.go_on(rows[rested[rows] & ~plan[rows].any(axis=(1, 2))])
     if len(anew):
         past.tell(anew)
-        plan[anew] = _held(policy.act(see().take(anew), telling.now(anew), rng))
+        plan[anew] = _asked(policy, see().take(anew), telling.now(anew), rng)
     return plan[rows]
+
+
+def _asked(
+    policy: Policy, seen: Observation, told: tuple[str, ...], rng: np.random.Generator
+) -> Float64[np.ndarray, "b k 2"]:
+    answer = policy.act(seen, told, rng)
+    check_answer(policy, answer, len(seen))
+    return _held(answer)
 
 
 def _held(asked: ActionChunk) -> Float64[np.ndarray, "b k 2"]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -125,6 +126,42 @@ def test_broken_records_are_named(tmp_path):
     file.write_text(file.read_text() + json.dumps({"world": "rooms"}) + "\n")
     with pytest.raises(DatasetError, match=r"episodes\.jsonl:2: no record"):
         list(read_records(file))
+
+
+def filled(value, shape, meant=8):
+    return ActionChunk(np.full(shape, value, np.float32), np.tile(np.arange(shape[1]) < meant, (shape[0], 1)))
+
+
+@dataclass
+class Answering(Still):
+    """Answers with this, whatever it is asked."""
+
+    answer: object
+
+    def act(self, observation, instruction, rng):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, "with NoneType, which is no ActionChunk"),
+        (filled(0, (1, 8, 2)), r"shape \(1, 8, 2\) .* want \(2, 8, 2\)"),
+        (filled(0, (2, 1, 2)), r"shape \(2, 1, 2\) .* want \(2, 8, 2\)"),
+        (filled(np.nan, (2, 8, 2)), "not finite"),
+        (filled(np.nan, (2, 8, 2), meant=0), "not finite"),
+    ],
+)
+def test_answers_that_are_no_chunks_are_refused(tmp_path, answer, told):
+    with pytest.raises(UsageError, match=told):
+        evaluate(Answering(answer), Plan("odd", SUITE, 2), tmp_path)
+    assert not (tmp_path / RECORDS).exists()
+
+
+def test_what_lies_beyond_a_mask_need_not_be_finite(tmp_path):
+    answer = filled(0, (2, 8, 2), meant=3)
+    answer.chunk[:, 3:] = np.nan
+    evaluate(Answering(answer), Plan("odd", SUITE, 2), tmp_path)
 
 
 def test_plans_are_checked():
