@@ -133,13 +133,21 @@ def _held(directory: Path, plan: Plan) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
     with exclusive(directory / ".lock"):
         begun, file = plan.to_json(), directory / PLAN
-        if file.exists() and json.loads(file.read_text("utf-8")) != begun:
+        if file.exists() and _begun(file) != begun:
             remedy = "Name another --out, or delete this directory."
             raise OutputError("holds the evaluation of another policy or plan", where=directory, remedy=remedy)
         if not file.exists() and any(path.name != ".lock" for path in directory.iterdir()):
             raise OutputError("holds something else", where=directory, remedy="Name another --out.")
         write_json(file, begun)
         yield
+
+
+def _begun(file: Path) -> object:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        remedy = "Delete the directory and evaluate again, or name another --out."
+        raise OutputError(f"no plan of an evaluation ({error})", where=file, remedy=remedy) from None
 
 
 def _batches(plan: Plan) -> Iterator[_Batch]:

@@ -8,7 +8,7 @@ from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import DatasetError, OutputError, UsageError
 from embodied_cf.evaluate.load import load
 from embodied_cf.evaluate.record import read_records
-from embodied_cf.evaluate.run import PARTS, RECORDS, Plan, evaluate
+from embodied_cf.evaluate.run import PARTS, PLAN, RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.policies.contract import ActionChunk, Policy
 
@@ -126,6 +126,14 @@ def test_broken_records_are_named(tmp_path):
     file.write_text(file.read_text() + json.dumps({"world": "rooms"}) + "\n")
     with pytest.raises(DatasetError, match=r"episodes\.jsonl:2: no record"):
         list(read_records(file))
+
+
+def test_a_torn_plan_is_named(tmp_path):
+    evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
+    for torn in (b"", b"\xff"):
+        (tmp_path / PLAN).write_bytes(torn)
+        with pytest.raises(OutputError, match=r"plan\.json: no plan of an evaluation"):
+            evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
 
 
 def filled(value, shape, meant=8):
