@@ -110,8 +110,12 @@ def evaluate(
 ) -> tuple[Record, ...]:
     """Drive what has not been driven yet; write and return the records of all episodes. `watch` hears of each batch.
 
-    Raises OutputError if the directory holds another evaluation, or another process writes to it.
+    Raises OutputError if the directory holds another evaluation, or another process writes to it, and UsageError if
+    more of a chunk is to be carried out than the policy tells.
     """
+    rows = policy.embodiment.chunk_length
+    if plan.execute > rows:
+        raise UsageError(f"--execute {plan.execute} is beyond the {rows} control periods of the policy's chunks")
     with _held(directory, plan):
         if not (directory / RECORDS).exists():
             (directory / PARTS).mkdir(exist_ok=True)

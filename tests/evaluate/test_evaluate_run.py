@@ -136,6 +136,13 @@ def test_a_torn_plan_is_named(tmp_path):
             evaluate(Still(), Plan("still", SUITE, 1), tmp_path)
 
 
+def test_no_more_is_carried_out_than_the_policy_tells(tmp_path):
+    evaluate(Still(), Plan("still", SUITE, 1, execute=8), tmp_path / "whole")
+    with pytest.raises(UsageError, match="--execute 9 is beyond the 8 control periods"):
+        evaluate(Still(), Plan("still", SUITE, 1, execute=9), tmp_path / "more")
+    assert not (tmp_path / "more").exists()
+
+
 def filled(value, shape, meant=8):
     return ActionChunk(np.full(shape, value, np.float32), np.tile(np.arange(shape[1]) < meant, (shape[0], 1)))
 
