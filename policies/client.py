@@ -103,15 +103,15 @@ class RemotePolicy:
             raise UsageError(f"the server's answer is no action chunk ({error})", where=self.url) from None
 
     def _ask(self, what: str, body: bytes | None = None) -> bytes:
-        request = urllib.request.Request(f"{self.url.rstrip('/')}/{what}", body, {"Content-Type": ARRAYS})
         try:
+            request = urllib.request.Request(f"{self.url.rstrip('/')}/{what}", body, {"Content-Type": ARRAYS})
             with _OPENER.open(request, timeout=self.timeout) as answer:
                 return _read(answer, time.monotonic() + self.timeout)
         except urllib.error.HTTPError as error:
             with error:
                 told = error.read(_SHOWN).decode(errors="replace")
             raise UsageError(f"the server refuses: {told}", where=self.url) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # the last: what is no address
             remedy = "Start it with `embodied-cf serve RUN`."
             raise UsageError(f"no policy server answers ({error})", where=self.url, remedy=remedy) from None
 

@@ -62,7 +62,7 @@ def factory(name: str, takes: Sequence[str] = (), remedy: str = _REMEDY) -> Call
 def imported(name: str, remedy: str) -> Any:
     """Return what `package.module:name` names. Raises UsageError if nothing is there."""
     module, _, attribute = name.partition(":")
-    if not attribute:
+    if not module or module.startswith(".") or not attribute:
         raise UsageError("no run, factory or address", where=name, remedy=remedy)
     try:
         return getattr(importlib.import_module(module), attribute)

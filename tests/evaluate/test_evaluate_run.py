@@ -197,7 +197,8 @@ def test_plans_are_checked():
 def test_policies_by_name():
     assert isinstance(load("test_evaluate_run:Straight"), Policy)
     for name, told in (("no/such/run", "no run, factory or address"), ("json:nothing", "cannot be imported"),
-                       ("builtins:dict", "dict is no policy")):  # fmt: skip
+                       ("builtins:dict", "dict is no policy"), (":Straight", "no run, factory or address"),
+                       (".json:loads", "no run, factory or address")):  # fmt: skip
         with pytest.raises(UsageError, match=told):
             load(name)
 

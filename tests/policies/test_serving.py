@@ -79,6 +79,12 @@ def test_nobody_answers():
                                                np.random.default_rng(0))  # fmt: skip
 
 
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://127.0.0.1:abc"])
+def test_what_is_no_address_is_told(url):
+    with pytest.raises(UsageError, match="no policy server answers"):
+        _ = RemotePolicy(url).camera
+
+
 def test_a_taken_port_is_told(served):
     _, _, remote = served
     port = int(remote.url.rstrip("/").rpartition(":")[2])
