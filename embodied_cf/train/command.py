@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,9 @@ from embodied_cf.train.options import TrainOptions
 from embodied_cf.train.run import Bystander, Plan, Run, refuse_other_plan
 from embodied_cf.train.team import ALONE, Team, joined
 from embodied_cf.train.trainer import Progress, Trainer
+
+_OF_SOURCES = ("spec", "split", "kinds", "label_sets", "min_score", "stop_at_end")
+"""Options that say what is read of every source."""
 
 
 def run_train(options: TrainOptions, json_path: Path | None) -> int:
@@ -75,7 +78,7 @@ def _asked(options: TrainOptions, plan: Plan) -> Plan:
     config = plan.config
     if options.preset is not None or options.set:
         config = change(load_preset(options.preset) if options.preset else config, options.set)
-    return Plan(config, _sources(options) if options.data else plan.sources)
+    return Plan(config, _sources(options) if options.data else tuple(_as_asked(options, one) for one in plan.sources))
 
 
 def _sources(options: TrainOptions) -> tuple[Source, ...]:
@@ -83,15 +86,17 @@ def _sources(options: TrainOptions) -> tuple[Source, ...]:
         replace(
             source,
             directory=source.directory.resolve(),
-            spec=options.spec,
-            split=options.split,
-            kinds=options.kinds,
-            label_sets=options.label_sets,
-            min_score=options.min_score,
-            stop_at_end=options.stop_at_end,
+            **{name: getattr(options, name) for name in _OF_SOURCES},
         )
         for source in map(Source.parse, options.data)
     )
+
+
+def _as_asked(options: TrainOptions, source: Source) -> Source:
+    """Return a source of an earlier run, changed by the options that are not left out."""
+    usual = {part.name: part.default for part in fields(TrainOptions)}
+    asked = {name: getattr(options, name) for name in _OF_SOURCES}
+    return replace(source, **{name: value for name, value in asked.items() if value != usual[name]})
 
 
 def make_trainer(plan: Plan, run: Run, resume: bool, console: Console, team: Team = ALONE) -> Trainer:

@@ -95,6 +95,10 @@ class TestExistingRun:
         assert command("--out", run, "--resume", "--set", "schedule.rate=0.1") == 2
         assert "schedule.rate was 0.002 and is asked to be 0.1" in capsys.readouterr().err
         assert command("--out", run, "--resume", "--overwrite") == 2
+        for told in (("--kinds", "counterfactual"), ("--min-score", "0.5"), ("--stop-at-end",)):
+            assert command("--out", run, "--resume", *told) == 2
+            assert "--resume cannot change a run: sources was" in " ".join(capsys.readouterr().err.split())
+        assert command("--out", run, "--resume", "--label-sets", "labels") == 0  # as it is
 
     def test_goes_on_after_a_kill(self, run, tmp_path):
         """A line of a step that was not saved, half a line, and a checkpoint that was not linked yet."""
