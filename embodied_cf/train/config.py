@@ -1,5 +1,6 @@
 """What a training run does: one frozen dataclass, named presets, dotted changes. Loads no torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import ClassVar, Literal
@@ -10,6 +11,11 @@ from embodied_cf.datasets.normalise import Kind
 from embodied_cf.datasets.tables import STRICT
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import DeviceName, HeadConfig, HfVlaConfig, ModelConfig, NavVlaTinyConfig
+
+
+def _refuse_below(name: str, value: float, least: int) -> None:
+    if not value >= least:
+        raise UsageError(f"{name} {value} is less than {least}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,11 @@ class DataConfig:
     """Samples from which bins and the typical step are learnt before training."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
+    def __post_init__(self) -> None:
+        _refuse_below("data.accumulate", self.accumulate, 1)
+        if self.kind_weights is not None and not any(weight > 0 for weight in self.kind_weights):
+            raise UsageError(f"data.kind_weights {self.kind_weights}: one must be above 0")
+
 
 @dataclass(frozen=True)
 class ScheduleConfig:
@@ -52,6 +63,10 @@ class ScheduleConfig:
     """Share of the highest rate at the end, and ever after."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < math.inf:
+            raise UsageError(f"schedule.rate {self.rate} is no learning rate")
+
 
 @dataclass(frozen=True)
 class OptimiserConfig:
@@ -66,6 +81,11 @@ class OptimiserConfig:
     precision: Literal["fp32", "bf16"] = "fp32"
     """In which products are computed (autocast); weights that are trained, their moments and losses are fp32."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        _refuse_below("optimiser.weight_decay", self.weight_decay, 0)
+        if not self.clip > 0:  # below 0, steps would go uphill
+            raise UsageError(f"optimiser.clip {self.clip} is not above 0", remedy="inf clips nothing.")
 
 
 @dataclass(frozen=True)
@@ -103,6 +123,9 @@ class ValidationConfig:
     """Stop early after so many validations without a higher instruction sensitivity; 0: never."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
+    def __post_init__(self) -> None:
+        _refuse_below("validation.every", self.every, 1)
+
 
 @dataclass(frozen=True)
 class LogConfig:
@@ -137,6 +160,10 @@ class TrainConfig:
     device: DeviceName = "cpu"
     """What computes; `auto`: CUDA if there is any. Several: start the command by torchrun or `accelerate launch`."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    def __post_init__(self) -> None:
+        _refuse_below("save_every", self.save_every, 1)
+        _refuse_below("threads", self.threads, 1)
 
 
 def tiny() -> TrainConfig:

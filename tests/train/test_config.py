@@ -49,6 +49,16 @@ def test_what_is_no_setting(setting):
         change(load_preset("tiny"), [setting])
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["data.accumulate=0", "data.kind_weights=0,0,0", "schedule.rate=nan", "schedule.rate=inf", "optimiser.clip=0",
+     "optimiser.clip=nan", "optimiser.weight_decay=nan", "validation.every=0", "save_every=0", "threads=0"],
+)  # fmt: skip
+def test_settings_that_no_training_has(setting):
+    with pytest.raises(UsageError, match=setting.partition("=")[0]):
+        change(load_preset("tiny"), [setting])
+
+
 def test_wrong_type_exits_with_2(capsys):
     with pytest.raises(SystemExit) as exit_:
         change(load_preset("tiny"), ["seed=many"])
