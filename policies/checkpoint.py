@@ -5,6 +5,7 @@ A pretrained model that a policy is built on stays where it is; `config.json` na
 A run directory holds such folders, one per saved step, and a link `last` to the newest.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,16 @@ def load_policy(path: Path, embodiment: Embodiment | None = None, device: Device
     model = build_model(card)
     load_weights(model, folder / MODEL)
     return VlaPolicy(model.to(device_of(device)).eval(), Normalizer.load(folder))
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Return what tells a checkpoint from another of the same name: sha256 of its files. Raises as `load_policy`."""
+    folder = find_checkpoint(path)
+    digest = hashlib.sha256()
+    for name in (MODEL, CONFIG, STATS):
+        with disk_errors(folder / name), open(folder / name, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def find_checkpoint(path: Path) -> Path:

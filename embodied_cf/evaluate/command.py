@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.datasets.randomness import generator
 from embodied_cf.errors import UsageError
 from embodied_cf.evaluate.ledger import LEDGER, note_look
-from embodied_cf.evaluate.load import load
+from embodied_cf.evaluate.load import checkpoint_of, load
 from embodied_cf.evaluate.options import EvaluateOptions
 from embodied_cf.evaluate.record import Record, read_records
 from embodied_cf.evaluate.report import write_report
@@ -29,12 +29,13 @@ ABREAST = 3
 def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     """Evaluate with a progress bar, print and write; return the exit code."""
     torch.set_num_threads(1)
+    check_writable(json_path, options.ledger)
     console = Console(stderr=True)
     name = options.policy if options.guidance == 1 else f"{options.policy} (guidance {options.guidance:g})"
     suite = parse_suite(options.suite)
     plan = Plan(
         name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble,
-        options.backend,
+        options.backend, checkpoint_of(options.policy),
     )  # fmt: skip
     if NONE not in plan.controls:
         raise UsageError(f"--controls without {NONE!r}, which every control is held against", remedy="Add it.")

@@ -24,6 +24,15 @@ def load(name: str, guidance: float = 1.0) -> Policy:
     return policy
 
 
+def checkpoint_of(name: str) -> str:
+    """Return the digest of a run's checkpoint; nothing of policies that are no run, which only their name tells."""
+    if name.startswith(("http://", "https://")) or not Path(name).is_dir():
+        return ""
+    from embodied_cf.policies.checkpoint import checkpoint_digest
+
+    return checkpoint_digest(Path(name))
+
+
 def _find(name: str, guidance: float) -> Policy:
     if not math.isfinite(guidance):
         raise UsageError(f"--guidance {guidance:g} is no number to steer by")

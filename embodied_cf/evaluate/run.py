@@ -53,6 +53,8 @@ class Plan:
     ensemble: float | None = None
     """Coefficient of temporal ensembling (`policies.ensemble`), if there is any."""
     backend: BackendName = "raycast"
+    checkpoint: str = ""
+    """Digest of the policy's checkpoint if it is a run, which may be trained anew under the same name."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -71,7 +73,8 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
         cells = [str(cell) for cell in self.suite.cells]
-        return {**asdict(self), "suite": cells, "controls": list(self.controls)}
+        told = {**asdict(self), "suite": cells, "controls": list(self.controls)}
+        return told if self.checkpoint else {name: value for name, value in told.items() if name != "checkpoint"}
 
     @property
     def wanted(self) -> list[Episode]:

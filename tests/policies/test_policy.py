@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from embodied_cf.cli import main
 from embodied_cf.datasets import normalise
 from embodied_cf.datasets.embodiment import load_embodiment
 from embodied_cf.errors import CheckpointError, DatasetError, SpecError, UsageError
@@ -158,10 +159,11 @@ class TestCheckpoint:
             (CONFIG, '{"format": 2}', CheckpointError, "format 2 where this version reads 1"),
             (CONFIG, '{"format": 1}', CheckpointError, "not a model's configuration"),
             ("stats.json", "{}", DatasetError, "not the statistics"),
+            ("stats.json", "\xff", DatasetError, "not the statistics"),
         ],
     )
     def test_corrupted_files_are_named(self, saved, name, text, error, match):
-        (saved[2] / name).write_text(text)
+        (saved[2] / name).write_text(text, "latin-1")
         with pytest.raises(error, match=match) as caught:
             load_policy(saved[2])
         assert name in str(caught.value)
@@ -183,6 +185,21 @@ class TestCheckpoint:
         (saved[2] / CONFIG).write_text(json.dumps(card))
         with pytest.raises((CheckpointError, SpecError), match="not a model's configuration"):
             load_policy(saved[2])
+
+    def test_a_run_that_was_trained_anew_is_another_policy(self, saved, tmp_path, capsys):
+        """Its records are not taken for those of the run that bore the name before."""
+        policy, _, run = saved
+        out = tmp_path / "look"
+        asked = ["evaluate", str(run), "--out", str(out), "--suite", "rooms/object/dev", "--episodes", "1",
+                 "--no-frames", "--controls", "none"]  # fmt: skip
+        for weight, code in ((1.0, 0), (1.0, 0), (0.5, 2)):
+            weights = {name: tensor * weight for name, tensor in policy.model.state_dict().items()}
+            save_policy(run, policy.model.card, weights, policy.normalizer)
+            with pytest.raises(SystemExit) as ended:
+                main(asked)
+            assert ended.value.code == code
+        assert "holds the evaluation of another policy or plan" in " ".join(capsys.readouterr().err.split())
+        assert json.loads((out / "plan.json").read_text())["checkpoint"]
 
     def test_weights_of_another_model(self, saved):
         other, _ = make_policy("l1")
