@@ -92,9 +92,8 @@ def check_writable(*paths: Path | None) -> None:
     for path in paths:
         if path is None:
             continue
-        above = next(
-            it for it in path.absolute().parents if it.exists()
-        )  # what lies between is made when it is written
+        # what lies between is made when it is written; nothing lies above /
+        above = next((it for it in path.absolute().parents if it.exists()), path)
         wrong = errno.EISDIR if path.is_dir() else 0 if os.access(above, os.W_OK) else errno.EACCES
         wrong = wrong if above.is_dir() else errno.ENOTDIR
         if wrong:

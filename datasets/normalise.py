@@ -141,7 +141,7 @@ class Normalizer:
                 where=directory,
                 remedy="Copy the whole checkpoint folder, this file included.",
             )
-        return Normalizer.from_json(path.read_text(encoding="utf-8"), path)
+        return Normalizer.from_json(path.read_text(encoding="utf-8", errors="replace"), path)
 
 
 def fit(

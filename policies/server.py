@@ -44,7 +44,7 @@ def make_server(policy: Policy, host: str, port: int) -> GuardedServer:
 
     try:
         return GuardedServer(host, port, Answerer)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UsageError(f"cannot listen ({error})", where=f"{host}:{port}", remedy="Choose another --port.") from None
 
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from embodied_cf.datasets.contract import KINDS
-from embodied_cf.datasets.files import write_json
+from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import NavVlaTinyConfig
@@ -38,6 +38,7 @@ def run_train(options: TrainOptions, json_path: Path | None) -> int:
 
 
 def _train(options: TrainOptions, team: Team, json_path: Path | None) -> None:
+    check_writable(json_path)
     console = Console(stderr=True, quiet=not team.leads)
     run = Run(options.out) if team.leads else Bystander(options.out)
     with run.held():

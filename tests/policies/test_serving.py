@@ -90,6 +90,8 @@ def test_a_taken_port_is_told(served):
     port = int(remote.url.rstrip("/").rpartition(":")[2])
     with pytest.raises(UsageError, match=r"cannot listen .* Choose another --port"):
         make_server(served[0], "127.0.0.1", port)
+    with pytest.raises(UsageError, match=r"cannot listen .*0-65535"):
+        make_server(served[0], "127.0.0.1", 99_999)
 
 
 def test_pickles_are_never_opened():
