@@ -104,7 +104,7 @@ def test_an_interrupted_export_is_finished(chain, tmp_path):
     shutil.copytree(chain / "again", out)
     shutil.rmtree(out / "recon")
     (out / ".parts").mkdir()
-    recipe = {"from": str((chain / "labelled").resolve()), "spec": None}
+    recipe = {"from": str((chain / "labelled").resolve()), "spec": str(load_spec(None, chain / "labelled"))}
     (out / ".parts" / "recipe.json").write_text(json.dumps(recipe))
     convert(ConvertOptions(chain / "labelled", out, "gnm"))
     for path in (chain / "again").rglob("*"):
