@@ -113,6 +113,7 @@ def test_evaluate_counts_episodes(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (("--low", 0, "--high", 1), "a reward outside its range"),
         (("--low", 0, "--high", 1), "--low, --high"),
         (("--low", -1, "--high", 0, "--logger", "who"), "no decision of logger 'who'"),
         (("--low", -1, "--high", 0, "--method", "hoeffding"), "needs a finite max_weight"),
