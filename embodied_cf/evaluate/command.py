@@ -20,6 +20,7 @@ from embodied_cf.evaluate.report import write_report
 from embodied_cf.evaluate.run import RECORDS, Plan, evaluate
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.evaluate.summary import NONE, compare, shared_episodes, summarise
+from embodied_cf.policies.devices import device_of
 
 SUMMARY, REPORT = "summary.json", "report.html"
 ABREAST = 3
@@ -31,7 +32,7 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     torch.set_num_threads(1)
     check_writable(json_path, options.ledger)
     console = Console(stderr=True)
-    name = options.policy if options.guidance == 1 else f"{options.policy} (guidance {options.guidance:g})"
+    name = _name(options)
     suite = parse_suite(options.suite)
     plan = Plan(
         name, suite, options.episodes, options.seed, options.controls, options.execute, options.ensemble,
@@ -55,12 +56,20 @@ def run_evaluate(options: EvaluateOptions, json_path: Path | None) -> int:
     return 0
 
 
+def _name(options: EvaluateOptions) -> str:
+    """Return what the policy is called: an evaluation that is resumed goes on with the same arithmetic."""
+    told = [] if options.guidance == 1 else [f"guidance {options.guidance:g}"]
+    device = device_of(options.device).type
+    told += [] if device == "cpu" else [device]
+    return f"{options.policy} ({', '.join(told)})" if told else options.policy
+
+
 def driven(options: EvaluateOptions, plan: Plan, console: Console) -> tuple[Record, ...]:
     """Drive the plan with a progress bar."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
         task = bar.add_task("evaluate", total=plan.drives)
-        policy = load(options.policy, options.guidance)
+        policy = load(options.policy, options.guidance, options.device)
         return evaluate(
             policy, plan, options.out, lambda told, drives: bar.update(task, description=told, advance=drives)
         )

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from embodied_cf.errors import UsageError
+from embodied_cf.policies.config import DeviceName
 from embodied_cf.policies.contract import Policy
 
 _REMEDY = "Name a run directory, package.module:factory, or the http:// address of `embodied-cf serve`."
 
 
-def load(name: str, guidance: float = 1.0) -> Policy:
+def load(name: str, guidance: float = 1.0, device: DeviceName = "cpu") -> Policy:
     """Return a policy. Raises UsageError or CheckpointError if there is none, or if it is for another robot, and
-    UsageError for a guidance other than 1 of what is no run, or that is not finite.
+    UsageError for a guidance that is not finite, a device that is not there, or either for what is no run.
     """
-    policy = _find(name, guidance)
+    policy = _find(name, guidance, device)
     if policy.embodiment.kind != "nav":
         raise UsageError(f"a policy for {policy.embodiment.name!r}, not for a robot that drives", where=name)
     return policy
@@ -33,12 +34,12 @@ def checkpoint_of(name: str) -> str:
     return checkpoint_digest(Path(name))
 
 
-def _find(name: str, guidance: float) -> Policy:
+def _find(name: str, guidance: float, device: DeviceName) -> Policy:
     if not math.isfinite(guidance):
         raise UsageError(f"--guidance {guidance:g} is no number to steer by")
-    if guidance != 1.0 and not Path(name).is_dir():
-        remedy = "Leave it out; `embodied-cf serve` takes --guidance for the run that it serves."
-        raise UsageError(f"no run directory, so that --guidance {guidance:g} cannot be set", where=name, remedy=remedy)
+    if not Path(name).is_dir():
+        _refuse_of_runs(name, f"--guidance {guidance:g}" if guidance != 1.0 else "")
+        _refuse_of_runs(name, f"--device {device}" if device != "cpu" else "")
     if name.startswith(("http://", "https://")):
         from embodied_cf.policies.client import RemotePolicy
 
@@ -46,12 +47,18 @@ def _find(name: str, guidance: float) -> Policy:
     if Path(name).is_dir():
         from embodied_cf.policies.checkpoint import load_policy
 
-        return replace(load_policy(Path(name)), guidance=guidance)
+        return replace(load_policy(Path(name), device=device), guidance=guidance)
     made = factory(name)()
     if not isinstance(made, Policy):
         told = f"{type(made).__name__} is no policy: it needs camera, history, embodiment and act"
         raise UsageError(told, where=name, remedy=_REMEDY)
     return made
+
+
+def _refuse_of_runs(name: str, option: str) -> None:
+    if option:
+        remedy = f"Leave it out; `embodied-cf serve` takes {option.split()[0]} for the run that it serves."
+        raise UsageError(f"no run directory, so that {option} cannot be set", where=name, remedy=remedy)
 
 
 def factory(name: str, takes: Sequence[str] = (), remedy: str = _REMEDY) -> Callable[..., Any]:

@@ -26,6 +26,8 @@ class EvaluateOptions:
     shuffled-image, distractor, no-distractor; chance is no policy's: the expert, told what `shuffled` tells."""
     guidance: float = 1.0
     """Above 1, the instruction counts for more. Of runs only."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """What computes the policy; `auto`: CUDA if there is any. Of runs only: `embodied-cf serve` has its own."""
     execute: int = 4
     """Control periods of a chunk that are carried out before the policy is asked again."""
     ensemble: float | None = None

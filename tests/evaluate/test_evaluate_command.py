@@ -89,6 +89,8 @@ def test_a_few_controls_stand_side_by_side():
         (("test_evaluate_run:Still", "--compare", "nowhere"), "no records of episodes"),
         (("test_evaluate_run:Still", "--guidance", "1.5"), "no run directory, so that --guidance 1.5 cannot be set"),
         (("test_evaluate_run:Still", "--guidance", "nan"), "--guidance nan is no number"),
+        (("test_evaluate_run:Still", "--device", "auto"), "no run directory, so that --device auto cannot be set"),
+        (("http://127.0.0.1:9", "--device", "auto"), "`embodied-cf serve` takes --device for the run that it serves"),
         (("test_evaluate_run:Still", "--json", "/"), "Is a directory"),
         (("test_evaluate_run:Still", "--ledger", "/"), "Is a directory"),
         (("http://127.0.0.1:9", "--guidance", "0"), "no run directory, so that --guidance 0 cannot be set"),
