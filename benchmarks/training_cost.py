@@ -116,7 +116,8 @@ def measured(case: Case, data: Path, work: Path, steps: int, device: str) -> dic
     policy = load_policy(run.path, device=device)
     return {
         "preset": case.preset,
-        "settings": settings[:-1],
+        "settings": case.settings,
+        "base": Path(base).name,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(device),
         "steps": steps,

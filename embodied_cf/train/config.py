@@ -254,7 +254,7 @@ def arm() -> TrainConfig:
 def hf() -> TrainConfig:
     """`embodied-cf train … --preset hf --set model.base=DIR`: adapters on PaliGemma, SmolVLM or Qwen2.5-VL; for a GPU.
 
-    The rate is the usual one of LoRA; no result is promised, for want of a GPU to measure it on.
+    The rate is the usual one of LoRA; what is learnt has not been measured, what it costs has (docs/training.md).
     """
     return replace(
         tiny(),
