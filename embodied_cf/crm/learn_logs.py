@@ -71,7 +71,7 @@ def fit_log(log: DecisionLog, learn: PolicyOptions, seed: int) -> tuple[dict[str
     policy, grid = policy_for(log, learn), np.array(learn.grid or _GRIDS[learn.objective])
     decisions, start = log.decisions(), start_for(log, policy)
     choice = cross_validate(policy, objective_for(learn, grid, log), np.tile(start, (len(grid), 1)), decisions,
-                            generator(seed, "crm", "folds"))  # fmt: skip
+                            log.episode, generator(seed, "crm", "folds"))  # fmt: skip
     best = grid[choice.best : choice.best + 1]
     theta = fit(policy, objective_for(learn, best, log), start[None], lanes(decisions, 1)).theta[0]
     risk = choice.risk.mean(axis=0)

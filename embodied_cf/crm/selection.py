@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from embodied_cf.crm.fit import Decisions, fit, lanes
 from embodied_cf.crm.objectives import Objective
@@ -26,23 +26,34 @@ def cross_validate(
     objective: Objective,
     start: Float[np.ndarray, "l p"],
     decisions: Decisions,
+    episode: Int[np.ndarray, " n"],
     rng: np.random.Generator,
     folds: int = 4,
 ) -> Choice:
     """Fit every lane (such as a grid of penalties) on all folds but one and score it there; `decisions` has no lanes.
 
-    Folds have equal size, so that all fits share one compiled program; up to folds - 1 decisions are left out.
+    Folds hold whole episodes: decisions of one are alike, so that a fit which has seen some of them knows the others.
+    Episodes of one length are left out where they make folds unequal, so that all fits share one compiled program.
     """
-    if len(decisions.loss) < folds:
-        raise UsageError(f"decisions are too few ({len(decisions.loss)}) for {folds} folds", remedy="Log more of them.")
-    rows = rng.permutation(len(decisions.loss))
-    parts = np.split(rows[: len(rows) // folds * folds], folds)
+    parts = _folds(episode, rng, folds)
     risk = np.zeros((folds, len(start)))
     for k, held in enumerate(parts):
         train = take(decisions, np.concatenate([part for j, part in enumerate(parts) if j != k]))
         theta = fit(policy, objective, start, lanes(train, len(start))).theta
         risk[k] = [self_normalised_risk(policy, one, take(decisions, held)) for one in theta]
     return Choice(int(np.argmin(risk.mean(axis=0))), risk)
+
+
+def _folds(episode: Int[np.ndarray, " n"], rng: np.random.Generator, folds: int) -> list[Int[np.ndarray, " m"]]:
+    """Return rows of decisions, those of an episode in one fold. Raises UsageError for fewer episodes than folds."""
+    _, count = np.unique(episode, return_counts=True)
+    if len(count) < folds:
+        raise UsageError(f"episodes are too few ({len(count)}) for {folds} folds", remedy="Log more of them.")
+    of_episode = np.split(np.argsort(episode, kind="stable"), np.cumsum(count)[:-1])
+    mixed = rng.permutation(len(count))
+    if (count == count[0]).all():
+        mixed = mixed[: len(mixed) // folds * folds]
+    return [np.concatenate([of_episode[name] for name in part]) for part in np.array_split(mixed, folds)]
 
 
 def best_shift(policy: Policy, theta: Float[np.ndarray, "l p"], decisions: Decisions) -> int:

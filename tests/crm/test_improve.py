@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embodied_cf.crm import words
+from embodied_cf.crm import selection, words
 from embodied_cf.crm.cells import Cells, make_cells
 from embodied_cf.crm.fit import fit
 from embodied_cf.crm.gate import Gate, Traffic
@@ -57,9 +57,9 @@ def test_logs_too_small_to_split_are_told():
     for episode in (np.zeros(3, int), np.array([0, 0, 1])):  # the second: its one training episode cannot be split
         with pytest.raises(UsageError, match=r"episodes are too few \(1\) to be split|cannot be split into two parts"):
             improve(replace(log, episode=episode), learner=LEARNER)
-    with pytest.raises(UsageError, match=r"decisions are too few \(3\) for 4 folds"):
+    with pytest.raises(UsageError, match=r"episodes are too few \(3\) for 4 folds"):
         cross_validate(POLICY, VariancePenalised(np.zeros(1)), np.zeros((1, POLICY.size)), log.decisions(),
-                       np.random.default_rng(0))  # fmt: skip
+                       log.episode, np.random.default_rng(0))  # fmt: skip
     with pytest.raises(UsageError, match="3 episodes cannot be split into 5 folds"):
         estimate(log, POLICY, np.random.default_rng(0))
 
@@ -243,7 +243,7 @@ def test_choices_without_test_data():
     log = logged(0.8, 5)
     decisions = log.decisions()
     grid = VariancePenalised(np.array([0.0, 100.0]), scaling="sqrt_n")
-    choice = cross_validate(POLICY, grid, np.zeros((2, 6)), decisions, np.random.default_rng(0), folds=2)
+    choice = cross_validate(POLICY, grid, np.zeros((2, 6)), decisions, log.episode, np.random.default_rng(0), folds=2)
     assert choice.best == 0, "a penalty of 100 forbids learning"
     assert choice.risk.shape == (2, 2)
     lanes = resample(decisions, np.random.default_rng(1), 3)
@@ -252,3 +252,25 @@ def test_choices_without_test_data():
     risks = [self_normalised_risk(POLICY, theta, decisions) for theta in found.theta]
     assert risks[best] == min(risks)
     assert min(risks) < decisions.loss.mean() - 0.2
+
+
+@pytest.mark.parametrize("lengths", [(3,) * 10, (1, 2, 7, 1, 1, 4, 2, 2, 5, 5)])
+def test_folds_hold_whole_episodes(lengths):
+    episode = np.random.default_rng(0).permutation(np.repeat(np.arange(10), lengths))
+    parts = selection._folds(episode, np.random.default_rng(1), 4)
+    inside = [{*episode[part]} for part in parts]
+    assert sum(map(len, inside)) == len(set().union(*inside))
+    assert len({*map(len, parts)}) == 1 or len(np.concatenate(parts)) == len(episode)
+    assert len({*np.concatenate(parts)}) == len(np.concatenate(parts)) >= 24
+
+
+def test_what_tells_episodes_apart_is_not_learnt_by_heart():
+    """Each episode has a feature and a reward of its own: decisions of one tell of each other, episodes do not."""
+    rng = np.random.default_rng(0)
+    episode = np.repeat(np.arange(16), 25)
+    context, action = np.eye(16)[episode], rng.integers(0, 2, len(episode))
+    reward = (action == rng.integers(0, 2, 16)[episode]).astype(float)
+    log = from_arrays(context, action, np.full(len(episode), 0.5), reward, (0.0, 1.0))
+    choice = cross_validate(Softmax(16, 2), VariancePenalised(np.zeros(1)), np.zeros((1, Softmax(16, 2).size)),
+                            log.decisions(), episode, rng)  # fmt: skip
+    assert -choice.risk.mean() == pytest.approx(0.5, abs=0.1)
