@@ -136,7 +136,8 @@ def _shard(options: CollectOptions, shard: int, told: Callable[[], None]) -> Ite
     log = _drive(scenes, seeds, rows, options)
     camera = Camera(options.size, options.size)
     for row, (name, seed, scene) in enumerate(zip(names, seeds, scenes, strict=True)):
-        length = int(generator(seed, "length").integers(int(_SHORTEST * options.steps), options.steps + 1))
+        shortest = max(2, int(_SHORTEST * options.steps))
+        length = int(generator(seed, "length").integers(shortest, options.steps + 1))
         frames = _film(scene, [state.take([row]) for state in log.states[:length]], camera)
         yield _example(options, name, seed, scene, log, row, frames, camera)
         told()

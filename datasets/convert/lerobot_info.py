@@ -5,6 +5,7 @@ Source: huggingface/lerobot, docs/source/lerobot-dataset-v3.mdx and src/lerobot/
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,14 +91,29 @@ class LeRobotSet:
     episodes: tuple[EpisodeEntry, ...]
 
     def splits(self) -> dict[str, tuple[EpisodeEntry, ...]]:
-        """Return the episodes of each split; info.json writes them as "first:end"."""
-        named = {}
-        for name, span in self.info.splits.items():
-            first, _, end = span.partition(":")
-            if not (first.isdigit() and end.isdigit()):
-                raise DatasetError(f"split {name!r} is {span!r}, not first:end", where=self.root / "meta" / "info.json")
-            named[name] = self.episodes[int(first) : int(end)]
-        return {name: episodes for name, episodes in named.items() if episodes} or {"train": self.episodes}
+        """Return the episodes of each split; info.json writes them as "first:end".
+
+        Raises DatasetError for splits that go beyond the episodes or share some.
+        """
+        spans = {name: self._span(name, span) for name, span in self.info.splits.items()}
+        names = sorted((name for name, span in spans.items() if span), key=lambda name: spans[name].start)
+        for name, after in pairwise(names):
+            if spans[after].start < spans[name].stop:
+                raise self._wrong(f"splits {name!r} and {after!r} share episodes from {spans[after].start} on")
+        named = {name: tuple(self.episodes[at] for at in span) for name, span in spans.items() if span}
+        return named or {"train": self.episodes}
+
+    def _span(self, name: str, span: str) -> range:
+        first, _, end = span.partition(":")
+        if not (first.isdigit() and end.isdigit() and int(first) <= int(end)):
+            raise self._wrong(f"split {name!r} is {span!r}, not first:end")
+        if int(end) > len(self.episodes):
+            raise self._wrong(f"split {name!r} is {span!r}, and there are {len(self.episodes)} episodes")
+        return range(int(first), int(end))
+
+    def _wrong(self, told: str) -> DatasetError:
+        remedy = "Correct the splits there, or download what is missing."
+        return DatasetError(told, where=self.root / "meta" / "info.json", remedy=remedy)
 
 
 def open_lerobot(root: Path) -> LeRobotSet:

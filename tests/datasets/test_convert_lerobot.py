@@ -198,6 +198,12 @@ EPISODES = "meta/episodes/chunk-000/file-000.parquet"
         (lambda s: edit_info(s, fps=0), "fps 0.0 and chunks_size"),
         (lambda s: edit_info(s, fps="fast", features=[]), "fps: .*; features: "),
         (lambda s: edit_info(s, splits={"train": "all"}), "split 'train' is 'all', not first:end"),
+        (lambda s: edit_info(s, splits={"train": "2:1"}), "split 'train' is '2:1', not first:end"),
+        (lambda s: edit_info(s, splits={"train": "0:9"}), "split 'train' is '0:9', and there are 3 episodes"),
+        (
+            lambda s: edit_info(s, splits={"val": "1:3", "none": "1:1", "train": "0:2"}),
+            "splits 'train' and 'val' share episodes from 1 on",
+        ),
         (lambda s: edit_info(s, data_path="../{chunk_index:03d}.parquet"), "points outside the dataset"),
         (lambda s: edit_info(s, data_path="/etc/passwd"), "points outside the dataset"),
         (lambda s: edit_info(s, data_path="{chunk_index.__class__}"), "no such file"),

@@ -53,6 +53,13 @@ def test_the_data_read_back_by_their_own_spec(episodes):
         assert episode.cameras["primary"].decode(0).shape == (48, 48, 3)
 
 
+def test_the_shortest_episodes_have_a_way_driven(tmp_path):
+    directory = tmp_path / "1.0.0"
+    collect(directory, replace(OPTIONS, episodes=4, steps=2))
+    told = read_episodes(open_dataset(directory), load_spec(None, directory))
+    assert [len(episode) for episode in told] == [2] * 4
+
+
 def test_the_privileged_feature_is_the_truth(episodes):
     """Scene, chance and the logged actions replay the episode exactly: poses, pictures, and what they show."""
     for episode in episodes:
