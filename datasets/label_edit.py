@@ -161,14 +161,23 @@ def _keys(episode_id: str, labels: Labels) -> set[tuple[str, str, int, int, str,
     return {(episode_id, *row) for row in zip(*columns, strict=True)}
 
 
-def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str | None = None) -> None:
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did: labels that either had, and those that both together have."""
+
+    first: int
+    second: int
+    together: int
+
+
+def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str | None = None) -> Merged:
     """Write `first` with the rows of a label set of `second` added to its own; equal rows are kept once.
 
     Both must label the same records. `second_name` is the set's name there, if it differs. Raises
     DatasetError where the records or the chunk shapes differ.
     """
     one, other = open_dataset(first), _having(second, second_name or name)
-    others = other.records()
+    others, counts = other.records(), Counter[str]()
     tree, said = (
         _merged_tree(one, other, name, second_name or name),
         {"operation": "merge", "label_set": name},
@@ -185,10 +194,11 @@ def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str
         columns = _columns(one, episode_id, record)
         if columns is None:
             return record
-        tables = [decode_labels(Columns(theirs, other.features, their_id), second_name or name)]
-        if name in set_names(one.features):
-            tables.insert(0, decode_labels(columns, name))
-        return _with_labels(record, name, _distinct(Labels.concatenate(tables)), _steps(columns))
+        added = decode_labels(Columns(theirs, other.features, their_id), second_name or name)
+        own = [decode_labels(columns, name)] if name in set_names(one.features) else []
+        both = _distinct(Labels.concatenate([*own, added]))
+        counts.update(first=sum(map(len, own)), second=len(added), together=len(both))
+        return _with_labels(record, name, both, _steps(columns))
 
     def all_met() -> None:
         left = next(others, None)
@@ -200,6 +210,7 @@ def merge_sets(first: Path, second: Path, out: Path, name: str, second_name: str
             )
 
     _rewrite(one, out, tree, edit, said, other.path / "labels", last=all_met)
+    return Merged(counts["first"], counts["second"], counts["together"])
 
 
 def _having(path: Path, name: str) -> RldsDataset:

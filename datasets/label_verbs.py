@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -56,14 +56,18 @@ class FilterSet:
     """Keep labels of these kinds."""
     decisions: Path | None = None
     """File that the report's `Save decisions` made; what it rejects is dropped."""
+    json: Path | None = None
+    """Write what was done here, for machines."""
 
     def run(self) -> int:
         """Filter."""
+        from embodied_cf.datasets.files import check_writable
         from embodied_cf.datasets.label_edit import Filter, filter_set, read_decisions
 
+        check_writable(self.json)
         rejected = read_decisions(self.decisions, self.label_set) if self.decisions else frozenset()
         done = filter_set(self.dataset, self.out, self.label_set, Filter(self.min_score, self.kinds, rejected))
-        print(f"{self.out}: kept {done.kept:,} of {done.before:,} labels")
+        _tell(self.json, self.out, f"kept {done.kept:,} of {done.before:,} labels", asdict(done))
         if done.unmatched:
             print(f"{done.unmatched:,} decisions name no label of this dataset; were they made on another report?")
         return 0
@@ -83,12 +87,18 @@ class MergeSets:
     """Set that the labels go into; made if it does not exist."""
     other_set: str | None = None
     """Set that they come from, if its name differs."""
+    json: Path | None = None
+    """Write what was done here, for machines."""
 
     def run(self) -> int:
         """Merge."""
+        from embodied_cf.datasets.files import check_writable
         from embodied_cf.datasets.label_edit import merge_sets
 
-        merge_sets(self.dataset, self.other, self.out, self.label_set, self.other_set)
+        check_writable(self.json)
+        done = merge_sets(self.dataset, self.other, self.out, self.label_set, self.other_set)
+        said = f"{done.together:,} labels of {done.first:,} and {done.second:,}, equal ones once"
+        _tell(self.json, self.out, said, asdict(done))
         return 0
 
 
@@ -102,13 +112,26 @@ class DropSet:
     """Directory of the new dataset."""
     label_set: str = "labels"
     """Which set."""
+    json: Path | None = None
+    """Write what was done here, for machines."""
 
     def run(self) -> int:
         """Drop."""
+        from embodied_cf.datasets.files import check_writable
         from embodied_cf.datasets.label_edit import drop_set
 
+        check_writable(self.json)
         drop_set(self.dataset, self.out, self.label_set)
+        _tell(self.json, self.out, f"as before, without label set {self.label_set!r}", {"dropped": self.label_set})
         return 0
+
+
+def _tell(json: Path | None, out: Path, said: str, done: dict[str, Any]) -> None:
+    from embodied_cf.datasets.files import write_json
+
+    print(f"{out}: {said}")
+    if json:
+        write_json(json, {"dataset": str(out), **done})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from embodied_cf.cli import main
 from embodied_cf.datasets.contract import Labels
 from embodied_cf.datasets.episodes import read_episodes
 from embodied_cf.datasets.label_edit import (
@@ -128,6 +129,28 @@ def test_merging_adds_rows_once(arm, labelled, tmp_path):
     assert {source for table in both for source in table.source} <= sources
     merge_sets(arm, labelled, tmp_path / "fresh", "copied", "labels")
     assert _rows(_labels(tmp_path / "fresh", "copied")) == _rows(ours)
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        (("filter", "{labelled}", "{out}", "--min-score", "2"), {"before": "all", "kept": 0, "unmatched": 0}),
+        (("merge", "{labelled}", "{labelled}", "{out}"), {"first": "all", "second": "all", "together": "all"}),
+        (("drop", "{labelled}", "{out}"), {"dropped": "labels"}),
+    ],
+)
+def test_the_verbs_say_what_they_did(verb, told, labelled, tmp_path, capsys):
+    places = {"labelled": labelled, "out": tmp_path / "out"}
+    arguments = ["labels", *(part.format(**places) for part in verb)]
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--json", str(tmp_path)])
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--json", str(tmp_path / "told.json")])
+    count = sum(map(len, _labels(labelled)))
+    wanted = {name: count if value == "all" else value for name, value in told.items()}
+    assert json.loads((tmp_path / "told.json").read_text()) == {"dataset": str(tmp_path / "out"), **wanted}
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'out'}: ")
 
 
 def test_what_does_not_go_together_is_named(labelled, driving, tmp_path):
