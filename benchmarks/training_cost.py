@@ -34,6 +34,7 @@ from embodied_cf.policies.vla import VlaPolicy
 from embodied_cf.train.command import make_trainer, plan_of
 from embodied_cf.train.options import TrainOptions
 from embodied_cf.train.run import Run
+from embodied_cf.train.trainer import Progress, Trainer
 
 WARM = 5
 """Steps, and decisions, that are made before time is taken."""
@@ -104,16 +105,10 @@ def measured(case: Case, data: Path, work: Path, steps: int, device: str) -> dic
     """Train, save, load and ask; return what it took."""
     base = based(case, work, device)
     settings = (*case.settings, *((f"model.base={base}",) if base else ()), f"device={device}")
-    run = Run(work / "run")
-    plan = plan_of(TrainOptions(run.path, (str(data),), preset=case.preset, set=settings, overwrite=True), run)
-    trainer = make_trainer(plan, run, False, Console(stderr=True))
-    run.begin(plan, overwrite=True)
-    losses, ticks = list[float](), list[float]()
-    trainer.fit(steps, run, lambda now: (losses.append(now.losses["imitation"]), ticks.append(time.perf_counter())))
-    seconds = statistics.median(np.diff(ticks)[WARM:])
-    memory = torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None
-    weights = sum(value.numel() for value in trainer.model.parameters())
-    policy = load_policy(run.path, device=device)
+    options = TrainOptions(work / "run", (str(data),), preset=case.preset, set=settings, overwrite=True)
+    trainer, losses, seconds = trained(options, steps)
+    peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else None
+    policy, batch = load_policy(options.out, device=device), trainer.config.data.batch
     return {
         "preset": case.preset,
         "settings": case.settings,
@@ -121,16 +116,32 @@ def measured(case: Case, data: Path, work: Path, steps: int, device: str) -> dic
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(device),
         "steps": steps,
-        "batch": plan.config.data.batch,
-        "parameters": weights,
+        "batch": batch,
+        "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trained": trained_parameters(trainer.model),
         "seconds_a_step": round(seconds, 4),
-        "samples_a_second": round(plan.config.data.batch / seconds, 1),
-        "peak_gib": None if memory is None else round(memory, 2),
-        "checkpoint_mb": round(sum(file.stat().st_size for file in (run.path / "last").iterdir()) / 1e6, 1),
+        "samples_a_second": round(batch / seconds, 1),
+        "peak_gib": peak,
+        "checkpoint_mb": round(sum(file.stat().st_size for file in (options.out / "last").iterdir()) / 1e6, 1),
         "decision_ms": {str(count): round(1e3 * deciding(policy, count), 2) for count in (1, 16)},
         "loss": [round(statistics.mean(part), 4) for part in (losses[:5], losses[-5:])],
     }
+
+
+def trained(options: TrainOptions, steps: int) -> tuple[Trainer, list[float], float]:
+    """Return what was trained, the loss of each step, and the median time of one, s, data included."""
+    run = Run(options.out)
+    plan = plan_of(options, run)
+    trainer = make_trainer(plan, run, False, Console(stderr=True))
+    run.begin(plan, overwrite=True)
+    losses, ticks = list[float](), list[float]()
+
+    def watch(now: Progress) -> None:
+        losses.append(now.losses["imitation"])
+        ticks.append(time.perf_counter())
+
+    trainer.fit(steps, run, watch)
+    return trainer, losses, statistics.median(np.diff(ticks)[WARM:])
 
 
 def based(case: Case, work: Path, device: str) -> str:
