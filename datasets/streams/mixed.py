@@ -80,7 +80,7 @@ def _check_bodies(opened: Sequence[OpenSource]) -> None:
     for one in opened[1:]:
         if one.body != opened[0].body:
             raise SpecError(
-                f"embodiment {one.body.name!r} and {opened[0].body.name!r} do not go together",
+                f"embodiment {opened[0].body.name!r} and {one.body.name!r} do not go together",
                 where=f"{opened[0].dataset.path} and {one.dataset.path}",
                 remedy="Mix datasets whose action chunks mean the same, and train one policy per embodiment.",
             )
@@ -107,7 +107,7 @@ def _part(one: OpenSource, cache: Cache, holdout: float, part: str) -> Bool[np.n
         raise DatasetError(
             f"nothing is held out of {chosen.sum()} labelled episodes at holdout {holdout}",
             where=one.dataset.path,
-            remedy="Hold out a share above 0 of at least two episodes.",
+            remedy="Hold out a share of at least two episodes, or train without: --set data.holdout=0.",
         )
     return held
 

@@ -85,7 +85,7 @@ def test_sources_that_do_not_go_together(data, relabelled):
     *_, out, _ = relabelled
     other = Source(out, None if (out / "spec.toml").is_file() else "bridge")
     if other.spec:
-        with pytest.raises(SpecError, match="embodiment 'arm' and 'nav' do not go together"):
+        with pytest.raises(SpecError, match="embodiment 'nav' and 'arm' do not go together"):
             stream(Source(data), other)
     else:
         assert stream(Source(data), other, cache=out.parent / "cache").embodiment.name == "nav"
