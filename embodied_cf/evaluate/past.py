@@ -9,10 +9,18 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from embodied_cf.datasets.motion import odometry
+from embodied_cf.errors import UsageError
 from embodied_cf.language.predicate_tracker import STOP_M, STOP_STEPS
 from embodied_cf.policies.contract import Policy
 
 Look = UInt8[np.ndarray, "b h w 3"]
+
+
+def check_execute(policy: Policy, execute: int) -> None:
+    """Raise UsageError if more of a chunk is to be carried out than the policy tells."""
+    rows = policy.embodiment.chunk_length
+    if execute > rows:
+        raise UsageError(f"--execute {execute} is beyond the {rows} control periods of the policy's chunks")
 
 
 @dataclass

@@ -23,6 +23,7 @@ from embodied_cf.evaluate.backend import BackendName, backend_of
 from embodied_cf.evaluate.controls import Control, Trial, control, obeyed, shuffled_instruction
 from embodied_cf.evaluate.metrics import measure_all, rehearsed_length
 from embodied_cf.evaluate.otherwise import drive_otherwise
+from embodied_cf.evaluate.past import check_execute
 from embodied_cf.evaluate.record import Ending, Record, read_records, write_records
 from embodied_cf.evaluate.rollout import EXECUTE, Drives, run_episodes
 from embodied_cf.evaluate.sight import sight_of
@@ -116,9 +117,7 @@ def evaluate(
     Raises OutputError if the directory holds another evaluation, or another process writes to it, and UsageError if
     more of a chunk is to be carried out than the policy tells.
     """
-    rows = policy.embodiment.chunk_length
-    if plan.execute > rows:
-        raise UsageError(f"--execute {plan.execute} is beyond the {rows} control periods of the policy's chunks")
+    check_execute(policy, plan.execute)
     with _held(directory, plan):
         if not (directory / RECORDS).exists():
             (directory / PARTS).mkdir(exist_ok=True)

@@ -77,7 +77,8 @@ class NavOptions:
 
     def __post_init__(self) -> None:
         if not self.width > 0 or self.pool < 0 or self.execute < 1:
-            raise UsageError(f"width is positive, pool at least 0 and execute at least 1, got {self}")
+            got = _given(self, "width", "pool", "execute")
+            raise UsageError(f"width is positive, pool at least 0 and execute at least 1: {got}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class EpisodeOptions:
 
     def __post_init__(self) -> None:
         if min(self.draws, self.samples) < 0 or self.execute < 1:
-            raise UsageError(f"draws and samples are at least 0 and execute at least 1, got {self}")
+            got = _given(self, "draws", "samples", "execute")
+            raise UsageError(f"draws and samples are at least 0 and execute at least 1: {got}")
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class LearnOptions:
 
     def __post_init__(self) -> None:
         if self.learn == 1 or self.learn < 0 or not 0 <= self.explore <= 1 or min(self.fit, self.imagine) < 1:
-            raise UsageError(f"learn is 0 or at least 2, explore in [0, 1], fit and imagine at least 1, got {self}")
+            got = _given(self, "learn", "explore", "fit", "imagine")
+            raise UsageError(f"learn is 0 or at least 2, explore in [0, 1], fit and imagine at least 1: {got}")
 
 
 @dataclass(frozen=True)
@@ -169,4 +172,10 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         if (self.samples is not None and self.samples < 1) or self.nearby < 0 or not self.tolerance > 0:
-            raise UsageError(f"samples is at least 1, nearby at least 0 and tolerance positive, got {self}")
+            got = _given(self, "samples", "nearby", "tolerance")
+            raise UsageError(f"samples is at least 1, nearby at least 0 and tolerance positive: {got}")
+
+
+def _given(options: object, *names: str) -> str:
+    """Return options as they are written on the command line."""
+    return ", ".join(f"--{name} {getattr(options, name)}" for name in names)

@@ -80,6 +80,10 @@ class ExplainEpisode:
     picture: Path | None = None
     """Write one picture here, as PNG; of the simulator only."""
 
+    def __post_init__(self) -> None:
+        if self.search < 1:
+            raise UsageError(f"--search {self.search} is less than 1")
+
     def run(self) -> int:
         """Replay, print."""
         if self.outside.env is not None:

@@ -91,7 +91,12 @@ def test_an_input_is_explained_with_a_page_and_numbers(tmp_path, capsys):
         (("input", "test_explain_kinds:seeker", "--views", "0"), "views is at least 1"),
         (("input", "test_explain_kinds:seeker", "--tolerance", "0"), "tolerance positive"),
         (("input", "test_explain_kinds:listener", *TASK, "--decision", "999"), "no decision 999: the episode has "),
-        (("episode", "test_explain_kinds:seeker", "--execute", "0"), "execute at least 1"),
+        (
+            ("episode", "test_explain_kinds:seeker", "--execute", "0"),
+            "execute at least 1: --draws 4, --samples 16, --execute 0",
+        ),
+        (("episode", "test_explain_kinds:seeker", "--execute", "9"), "--execute 9 is beyond the 8 control periods"),
+        (("episode", "test_explain_kinds:seeker", "--search", "0"), "--search 0 is less than 1"),
         (
             ("episode", "test_explain_kinds:seeker", "--succeeds-at", "3"),
             "--succeeds-at, --hold and --greedy are for --env",

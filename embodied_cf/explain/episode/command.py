@@ -8,6 +8,7 @@ from rich.console import Console
 from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.envs.tasks import Task, make_task
 from embodied_cf.evaluate.load import load
+from embodied_cf.evaluate.past import check_execute
 from embodied_cf.explain.episode.explanation import EpisodeExplanation, explain_episode
 from embodied_cf.explain.episode.replay import record
 from embodied_cf.explain.episode.text import sentences
@@ -30,6 +31,7 @@ def run_episode(policy: str, task: TaskOptions, options: EpisodeOptions, search:
     """Explain the first failure among `search` seeds, print and write; return the exit code."""
     check_writable(outputs.json, outputs.html, outputs.picture)
     driving, console = load(policy), Console(stderr=True)
+    check_execute(driving, options.execute)
     with console.status("looking for an episode that fails"):
         found, driver = _first_failure(driving, task, options, search)
     with console.status("trying everything otherwise"):
@@ -48,7 +50,7 @@ def task_of(options: TaskOptions) -> Task:
 def _first_failure(
     policy: Policy, options: TaskOptions, choice: EpisodeOptions, search: int
 ) -> tuple[Task, PolicyDriver]:
-    for seed in range(options.seed, options.seed + max(search, 1)):
+    for seed in range(options.seed, options.seed + search):
         task = task_of(replace(options, seed=seed))
         driver = PolicyDriver(policy, task.text, choice.execute, seed)
         if not record(task, driver, choice.execute).success:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from embodied_cf.datasets.files import check_writable, write_json
 from embodied_cf.errors import UsageError
+from embodied_cf.evaluate.past import check_execute
 from embodied_cf.evaluate.suites import parse_suite
 from embodied_cf.explain.navigation.change import Place, sentence, where_changed
 from embodied_cf.explain.navigation.envs import nav_envs
@@ -48,10 +49,12 @@ def explain_nav_policy(
 ) -> NavExplanation:
     """Return the least changed policy whose success (or progress) on a suite is `target`.
 
-    Raises UsageError for a target that is no share, UnreachableError with the nearest share if none is found.
+    Raises UsageError for a target that is no share or more of a chunk than the policy tells, UnreachableError with the
+    nearest share if none is found.
     """
     if not 0 <= target <= 1 or drive.suite is None:
         raise UsageError(f"the target {target:g} is no share of successes", remedy="Choose one in [0, 1].")
+    check_execute(policy, drive.execute)
     options = options or SearchOptions()
     options = replace(options, rank=_RANK if options.rank is None else options.rank)
     suite = parse_suite(drive.suite, drive.people)

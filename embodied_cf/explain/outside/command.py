@@ -56,7 +56,7 @@ def run_env_episode(
     make_env = partial(make_babyai if env.startswith("BabyAI") else made, env)
     console, maker = Console(stderr=True), _maker(policy, make_env, outside.greedy)  # may register the environment
     asked = Asked(policy, env, seed, choices_in(make_env).names)  # before any episode is played
-    roots = range(seed, seed + max(search, 1))
+    roots = range(seed, seed + search)
     if learning and learning.learn:
         source = Source(make_env, maker, succeeds_at=outside.succeeds_at)
         root, lived = _failed(roots, source.live)
