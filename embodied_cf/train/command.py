@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from embodied_cf.datasets.contract import KINDS
-from embodied_cf.datasets.files import check_writable, write_json
+from embodied_cf.datasets.files import check_writable, refuse_inside, write_json
 from embodied_cf.datasets.streams import Augmentation, ColourJitter, HorizontalShift, Mirror, RandomCrop, Source, Stream
 from embodied_cf.errors import UsageError
 from embodied_cf.policies.config import NavVlaTinyConfig
@@ -39,6 +39,7 @@ def run_train(options: TrainOptions, json_path: Path | None) -> int:
 
 def _train(options: TrainOptions, team: Team, json_path: Path | None) -> None:
     check_writable(json_path)
+    _check(options)
     console = Console(stderr=True, quiet=not team.leads)
     run = Run(options.out) if team.leads else Bystander(options.out)
     with run.held():
@@ -58,6 +59,14 @@ def _train(options: TrainOptions, team: Team, json_path: Path | None) -> None:
     if json_path is not None:
         made = {"steps": trainer.step, "steps_now": trainer.step - first, "seconds": round(seconds, 3)}
         write_json(json_path, {"run": str(run.path), **made, "parameters": trained_parameters(trainer.model)})
+
+
+def _check(options: TrainOptions) -> None:
+    """Refuse what can be told before anything is read or locked."""
+    if options.steps is not None and options.steps < 1:
+        raise UsageError(f"--steps {options.steps} is less than 1")
+    for source in map(Source.parse, options.data):
+        refuse_inside(source.directory, options.out)
 
 
 def plan_of(options: TrainOptions, run: Run) -> Plan:

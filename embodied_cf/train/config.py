@@ -42,6 +42,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _refuse_below("data.accumulate", self.accumulate, 1)
+        _refuse_below("data.fit_samples", self.fit_samples, 1)
         if self.kind_weights is not None and not any(weight > 0 for weight in self.kind_weights):
             raise UsageError(f"data.kind_weights {self.kind_weights}: one must be above 0")
 
@@ -64,6 +65,9 @@ class ScheduleConfig:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
+        _refuse_below("schedule.steps", self.steps, 1)
+        _refuse_below("schedule.warmup", self.warmup, 0)
+        _refuse_below("schedule.floor", self.floor, 0)
         if not 0 <= self.rate < math.inf:
             raise UsageError(f"schedule.rate {self.rate} is no learning rate")
 
@@ -86,6 +90,8 @@ class OptimiserConfig:
         _refuse_below("optimiser.weight_decay", self.weight_decay, 0)
         if not self.clip > 0:  # below 0, steps would go uphill
             raise UsageError(f"optimiser.clip {self.clip} is not above 0", remedy="inf clips nothing.")
+        if not 0 <= self.ema < 1:  # at 1 the policy would stay what it began as
+            raise UsageError(f"optimiser.ema {self.ema} is not in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,15 @@ class LossConfig:
     """Sharpness of `preference`, per unit of the head's loss."""
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
+    def __post_init__(self) -> None:
+        for name in ("stop", "score_power", "contrastive", "preference", "beta"):
+            _refuse_below(f"loss.{name}", getattr(self, name), 0)
+        _refuse_below("loss.candidates", self.candidates, 1)
+        if not 0 <= self.instruction_dropout <= 1:
+            raise UsageError(f"loss.instruction_dropout {self.instruction_dropout} is no share")
+        if not self.temperature > 0:
+            raise UsageError(f"loss.temperature {self.temperature} is not above 0")
+
 
 @dataclass(frozen=True)
 class ValidationConfig:
@@ -125,6 +140,8 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         _refuse_below("validation.every", self.every, 1)
+        _refuse_below("validation.batches", self.batches, 1)
+        _refuse_below("validation.patience", self.patience, 0)
 
 
 @dataclass(frozen=True)

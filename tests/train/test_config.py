@@ -52,7 +52,10 @@ def test_what_is_no_setting(setting):
 @pytest.mark.parametrize(
     "setting",
     ["data.accumulate=0", "data.kind_weights=0,0,0", "schedule.rate=nan", "schedule.rate=inf", "optimiser.clip=0",
-     "optimiser.clip=nan", "optimiser.weight_decay=nan", "validation.every=0", "save_every=0", "threads=0"],
+     "optimiser.clip=nan", "optimiser.weight_decay=nan", "validation.every=0", "save_every=0", "threads=0",
+     "data.fit_samples=0", "schedule.steps=0", "schedule.warmup=-1", "schedule.floor=nan", "optimiser.ema=1",
+     "loss.stop=-1", "loss.score_power=nan", "loss.candidates=0", "loss.instruction_dropout=1.1", "loss.temperature=0",
+     "validation.batches=0", "validation.patience=-1"],
 )  # fmt: skip
 def test_settings_that_no_training_has(setting):
     with pytest.raises(UsageError, match=setting.partition("=")[0]):

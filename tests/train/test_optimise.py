@@ -9,7 +9,7 @@ SCHEDULE = ScheduleConfig(steps=12, warmup=2, rate=1.0, floor=0.1)
 
 def test_rates_by_hand():
     assert [rate_at(step, SCHEDULE) for step in (0, 1, 2, 7, 12, 99)] == pytest.approx([0.5, 1.0, 1.0, 0.55, 0.1, 0.1])
-    assert rate_at(0, ScheduleConfig(steps=0, warmup=0, rate=1.0, floor=0.5)) == 1.0
+    assert rate_at(0, ScheduleConfig(steps=1, warmup=1, rate=1.0, floor=0.5)) == 1.0
 
 
 def optimiser(**options):

@@ -139,10 +139,18 @@ def test_nothing_is_left_behind_by_bad_input(driving, labelled, tmp_path, capsys
         (("--data", labelled, "--min-score", "2"), "min_score 2.0 is not in [0, 1]"),
         (("--data", labelled, "--kinds", "atomic", "--stop-at-end"), "stop_at_end is for hindsight labels"),
         (("--resume",), "no run to resume"),
+        (("--data", labelled, "--steps", "0"), "--steps 0 is less than 1"),
     ]:
         assert command("--out", run, *options) == 2
         assert told in capsys.readouterr().err
         assert not run.exists()
+
+
+def test_data_are_never_written_into(labelled, capsys):
+    before = set(labelled.rglob("*"))
+    assert command("--data", labelled, "--out", labelled / "run", "--preset", "tiny-debug") == 2
+    assert "the output directory is the source, or lies inside it" in capsys.readouterr().err
+    assert set(labelled.rglob("*")) == before
 
 
 def test_a_folder_of_something_else_is_kept(labelled, tmp_path, capsys):
