@@ -40,7 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "vision_config": {
             "model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304,
             "num_hidden_layers": 27, "num_attention_heads": 16, "image_size": 224, "patch_size": 14,
-            "projection_dim": 2048,
+            "projection_dim": 2048, "vision_use_head": False,
         },
         "text_config": {
             "model_type": "gemma", "vocab_size": 257216, "hidden_size": 2048, "intermediate_size": 16384,
@@ -49,6 +49,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "qwen2.5-vl-3b": {
         "model_type": "qwen2_5_vl", "image_token_id": IMAGE_PAD, "vision_start_token_id": VISION_START,
+        "tie_word_embeddings": True,
         "vision_config": {
             "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 2048,
             "patch_size": 14, "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31],

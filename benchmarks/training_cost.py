@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -95,7 +96,8 @@ def each(names: list[str], told: argparse.Namespace, work: Path) -> None:
         base = ("--base", str(told.base)) if told.base else ()
         command = ("-m", "benchmarks.training_cost", "--in-this-process", "--only", name, "--work", str(work))
         done = subprocess.run([sys.executable, *command, *given, *base], check=True, stdout=subprocess.PIPE, text=True)
-        rows[name] = json.loads(done.stdout.splitlines()[-1])
+        said = "python " + shlex.join(("-m", "benchmarks.training_cost", "--only", name, *given, *base))
+        rows[name] = {"command": said, **json.loads(done.stdout.splitlines()[-1])}
         print(name, rows[name], flush=True)
         if told.json:
             told.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -1,8 +1,11 @@
 import sys
 
 import pytest
+import torch
 from tiny_vlms import save_vlm
+from transformers import AutoConfig, AutoModelForImageTextToText
 
+from benchmarks.random_vlms import SIZES
 from benchmarks.training_cost import CASES, Case, main, measured
 
 
@@ -13,6 +16,16 @@ def test_a_pretrained_model(labelled, tmp_path):
     assert row["peak_gib"] is None
     assert 0 < row["trained"] < row["parameters"]
     assert min(row["seconds_a_step"], *row["decision_ms"].values(), *row["loss"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [("smolvlm-500m", 507_482_304), ("paligemma-3b", 2_923_466_480), ("qwen2.5-vl-3b", 3_754_622_976)],
+)
+def test_shapes_have_as_many_weights_as_the_published_models(name, published):
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**SIZES[name]))
+    assert sum(value.numel() for value in model.parameters()) == published
 
 
 @pytest.mark.parametrize(
